@@ -1,0 +1,1 @@
+//! Verdicts on green against blue from closed CloudWatch minutes.

@@ -1,0 +1,1 @@
+//! Observe and act through the AWS SDK.

@@ -1,0 +1,1 @@
+//! The nouns of Tidegate: spec, orders, observation, ledger records, decision, conditions.

@@ -1,0 +1,1 @@
+//! The decision: rollout machine, schema machine, gates and engines.

@@ -1,0 +1,1 @@
+//! A simulated AWS that behaves: world rules, wire protocols, live processes and load balancer.

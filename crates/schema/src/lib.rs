@@ -1,0 +1,1 @@
+//! PostgreSQL: read migrations, expand, backfill, evidence, purge.

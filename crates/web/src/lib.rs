@@ -1,0 +1,1 @@
+//! Read-only HTTP: API, status page, metrics.
