@@ -1,0 +1,465 @@
+//! What a release's ledger entries fold to. Pure: replaying the same entries gives the same state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Accepted, Cause, Entry, Event, EvidenceMark, Intent, OpenedChange, ReaderSeen, Refused, Resolution,
+    RolloutEnd, RolloutKind, RolloutPhase, RolloutStart,
+};
+use crate::{Digest, ParameterVersion, decision::Outcome, revision::RevisionArn, verdict::Baseline};
+
+/// How many events a release keeps in its folded state.
+pub const EVENTS_KEPT: usize = 50;
+
+/// The folded state of one release.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReleaseState {
+    /// Entries folded so far: 0 means that the ledger knows nothing of this release.
+    pub length: u64,
+    /// The spec in force.
+    pub accepted: Option<Accepted>,
+    /// When it was accepted.
+    pub accepted_at: Option<Timestamp>,
+    /// A newer spec that was refused.
+    pub refused: Option<Refused>,
+    /// The rollout in flight.
+    pub rollout: Option<Rollout>,
+    /// How the last rollout ended.
+    pub last: Option<LastRollout>,
+    /// The revision before the serving one, with its digest.
+    pub previous: Option<(RevisionArn, Digest)>,
+    /// Revisions that failed, with the incarnation and version of the spec that asked for them.
+    pub failed: Vec<FailedRevision>,
+    /// The open change, or the last one once purged.
+    pub change: Option<ChangeState>,
+    /// Intents without a resolution: at most one in normal running.
+    pub open: Vec<(Intent, Timestamp)>,
+    /// The last refusals in a row: how many, since when, the last instant, the code.
+    pub refusals: Option<Refusals>,
+    /// Orders told as not counting: name to (version, modified).
+    pub ignored: BTreeMap<String, (ParameterVersion, Timestamp)>,
+    /// The newest events, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// Refusals in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusals {
+    /// How many.
+    pub count: u32,
+    /// The first.
+    pub since: Timestamp,
+    /// The last.
+    pub last: Timestamp,
+    /// Its code.
+    pub code: String,
+    /// What was refused.
+    pub step: &'static str,
+}
+
+/// A revision that failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedRevision {
+    /// Its content.
+    pub desired: Digest,
+    /// The spec version under which it failed.
+    pub version: ParameterVersion,
+    /// When that version was written.
+    pub modified: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// How the last rollout ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastRollout {
+    /// The spec version that it carried out.
+    pub version: ParameterVersion,
+    /// How.
+    pub end: RolloutEnd,
+    /// When.
+    pub at: Timestamp,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+/// The folded state of the rollout in flight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    /// What it started from.
+    pub start: RolloutStart,
+    /// When.
+    pub started: Timestamp,
+    /// Its phase.
+    pub phase: RolloutPhase,
+    /// Since when.
+    pub since: Timestamp,
+    /// The exact revision of green.
+    pub green: Option<RevisionArn>,
+    /// The deployment that carries it.
+    pub deployment: Option<String>,
+    /// When that deployment became known.
+    pub deployment_since: Option<Timestamp>,
+    /// The deployment that rolls back.
+    pub rollback_deployment: Option<String>,
+    /// Blue's history.
+    pub baseline: Option<Baseline>,
+    /// When the first production weight was seen.
+    pub traffic_since: Option<Timestamp>,
+    /// When the test listener's probes passed.
+    pub verified: Option<Timestamp>,
+    /// When the production probes passed after the shift.
+    pub verified_production: Option<Timestamp>,
+    /// What the failing probe found.
+    pub probe_failure: Option<String>,
+    /// Confirming reads made.
+    pub confirmations: u32,
+    /// When the last one was made.
+    pub confirmed_at: Option<Timestamp>,
+    /// The bake clock.
+    pub bake: BakeClock,
+    /// Since when the listener is edited by hand.
+    pub frozen: Option<Timestamp>,
+}
+
+/// How much bake time is served. Restarts with a lost ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BakeClock {
+    /// Served in closed stretches.
+    pub served: SignedDuration,
+    /// Start of the running stretch.
+    pub running_since: Option<Timestamp>,
+}
+
+impl BakeClock {
+    /// Bake time served until `now`.
+    pub fn served_at(&self, now: Timestamp) -> SignedDuration {
+        let running = self
+            .running_since
+            .map_or(SignedDuration::ZERO, |since| now.duration_since(since).max(SignedDuration::ZERO));
+        self.served.checked_add(running).unwrap_or(self.served)
+    }
+}
+
+/// The folded state of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeState {
+    /// What was opened.
+    pub opened: OpenedChange,
+    /// When.
+    pub opened_at: Timestamp,
+    /// The last complete read of the statement statistics, and when.
+    pub mark: Option<(EvidenceMark, Timestamp)>,
+    /// Start of the quiet window: the last read in which a naming call grew, or the first read of all.
+    pub quiet_since: Option<Timestamp>,
+    /// The last reader seen.
+    pub last_reader: Option<(ReaderSeen, Timestamp)>,
+    /// Every instant at which naming calls grew, compressed to the longest gap between them and how many there were.
+    pub recurrence: Recurrence,
+    /// Digests of revisions that may name the old form.
+    pub namers: BTreeSet<Digest>,
+    /// The id of the snapshot before purge.
+    pub snapshot: Option<String>,
+    /// When the old form was gone.
+    pub purged_at: Option<Timestamp>,
+}
+
+impl ChangeState {
+    /// True until purge.
+    pub fn is_open(&self) -> bool {
+        self.purged_at.is_none()
+    }
+}
+
+/// How often the old form is named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recurrence {
+    /// Reads in which naming calls grew.
+    pub seen: u32,
+    /// The longest gap between two of them.
+    pub longest: SignedDuration,
+}
+
+impl ReleaseState {
+    /// Folds one entry that was appended at `at`.
+    pub fn apply(&mut self, at: Timestamp, entry: &Entry) {
+        self.length += 1;
+        self.tell(at, entry);
+        match entry {
+            Entry::Accepted(accepted) => self.accept(at, accepted),
+            Entry::Refused(refused) => self.refused = Some(refused.clone()),
+            Entry::Unmanaged => {
+                let (length, events) = (self.length, std::mem::take(&mut self.events));
+                *self = Self { length, events, ..Self::default() };
+            }
+            Entry::OrderIgnored { order, version, modified, why: _ } => {
+                self.ignored.insert(order.clone(), (*version, *modified));
+            }
+            Entry::RolloutStarted(start) => self.rollout = Some(Rollout::new(start, at)),
+            Entry::RolloutEnded(end) => self.end_rollout(at, end),
+            Entry::ChangeOpened(opened) => self.change = Some(ChangeState::new(opened, at)),
+            Entry::EvidenceMarked(_)
+            | Entry::ReaderSeen(_)
+            | Entry::SnapshotNamed(_)
+            | Entry::ChangePurged => {
+                if let Some(change) = &mut self.change {
+                    change.apply(at, entry);
+                }
+            }
+            Entry::Intended(intent) => self.open.push((Intent::clone(intent), at)),
+            Entry::Resolved { intent, resolution } => self.resolve(at, *intent, resolution),
+            Entry::Advanced(_)
+            | Entry::GreenKnown(_)
+            | Entry::DeploymentKnown(_)
+            | Entry::DeploymentForgotten
+            | Entry::RollbackDeploymentKnown(_)
+            | Entry::BaselineTaken(_)
+            | Entry::TrafficSeen
+            | Entry::Confirmed
+            | Entry::BakeClock { .. }
+            | Entry::Frozen(_)
+            | Entry::RollbackDecided(_) => {
+                if let Some(rollout) = &mut self.rollout {
+                    rollout.apply(at, entry);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, at: Timestamp, accepted: &Accepted) {
+        // A newer spec of the same change may set another mode and other times; its text stays as it was opened.
+        if let (Some(change), Some(schema)) = (&mut self.change, &accepted.spec.schema)
+            && change.is_open()
+            && change.opened.schema.change == schema.change
+        {
+            change.opened.schema.contract = schema.contract;
+            change.opened.schema.contract_after = schema.contract_after;
+        }
+        self.accepted = Some(accepted.clone());
+        self.accepted_at = Some(at);
+        self.refused = None;
+    }
+
+    fn end_rollout(&mut self, at: Timestamp, end: &RolloutEnd) {
+        let Some(rollout) = self.rollout.take() else { return };
+        let spec = &rollout.start.spec;
+        match (end, &rollout.start.kind) {
+            (RolloutEnd::Settled, RolloutKind::Forward) => {
+                let blue = rollout.start.blue.clone();
+                self.previous = Some((blue, rollout.start.blue_digest.clone()));
+                self.failed.retain(|f| f.desired != spec.desired);
+            }
+            (RolloutEnd::RolledBack(cause), _) if *cause != Cause::Superseded => {
+                self.failed.push(FailedRevision {
+                    desired: spec.desired.clone(),
+                    version: spec.version,
+                    modified: spec.modified,
+                    cause: cause.clone(),
+                });
+            }
+            (RolloutEnd::Settled | RolloutEnd::RolledBack(_), _) => {}
+        }
+        self.last =
+            Some(LastRollout { version: spec.version, end: end.clone(), at, started: rollout.started });
+    }
+
+    fn resolve(&mut self, at: Timestamp, id: u64, resolution: &Resolution) {
+        let Some(position) = self.open.iter().position(|(intent, _)| intent.id == id) else { return };
+        let (intent, _) = self.open.remove(position);
+        match resolution {
+            Resolution::Done(outcome) => {
+                self.refusals = None;
+                if let Some(rollout) = &mut self.rollout {
+                    rollout.learn(at, outcome);
+                }
+            }
+            Resolution::Refused { code } => {
+                let (count, since) = self.refusals.as_ref().map_or((1, at), |r| (r.count + 1, r.since));
+                self.refusals =
+                    Some(Refusals { count, since, last: at, code: code.clone(), step: intent.step.as_str() });
+            }
+            Resolution::NotApplied => {}
+        }
+    }
+
+    /// Keeps the event that an entry is, if it is one that people want to read.
+    fn tell(&mut self, at: Timestamp, entry: &Entry) {
+        let Some((kind, reason, message)) = super::telling::telling(entry) else { return };
+        match self.events.iter_mut().rev().find(|event| event.reason == reason) {
+            Some(same) if same.message == message => {
+                same.at = at;
+                same.count += 1;
+            }
+            Some(_) | None => {
+                self.events.push(Event { at, kind, reason: reason.to_owned(), message, count: 1 });
+            }
+        }
+        let surplus = self.events.len().saturating_sub(EVENTS_KEPT);
+        self.events.drain(..surplus);
+    }
+}
+
+impl Rollout {
+    fn new(start: &RolloutStart, at: Timestamp) -> Self {
+        let phase = match &start.kind {
+            RolloutKind::Forward => RolloutPhase::Preflight,
+            RolloutKind::Redeploy { cause, .. } => RolloutPhase::RollingBack(cause.clone()),
+        };
+        let green = match &start.kind {
+            RolloutKind::Forward => None,
+            RolloutKind::Redeploy { to, .. } => Some(to.clone()),
+        };
+        Self {
+            start: start.clone(),
+            started: at,
+            phase,
+            since: at,
+            green,
+            deployment: None,
+            deployment_since: None,
+            rollback_deployment: None,
+            baseline: None,
+            traffic_since: None,
+            verified: None,
+            verified_production: None,
+            probe_failure: None,
+            confirmations: 0,
+            confirmed_at: None,
+            bake: BakeClock::default(),
+            frozen: None,
+        }
+    }
+
+    fn enter(&mut self, at: Timestamp, phase: RolloutPhase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.since = at;
+        }
+    }
+
+    fn apply(&mut self, at: Timestamp, entry: &Entry) {
+        match entry {
+            Entry::Advanced(phase) => self.enter(at, phase.clone()),
+            Entry::GreenKnown(arn) => self.green = Some(arn.clone()),
+            Entry::DeploymentKnown(id) => self.know_deployment(at, id),
+            Entry::DeploymentForgotten => {
+                self.deployment = None;
+                self.deployment_since = None;
+                self.verified = None;
+                self.enter(at, RolloutPhase::Preflight);
+            }
+            Entry::RollbackDeploymentKnown(id) => self.rollback_deployment = Some(id.clone()),
+            Entry::BaselineTaken(baseline) => self.baseline = Some(baseline.clone()),
+            Entry::TrafficSeen => self.traffic_since = self.traffic_since.or(Some(at)),
+            Entry::Confirmed => {
+                self.confirmations += 1;
+                self.confirmed_at = Some(at);
+            }
+            Entry::BakeClock { running } => {
+                self.bake =
+                    BakeClock { served: self.bake.served_at(at), running_since: running.then_some(at) };
+            }
+            Entry::Frozen(frozen) => self.frozen = frozen.then_some(at),
+            Entry::RollbackDecided(cause) => {
+                self.bake = BakeClock { served: self.bake.served_at(at), running_since: None };
+                self.enter(at, RolloutPhase::RollingBack(cause.clone()));
+            }
+            Entry::Accepted(_)
+            | Entry::Refused(_)
+            | Entry::Unmanaged
+            | Entry::OrderIgnored { .. }
+            | Entry::RolloutStarted(_)
+            | Entry::RolloutEnded(_)
+            | Entry::ChangeOpened(_)
+            | Entry::EvidenceMarked(_)
+            | Entry::ReaderSeen(_)
+            | Entry::SnapshotNamed(_)
+            | Entry::ChangePurged
+            | Entry::Intended(_)
+            | Entry::Resolved { .. } => {}
+        }
+    }
+
+    fn know_deployment(&mut self, at: Timestamp, id: &str) {
+        if self.deployment.as_deref() != Some(id) {
+            self.deployment = Some(id.to_owned());
+            self.deployment_since = Some(at);
+        }
+    }
+
+    fn learn(&mut self, at: Timestamp, outcome: &Outcome) {
+        match outcome {
+            Outcome::Registered(arn) => self.green = Some(arn.clone()),
+            Outcome::DeploymentCreated(id) => self.know_deployment(at, id),
+            Outcome::Probed { production, failure: None } if *production => {
+                self.verified_production = Some(at);
+            }
+            Outcome::Probed { failure: None, .. } => self.verified = Some(at),
+            Outcome::Probed { failure: Some(what), .. } => self.probe_failure = Some(what.clone()),
+            Outcome::Accepted | Outcome::Expanded | Outcome::Backfilled { .. } | Outcome::Purged => {}
+        }
+    }
+}
+
+impl ChangeState {
+    fn new(opened: &OpenedChange, at: Timestamp) -> Self {
+        Self {
+            opened: opened.clone(),
+            opened_at: at,
+            mark: None,
+            quiet_since: None,
+            last_reader: None,
+            recurrence: Recurrence::default(),
+            namers: BTreeSet::new(),
+            snapshot: None,
+            purged_at: None,
+        }
+    }
+
+    fn apply(&mut self, at: Timestamp, entry: &Entry) {
+        match entry {
+            Entry::EvidenceMarked(mark) => {
+                let restarted = self.mark.as_ref().is_none_or(|(old, _)| {
+                    old.stats_reset != mark.stats_reset || old.dealloc != mark.dealloc
+                });
+                if restarted {
+                    self.quiet_since = Some(at);
+                }
+                self.mark = Some((mark.clone(), at));
+            }
+            Entry::ReaderSeen(reader) => {
+                if let Some((_, before)) = &self.last_reader {
+                    self.recurrence.longest = self.recurrence.longest.max(at.duration_since(*before));
+                }
+                self.recurrence.seen += 1;
+                self.namers.extend(reader.revisions.iter().cloned());
+                self.last_reader = Some((reader.clone(), at));
+                self.quiet_since = Some(at);
+            }
+            Entry::SnapshotNamed(id) => self.snapshot = Some(id.clone()),
+            Entry::ChangePurged => self.purged_at = Some(at),
+            Entry::Accepted(_)
+            | Entry::Refused(_)
+            | Entry::Unmanaged
+            | Entry::OrderIgnored { .. }
+            | Entry::RolloutStarted(_)
+            | Entry::Advanced(_)
+            | Entry::GreenKnown(_)
+            | Entry::DeploymentKnown(_)
+            | Entry::DeploymentForgotten
+            | Entry::RollbackDeploymentKnown(_)
+            | Entry::BaselineTaken(_)
+            | Entry::TrafficSeen
+            | Entry::Confirmed
+            | Entry::BakeClock { .. }
+            | Entry::Frozen(_)
+            | Entry::RollbackDecided(_)
+            | Entry::RolloutEnded(_)
+            | Entry::ChangeOpened(_)
+            | Entry::Intended(_)
+            | Entry::Resolved { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! What was read of the world for one release in one pass. Built by the observers (`tidegate-aws`, `tidegate-schema`),
+//! read by the planner. Each fact is known, absent or unknown; what the release's stage does not need is not asked for.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Digest, Fact,
+    name::Marker,
+    orders::{Orders, ParameterRead},
+    revision::{RevisionArn, TaskDefinition},
+    schema::{ChangePlan, SchemaObservation},
+    spec::Problem,
+};
+
+/// Everything read for one release.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observation {
+    /// The spec parameter.
+    pub spec: Fact<ParameterRead>,
+    /// The orders, read in the same call.
+    pub orders: Orders,
+    /// The migration source of a spec that is not accepted yet.
+    pub plan: Fact<Result<ChangePlan, Vec<Problem>>>,
+    /// The ECS service.
+    pub service: Fact<Service>,
+    /// The deployment group.
+    pub group: Fact<DeploymentGroup>,
+    /// The group's newest deployments, newest first: complete back to the time that was asked for.
+    pub deployments: Fact<Vec<Deployment>>,
+    /// Production and test listener.
+    pub listeners: Fact<Listeners>,
+    /// Target health of both target groups.
+    pub health: Fact<BTreeMap<TargetGroup, TargetHealth>>,
+    /// The group's alarms.
+    pub alarms: Fact<Vec<Alarm>>,
+    /// Closed minutes, oldest first.
+    pub minutes: Fact<Vec<Minute>>,
+    /// Task definitions that were asked for, by what was asked: an ARN, `family:n`, or a family (its newest revision).
+    pub revisions: BTreeMap<String, Fact<TaskDefinition>>,
+    /// The custom deployment config, by name.
+    pub deployment_config: Fact<String>,
+    /// The database side.
+    pub schema: SchemaObservation,
+    /// The instance and its snapshots of ours.
+    pub instance: Fact<Instance>,
+    /// The snapshot that was asked for by its id.
+    pub snapshot: Fact<Snapshot>,
+}
+
+/// ARN of a target group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TargetGroup(pub String);
+
+impl TargetGroup {
+    /// The group's name.
+    pub fn name(&self) -> &str {
+        self.0.split('/').nth(1).unwrap_or(&self.0)
+    }
+}
+
+impl std::fmt::Display for TargetGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An ECS service, as DescribeServices gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// True if the service is ACTIVE.
+    pub active: bool,
+    /// True if its deployment controller is CODE_DEPLOY.
+    pub by_codedeploy: bool,
+    /// Tasks wanted.
+    pub desired: u32,
+    /// The container and port that its load balancer sends to.
+    pub container: Option<(String, u16)>,
+    /// Its task sets.
+    pub task_sets: Vec<TaskSet>,
+}
+
+impl Service {
+    /// The task set that serves by ECS's word.
+    pub fn primary(&self) -> Option<&TaskSet> {
+        self.task_sets.iter().find(|set| set.status == TaskSetStatus::Primary)
+    }
+
+    /// The task set of an exact revision behind an exact target group.
+    pub fn task_set(&self, revision: &RevisionArn, group: &TargetGroup) -> Option<&TaskSet> {
+        self.task_sets.iter().find(|set| {
+            &set.revision == revision
+                && set.target_group.as_ref() == Some(group)
+                && set.status != TaskSetStatus::Draining
+        })
+    }
+}
+
+/// A task set of a CODE_DEPLOY service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskSet {
+    /// Its id.
+    pub id: String,
+    /// PRIMARY, ACTIVE, DRAINING.
+    pub status: TaskSetStatus,
+    /// The exact revision that it runs.
+    pub revision: RevisionArn,
+    /// The target group that it registers in.
+    pub target_group: Option<TargetGroup>,
+    /// Tasks wanted, running and pending.
+    pub desired: u32,
+    /// Tasks running.
+    pub running: u32,
+    /// Tasks pending.
+    pub pending: u32,
+    /// True if ECS says STEADY_STATE.
+    pub steady: bool,
+    /// The CodeDeploy deployment that made it.
+    pub external_id: Option<String>,
+}
+
+/// Status of a task set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are ECS's")]
+pub enum TaskSetStatus {
+    Primary,
+    Active,
+    Draining,
+    Other,
+}
+
+/// A CodeDeploy deployment group for an ECS service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentGroup {
+    /// The cluster and service that it deploys.
+    pub cluster: String,
+    /// The service's name.
+    pub service: String,
+    /// Minutes that a deployment waits at Ready before it is stopped; `None` if it goes on by itself
+    /// (`actionOnTimeout` is not STOP_DEPLOYMENT).
+    pub ready_wait_minutes: Option<u32>,
+    /// Minutes that blue is kept after the shift (`terminationWaitTimeInMinutes`); `None` if it is kept for ever.
+    pub termination_wait_minutes: Option<u32>,
+    /// The two target groups.
+    pub target_groups: Vec<TargetGroup>,
+    /// ARN of the production listener.
+    pub production_listener: Option<String>,
+    /// ARN of the test listener.
+    pub test_listener: Option<String>,
+    /// Names of the alarms that stop a deployment; empty if alarms are not enabled.
+    pub alarms: Vec<String>,
+    /// Events on which CodeDeploy rolls back; all false if automatic rollback is not enabled.
+    pub rollback_on: RollbackEvents,
+}
+
+/// Events on which CodeDeploy rolls back by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RollbackEvents {
+    /// DEPLOYMENT_FAILURE.
+    pub failure: bool,
+    /// DEPLOYMENT_STOP_ON_ALARM.
+    pub alarm: bool,
+    /// DEPLOYMENT_STOP_ON_REQUEST.
+    pub request: bool,
+}
+
+/// A CodeDeploy deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its id, `d-...`.
+    pub id: String,
+    /// Its status.
+    pub status: DeploymentStatus,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Our marker, if its description is one.
+    pub marker: Option<Marker>,
+    /// True if CodeDeploy made it as the rollback of another.
+    pub is_rollback: bool,
+    /// The id of the deployment that rolls this one back.
+    pub rolled_back_by: Option<String>,
+    /// `errorInformation.code`, if it ended with one.
+    pub error: Option<String>,
+    /// True once blue waits for its termination.
+    pub termination_wait_started: bool,
+    /// Its target's task sets and when its lifecycle events began, if they were asked for.
+    pub target: Fact<DeploymentTarget>,
+}
+
+/// Status of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are CodeDeploy's")]
+pub enum DeploymentStatus {
+    Created,
+    Queued,
+    InProgress,
+    Ready,
+    Succeeded,
+    Failed,
+    Stopped,
+    /// Baking, or a value the SDK does not know: taken as in progress.
+    Other,
+}
+
+impl DeploymentStatus {
+    /// True if the deployment can change nothing any more.
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Stopped => true,
+            Self::Created | Self::Queued | Self::InProgress | Self::Ready | Self::Other => false,
+        }
+    }
+}
+
+/// What GetDeploymentTarget tells of an ECS deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentTarget {
+    /// The revision that the deployment brings, from the task set labelled Green.
+    pub green: Option<RevisionArn>,
+    /// Production weight in percent that CodeDeploy says green has.
+    pub green_weight: Option<u8>,
+    /// When AllowTraffic began: the first production weight.
+    pub traffic_since: Option<Timestamp>,
+    /// When AllowTraffic ended: all production weight is on green.
+    pub traffic_until: Option<Timestamp>,
+}
+
+/// The listeners of a deployment group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listeners {
+    /// Where production traffic comes in.
+    pub production: Listener,
+    /// Where probes come in before production traffic, if the group has one.
+    pub test: Option<Listener>,
+}
+
+/// A listener: its address and where each of its rules forwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its ARN.
+    pub arn: String,
+    /// `http://host:port` or `https://host:port`, from the load balancer's DNS name.
+    pub address: String,
+    /// Every rule that forwards to one of the release's target groups, the default rule included.
+    pub rules: Vec<RuleWeights>,
+}
+
+/// Where one rule forwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleWeights {
+    /// `default`, or the rule's ARN.
+    pub rule: String,
+    /// Weight of each target group, as the rule gives them (0 to 999).
+    pub weights: BTreeMap<TargetGroup, u32>,
+    /// True if target group stickiness is on: then weights do not say where clients go.
+    pub sticky: bool,
+}
+
+impl RuleWeights {
+    /// The share of a target group in percent of the rule's total weight; `None` if the total is 0.
+    pub fn percent(&self, group: &TargetGroup) -> Option<f64> {
+        let total: u32 = self.weights.values().sum();
+        (total > 0).then(|| 100.0 * f64::from(*self.weights.get(group).unwrap_or(&0)) / f64::from(total))
+    }
+}
+
+impl Listener {
+    /// The share of a target group in percent, if every rule agrees on it.
+    pub fn percent(&self, group: &TargetGroup) -> Option<f64> {
+        let mut shares = self.rules.iter().map(|rule| rule.percent(group));
+        let first = shares.next()??;
+        shares.all(|share| share.is_some_and(|s| (s - first).abs() < 0.05)).then_some(first)
+    }
+
+    /// True if every rule forwards to this group alone.
+    pub fn forwards_only_to(&self, group: &TargetGroup) -> bool {
+        !self.rules.is_empty() && self.percent(group).is_some_and(|share| share > 99.95)
+    }
+}
+
+/// Targets of one target group by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are ELB's states")]
+pub struct TargetHealth {
+    pub healthy: u32,
+    pub unhealthy: u32,
+    pub initial: u32,
+    pub draining: u32,
+    pub other: u32,
+}
+
+/// A CloudWatch alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// Its name.
+    pub name: String,
+    /// True if its state is ALARM.
+    pub red: bool,
+}
+
+/// One closed minute of the load balancer's metrics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Minute {
+    /// Its start.
+    pub at: Timestamp,
+    /// Per target group; a group without any data point is absent.
+    pub groups: BTreeMap<TargetGroup, Counts>,
+    /// Database connections (average), if asked for.
+    pub connections: Option<f64>,
+}
+
+/// What one target group did in one minute. Count metrics that CloudWatch reports only when not zero are 0 here once
+/// RequestCount is present.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// RequestCount, Sum; `None` if the group reported none.
+    pub requests: Option<f64>,
+    /// HTTPCode_Target_5XX_Count plus TargetConnectionErrorCount, Sum.
+    pub failures: f64,
+    /// TargetResponseTime, p95, in seconds.
+    pub latency: Option<f64>,
+    /// UnHealthyHostCount, Minimum.
+    pub unhealthy: Option<f64>,
+}
+
+/// An RDS instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its identifier.
+    pub id: String,
+    /// `DbiResourceId`: which instance it really is, whatever its name.
+    pub resource_id: String,
+    /// True if its status lets a snapshot be taken (`available` or `storage-optimization`).
+    pub snapshot_possible: bool,
+    /// Its status, for people.
+    pub status: String,
+}
+
+/// A manual snapshot of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its id.
+    pub id: String,
+    /// The `DbiResourceId` that it was taken from.
+    pub resource_id: String,
+    /// Our marker from its tags.
+    pub marker: Option<Marker>,
+    /// creating, available, failed.
+    pub status: SnapshotStatus,
+    /// Progress in percent.
+    pub percent: u8,
+    /// When it became available (its `SnapshotCreateTime`), if it is.
+    pub available_at: Option<Timestamp>,
+}
+
+/// Status of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are RDS's")]
+pub enum SnapshotStatus {
+    Creating,
+    Available,
+    Failed,
+    Other,
+}
+
+/// What the next pass needs to know. The planner says it; the observers read exactly this, batched over releases.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    /// Cluster and service to describe.
+    pub service: Option<(String, String)>,
+    /// Application and group, and from when on deployments are listed.
+    pub group: Option<GroupNeeds>,
+    /// Listeners and target health.
+    pub traffic: bool,
+    /// Alarms of the group.
+    pub alarms: bool,
+    /// How many closed minutes of metrics, if any; and whether the instance's connections are wanted.
+    pub minutes: Option<MinutesNeeds>,
+    /// Task definitions by ARN, `family:n` or family.
+    pub revisions: Vec<String>,
+    /// A custom deployment config by name.
+    pub deployment_config: Option<String>,
+    /// The RDS instance.
+    pub instance: Option<String>,
+    /// A snapshot by id.
+    pub snapshot: Option<String>,
+    /// The migration source of a spec that is about to be accepted.
+    pub plan: bool,
+    /// What to look at in the database.
+    pub schema: Option<SchemaNeeds>,
+}
+
+/// Which deployments are needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupNeeds {
+    /// The application.
+    pub application: String,
+    /// The group.
+    pub group: String,
+    /// List deployments created at or after this instant.
+    pub since: Timestamp,
+    /// Ask for the target of this deployment (lifecycle events, weights).
+    pub target_of: Option<String>,
+}
+
+/// Which metric minutes are needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MinutesNeeds {
+    /// How many closed minutes back from now.
+    pub count: u32,
+    /// The RDS instance whose connections are wanted.
+    pub connections_of: Option<String>,
+}
+
+/// What to look at in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaNeeds {
+    /// The change as accepted.
+    pub plan: ChangePlan,
+    /// Sessions in the way of DDL.
+    pub blockers: bool,
+    /// The check files' count.
+    pub check: bool,
+    /// The statement statistics.
+    pub evidence: bool,
+}
+
+/// The identity of a text in a parameter: what pins a release to one spec.
+pub fn text_digest(text: &str) -> Digest {
+    Digest::of(text)
+}

@@ -1,0 +1,365 @@
+//! The schema half: a change's plan, what was seen of it in the database, and the phases it goes through.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ChangeName, Digest, Fact, ReleaseName};
+
+/// The phases of a schema change. Hide and quarantine are not part of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SchemaPhase {
+    /// Nothing of it is in the database.
+    Absent,
+    /// Its expand files are being applied.
+    Expanding,
+    /// Existing rows are being filled.
+    Backfilling,
+    /// Old and new form are both there and kept in step.
+    Expanded,
+    /// The revision that asked for it serves; contract waits for its evidence.
+    Soaking,
+    /// Contract is allowed, and the snapshot is being taken.
+    Snapshotting,
+    /// The old form is gone: the point of no return.
+    Purged,
+}
+
+impl SchemaPhase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Absent,
+        Self::Expanding,
+        Self::Backfilling,
+        Self::Expanded,
+        Self::Soaking,
+        Self::Snapshotting,
+        Self::Purged,
+    ];
+
+    /// The phase's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Expanding => "expanding",
+            Self::Backfilling => "backfilling",
+            Self::Expanded => "expanded",
+            Self::Soaking => "soaking",
+            Self::Snapshotting => "snapshotting",
+            Self::Purged => "purged",
+        }
+    }
+}
+
+/// What a migration file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the phases of design and file names")]
+pub enum FilePhase {
+    Expand,
+    Backfill,
+    Check,
+    Contract,
+}
+
+impl FilePhase {
+    /// The phase as it stands in a file's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expand => "expand",
+            Self::Backfill => "backfill",
+            Self::Check => "check",
+            Self::Contract => "contract",
+        }
+    }
+}
+
+/// One migration file, read and stored when the spec was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationFile {
+    /// Its number: files of a phase run in this order.
+    pub version: u64,
+    /// What it is for.
+    pub phase: FilePhase,
+    /// The whole file name.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// The digest of the text: applied text is immutable.
+    pub checksum: Digest,
+    /// Its backfill header, if it is a backfill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<BackfillPlan>,
+}
+
+/// How a backfill walks its table: `-- tidegate: key=id batch=1000`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackfillPlan {
+    /// The table that its UPDATE names.
+    pub table: TableName,
+    /// The integer key that orders the walk.
+    pub key: String,
+    /// Rows a batch.
+    pub batch: u32,
+}
+
+/// A table, with its schema (`public` where the file names none).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableName {
+    /// The schema.
+    pub schema: String,
+    /// The table.
+    pub table: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// A thing in the database that a change adds or removes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Object {
+    /// A column.
+    Column {
+        /// Its table.
+        table: TableName,
+        /// Its name.
+        column: String,
+    },
+    /// A table.
+    Table(TableName),
+    /// A trigger on a table.
+    Trigger {
+        /// Its table.
+        table: TableName,
+        /// Its name.
+        name: String,
+    },
+    /// A function, whatever its arguments.
+    Function {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+    },
+    /// An index.
+    Index {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Column { table, column } => write!(f, "column {table}.{column}"),
+            Self::Table(table) => write!(f, "table {table}"),
+            Self::Trigger { table, name } => write!(f, "trigger {name} on {table}"),
+            Self::Function { schema, name } => write!(f, "function {schema}.{name}"),
+            Self::Index { schema, name } => write!(f, "index {schema}.{name}"),
+        }
+    }
+}
+
+/// A change as its files describe it; fixed when the spec is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangePlan {
+    /// The change's name.
+    pub change: ChangeName,
+    /// Its files, by version.
+    pub files: Vec<MigrationFile>,
+    /// What expand adds: the catalog must show all of it.
+    pub adds: Vec<Object>,
+    /// What contract removes. Objects that expand added (the sync trigger, its functions) stand here too.
+    pub removes: Vec<Object>,
+    /// Digest over contract SQL, database and removed objects: what an approval names.
+    pub digest: Digest,
+}
+
+impl ChangePlan {
+    /// The files of one phase, in order.
+    pub fn files(&self, phase: FilePhase) -> impl Iterator<Item = &MigrationFile> {
+        self.files.iter().filter(move |file| file.phase == phase)
+    }
+
+    /// What contract removes that was there before the change: the old form. `readers-gone` is about these.
+    pub fn old_form(&self) -> impl Iterator<Item = &Object> {
+        self.removes.iter().filter(|object| !self.adds.contains(object))
+    }
+
+    /// The digest an approval must name when `unmapped` rows would lose their only copy: it covers their count.
+    pub fn approval_digest(&self, unmapped: u64) -> Digest {
+        if unmapped == 0 {
+            self.digest.clone()
+        } else {
+            Digest::of(format!("{}+unmapped={unmapped}", self.digest))
+        }
+    }
+}
+
+/// What was seen of a change in its database.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SchemaObservation {
+    /// Whether the database can be used at all.
+    pub access: Fact<Access>,
+    /// Our journal of this change in the target database; `Absent` before it was opened.
+    pub journal: Fact<Journal>,
+    /// Other changes that the journal shows open in this database.
+    pub other_open: Fact<Vec<OpenChange>>,
+    /// Which of the objects that the change adds or removes exist now.
+    pub objects: Fact<BTreeMap<Object, bool>>,
+    /// Sessions that a lock request would wait for.
+    pub blockers: Fact<Vec<Blocker>>,
+    /// The check files' count.
+    pub check: Fact<CheckReading>,
+    /// Who names the old form.
+    pub evidence: Fact<Evidence>,
+}
+
+/// Whether the database can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Access {
+    /// It can.
+    Granted,
+    /// The secret names no host and neither the instance nor a tag binds it to this instance.
+    SecretNotBound,
+    /// The service's task definition uses the same secret: the role must be Tidegate's alone.
+    SecretShared,
+    /// The server cannot be reached, or TLS could not be verified.
+    Unreachable,
+    /// The role may not log in or lacks a privilege that the change needs.
+    Denied,
+    /// The server is older than PostgreSQL 14.
+    TooOld,
+    /// The instance belongs to an Aurora cluster, which this version refuses by name.
+    Aurora,
+}
+
+/// Our journal of one change, as it stands in the target database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Journal {
+    /// The fencing epoch: a writer with an older one cannot commit.
+    pub epoch: i64,
+    /// The release that opened it.
+    pub release: ReleaseName,
+    /// The marker under which it was opened.
+    pub marker: String,
+    /// Files applied, with the checksum they had.
+    pub applied: BTreeMap<String, Digest>,
+    /// Progress of each backfill file.
+    pub backfills: BTreeMap<String, BackfillProgress>,
+    /// When contract was applied, if it was.
+    pub purged_at: Option<Timestamp>,
+}
+
+/// How far a backfill is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackfillProgress {
+    /// The last key done.
+    pub cursor: i64,
+    /// The highest key when it began.
+    pub last_key: i64,
+    /// Rows changed so far.
+    pub rows: u64,
+    /// True once the walk passed `last_key`.
+    pub done: bool,
+}
+
+impl BackfillProgress {
+    /// Keys left to walk; an upper bound of the rows left.
+    pub fn keys_left(&self) -> u64 {
+        if self.done { 0 } else { u64::try_from(self.last_key.saturating_sub(self.cursor)).unwrap_or(0) }
+    }
+}
+
+/// A change that is open in the same database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenChange {
+    /// Whose it is.
+    pub release: ReleaseName,
+    /// Its name.
+    pub change: ChangeName,
+}
+
+/// A session that a lock request would wait for. Never its query text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocker {
+    /// Its process id.
+    pub pid: i32,
+    /// Its role.
+    pub role: String,
+    /// Its application name, escaped and cut.
+    pub application: String,
+    /// `idle in transaction`, `active`, ...
+    pub state: String,
+    /// Age of its transaction in seconds.
+    pub transaction_seconds: i64,
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "session {} of role {} ({}, {}, transaction open {}s)",
+            self.pid, self.role, self.application, self.state, self.transaction_seconds
+        )
+    }
+}
+
+/// What the check files counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckReading {
+    /// Rows in which old and new form disagree, unmapped ones excluded.
+    pub disagreeing: u64,
+    /// Rows whose old form has no new form: purge would destroy their only copy.
+    pub unmapped: u64,
+}
+
+/// Who names the old form, by pg_stat_statements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Evidence {
+    /// The statistics cannot tell, and why: the gate stays closed.
+    Missing(String),
+    /// What they show.
+    Read(EvidenceRead),
+}
+
+/// A complete read of the statement statistics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvidenceRead {
+    /// When the statistics were last reset; a change of it restarts the quiet window.
+    pub stats_reset: Timestamp,
+    /// How often entries were deallocated; growth restarts the quiet window.
+    pub dealloc: i64,
+    /// Statements that name the old form, or that cannot be read or parsed, by key
+    /// (user, database, query id, top level). Our own queries are not among them.
+    pub namers: BTreeMap<String, Namer>,
+}
+
+/// A statement that names the old form, or may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Namer {
+    /// Calls so far.
+    pub calls: i64,
+    /// The normalised text (constants replaced by the server), escaped and cut; empty if it cannot be read.
+    pub text: String,
+    /// How it names the old form: `names column`, `SELECT *`, `INSERT without a column list`, `cannot be parsed`, ...
+    pub how: String,
+}

@@ -1,0 +1,582 @@
+//! Text to [`Spec`]: strict, and complete in what it reports. Called at acceptance and by `tidegate validate`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    Checks, Code, CodeDeployTraffic, ContractMode, DatabaseSpec, Document, ExactRevision, Expect,
+    ImageOverlay, Method, Node, Probe, Problem, RevisionSpec, SchemaSpec, ServiceKey, Shift, Source, Spec,
+    Toggle, Traffic, default_bake, default_contract_after,
+};
+use crate::duration::Span;
+
+/// Most probes in one spec: a verification is a short story, and each request waits up to 10 s.
+const MAX_PROBES: usize = 32;
+
+/// CodeDeploy keeps blue at most 48 h, and the bake must end 30 minutes before that
+/// (source: `terminationWaitTimeInMinutes`, at most 2,880).
+const CODEDEPLOY_BAKE_MAX: Span = Span::minutes(2_880 - 30);
+
+/// Reads a spec.
+///
+/// # Errors
+/// Every problem at once, in reading order, each with code, path, line and column. The text is never quoted.
+pub fn read(text: &str) -> Result<Spec, Vec<Problem>> {
+    let mut doc = Document::new(text);
+    let spec = doc.parse().and_then(|value| spec(&mut doc, &Node::root(&value)));
+    match spec {
+        Some(spec) if doc.problems.is_empty() => Ok(spec),
+        Some(_) | None => Err(doc.into_problems()),
+    }
+}
+
+fn spec(doc: &mut Document<'_>, root: &Node<'_, '_>) -> Option<Spec> {
+    let known = ["$schema", "service", "revision", "traffic", "verify", "checks", "bake", "schema"];
+    let members = root.object(doc, &known)?;
+    let service = members.need(doc, "service").cloned().and_then(|n| service(doc, &n));
+    let revision = members.need(doc, "revision").cloned().and_then(|n| revision(doc, &n));
+    let traffic = members.need(doc, "traffic").cloned().and_then(|n| traffic(doc, &n));
+    let verify = members.get("verify").cloned().map_or(Some(vec![]), |n| probes(doc, &n));
+    let checks = members.get("checks").cloned().map_or(Some(Checks::default()), |n| checks(doc, &n));
+    let bake = members.get("bake").cloned().map_or(Some(default_bake()), |n| bake(doc, &n));
+    let schema = members.get("schema").cloned().map(|n| schema(doc, &n));
+    if let (Some(Checks { database_connections: Toggle::On, .. }), None, Some(node)) =
+        (checks, &schema, members.get("checks"))
+    {
+        doc.note(
+            node,
+            Code::Conflict,
+            "the check of database connections needs a schema section",
+            "it names the database instance",
+        );
+    }
+    let all_at_once =
+        |t: &Traffic| matches!(t, Traffic::Codedeploy(CodeDeployTraffic { shift: Shift::AllAtOnce, .. }));
+    if traffic.as_ref().is_some_and(all_at_once) && verify.as_ref().is_some_and(Vec::is_empty) {
+        doc.note(
+            root,
+            Code::Conflict,
+            "allAtOnce without a verification moves everything to a revision nobody has asked anything",
+            "add verify, or shift in steps",
+        );
+    }
+    Some(Spec {
+        service: service?,
+        revision: revision?,
+        traffic: traffic?,
+        verify: verify?,
+        checks: checks?,
+        bake: bake?,
+        schema: schema.map_or(Some(None), |s| s.map(Some))?,
+    })
+}
+
+fn need_text(
+    doc: &mut Document<'_>,
+    members: &super::document::Members<'_, '_>,
+    key: &str,
+    max: usize,
+) -> Option<String> {
+    let node = members.need(doc, key)?.clone();
+    node.text(doc, max)
+}
+
+fn service(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<ServiceKey> {
+    let members = node.object(doc, &["cluster", "name"])?;
+    let cluster = need_text(doc, &members, "cluster", 255);
+    let name = need_text(doc, &members, "name", 255);
+    Some(ServiceKey { cluster: cluster?, name: name? })
+}
+
+fn revision(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<RevisionSpec> {
+    let members = node.object(doc, &["container", "image", "environment", "taskDefinition"])?;
+    if let Some(exact) = members.get("taskDefinition").cloned() {
+        if members.len() > 1 {
+            doc.note(
+                node,
+                Code::Conflict,
+                "taskDefinition excludes container, image and environment",
+                "give one form",
+            );
+        }
+        let task_definition = exact.parsed(doc, exact_revision)?;
+        return Some(RevisionSpec::TaskDefinition(ExactRevision { task_definition }));
+    }
+    let container = need_text(doc, &members, "container", 255);
+    let image = need_text(doc, &members, "image", 1_024);
+    let environment = members.get("environment").cloned().map_or(Some(BTreeMap::new()), |n| texts(doc, &n));
+    Some(RevisionSpec::Image(ImageOverlay {
+        container: container?,
+        image: image?,
+        environment: environment?,
+    }))
+}
+
+fn exact_revision(text: &str) -> Result<String, &'static str> {
+    let (family, number) = text.rsplit_once(':').unwrap_or((text, ""));
+    let family_ok =
+        !family.is_empty() && family.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if family_ok && number.parse::<u32>().is_ok_and(|n| n > 0) {
+        Ok(text.to_owned())
+    } else {
+        Err("an exact revision is family:number, without an ARN")
+    }
+}
+
+fn texts(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<BTreeMap<String, String>> {
+    let pairs = node.free_object(doc)?;
+    let mut all = Some(BTreeMap::new());
+    for (key, value) in pairs {
+        match (value.any_text(doc, 4_096), &mut all) {
+            (Some(text), Some(map)) => drop(map.insert(key, text)),
+            (Some(_), None) => {}
+            (None, _) => all = None,
+        }
+    }
+    all
+}
+
+fn traffic(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Traffic> {
+    let members = node.object(doc, &["engine", "application", "deploymentGroup", "shift"])?;
+    let engine = members.need(doc, "engine").cloned();
+    match engine.as_ref().and_then(Node::as_str) {
+        Some("codedeploy") | None => {}
+        Some("ecs" | "listener" | "rolling") => {
+            let node = engine.as_ref()?;
+            doc.note(
+                node,
+                Code::NotYet,
+                "this version moves traffic with the engine codedeploy only",
+                "use codedeploy",
+            );
+        }
+        Some(_) => {
+            let node = engine.as_ref()?;
+            doc.note(node, Code::BadValue, "not an engine", "engines: codedeploy, ecs, listener, rolling");
+        }
+    }
+    if let Some(node) = engine.filter(|n| n.as_str().is_none()) {
+        node.text(doc, 32);
+    }
+    let application = need_text(doc, &members, "application", 100);
+    let deployment_group = need_text(doc, &members, "deploymentGroup", 100);
+    let shift = members.need(doc, "shift").cloned().and_then(|n| shift(doc, &n));
+    Some(Traffic::Codedeploy(CodeDeployTraffic {
+        application: application?,
+        deployment_group: deployment_group?,
+        shift: shift?,
+    }))
+}
+
+fn shift(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Shift> {
+    match node.as_str() {
+        Some("allAtOnce") => return Some(Shift::AllAtOnce),
+        Some("adaptive") => {
+            doc.note(
+                node,
+                Code::EngineCannot,
+                "codedeploy cannot wait between steps, so it cannot shift adaptively",
+                "use linear or canary",
+            );
+            return None;
+        }
+        Some(_) => {
+            doc.note(node, Code::BadValue, "not a shift", "linear, canary, steps, adaptive or allAtOnce");
+            return None;
+        }
+        None => {}
+    }
+    let members = node.object(doc, &["linear", "canary", "steps"])?;
+    if members.len() != 1 {
+        doc.note(
+            node,
+            Code::Conflict,
+            "a shift has exactly one form",
+            "linear, canary, steps, adaptive or allAtOnce",
+        );
+        return None;
+    }
+    if let Some(linear) = members.get("linear").cloned() {
+        let (percent, every) = percent_and_minutes(doc, &linear, "every")?;
+        return Some(Shift::Linear { percent, every });
+    }
+    if let Some(canary) = members.get("canary").cloned() {
+        let (percent, wait) = percent_and_minutes(doc, &canary, "for")?;
+        return Some(Shift::Canary { percent, r#for: wait });
+    }
+    let steps = members.get("steps").cloned()?;
+    steps_as_canary(doc, &steps)
+}
+
+fn percent_and_minutes(doc: &mut Document<'_>, node: &Node<'_, '_>, key: &str) -> Option<(u8, Span)> {
+    let members = node.object(doc, &["percent", key])?;
+    let percent = members.need(doc, "percent").cloned().and_then(|n| n.integer(doc, 1, 99));
+    let wait = members.need(doc, key).cloned().and_then(|n| {
+        let span = n.parsed(doc, str::parse::<Span>)?;
+        if span.whole_minutes().is_none() {
+            doc.note(&n, Code::EngineCannot, "codedeploy shifts in whole minutes", "use minutes");
+            return None;
+        }
+        Some(span)
+    });
+    Some((u8::try_from(percent?).ok()?, wait?))
+}
+
+/// CodeDeploy knows two-step and equal-step shifts only, so a list of steps must be one of a single entry.
+fn steps_as_canary(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Shift> {
+    let items = node.list(doc)?;
+    let read: Vec<_> = items.iter().map(|item| percent_and_minutes(doc, item, "for")).collect();
+    match read.as_slice() {
+        [Some((percent, wait))] => Some(Shift::Canary { percent: *percent, r#for: *wait }),
+        [] => {
+            doc.note(node, Code::BadValue, "steps must have at least one entry", "");
+            None
+        }
+        _ => {
+            doc.note(
+                node,
+                Code::EngineCannot,
+                "codedeploy cannot shift in unequal steps",
+                "use linear, or canary for a single first step",
+            );
+            None
+        }
+    }
+}
+
+fn bake(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Span> {
+    let span = node.parsed(doc, str::parse::<Span>)?;
+    if span > CODEDEPLOY_BAKE_MAX {
+        doc.note(
+            node,
+            Code::EngineCannot,
+            "codedeploy keeps blue at most 48h, and the bake must end 30m before",
+            "at most 2850m",
+        );
+        return None;
+    }
+    Some(span)
+}
+
+fn checks(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Checks> {
+    let members = node.object(doc, &["errors", "latency", "targets", "databaseConnections"])?;
+    let mut toggle = |key: &str, default: Toggle| match members.get(key).cloned() {
+        None => Some(default),
+        Some(node) if node.as_str() == Some("off") => Some(Toggle::Off),
+        Some(node) if node.as_str().is_some() => {
+            doc.note(&node, Code::BadValue, "a check is {} or \"off\"", "");
+            None
+        }
+        Some(node) => node.object(doc, &["-"]).map(|_| Toggle::On),
+    };
+    let (errors, latency) = (toggle("errors", Toggle::On), toggle("latency", Toggle::On));
+    let (targets, connections) = (toggle("targets", Toggle::On), toggle("databaseConnections", Toggle::Off));
+    Some(Checks { errors: errors?, latency: latency?, targets: targets?, database_connections: connections? })
+}
+
+fn probes(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Vec<Probe>> {
+    let items = node.list(doc)?;
+    if items.len() > MAX_PROBES {
+        doc.note(node, Code::OutOfRange, format!("at most {MAX_PROBES} probes"), "");
+    }
+    let mut saved: Vec<String> = vec![];
+    let mut all = vec![];
+    for item in &items {
+        let probe = probe(doc, item, &saved);
+        saved.extend(probe.iter().flat_map(|p| p.save.keys().cloned()));
+        all.push(probe);
+    }
+    all.into_iter().collect()
+}
+
+const PROBE_KEYS: [&str; 11] =
+    ["get", "head", "post", "put", "patch", "delete", "headers", "json", "expect", "save", "always"];
+
+fn probe(doc: &mut Document<'_>, node: &Node<'_, '_>, saved: &[String]) -> Option<Probe> {
+    let members = node.object(doc, &PROBE_KEYS)?;
+    let methods: Vec<_> =
+        Method::ALL.iter().filter_map(|(key, m)| Some((*m, members.get(key)?.clone()))).collect();
+    let [(method, path_node)] = methods.as_slice() else {
+        doc.note(
+            node,
+            Code::Conflict,
+            "a probe has exactly one method",
+            "one of get, head, post, put, patch, delete with the path",
+        );
+        return None;
+    };
+    let path = path_node.text(doc, 1_024).filter(|path| probe_path(doc, path_node, path, saved));
+    let headers = members.get("headers").cloned().map_or(Some(BTreeMap::new()), |n| headers(doc, &n));
+    let json = members.get("json").map(Node::json);
+    let expect = members.get("expect").cloned().map_or(Some(Expect::default()), |n| expect(doc, &n));
+    let save = members.get("save").cloned().map_or(Some(BTreeMap::new()), |n| pointers(doc, &n));
+    let always = members.get("always").cloned().map_or(Some(false), |n| n.boolean(doc));
+    Some(Probe {
+        method: *method,
+        path: path?,
+        headers: headers?,
+        json,
+        expect: expect?,
+        save: save?,
+        always: always?,
+    })
+}
+
+fn probe_path(doc: &mut Document<'_>, node: &Node<'_, '_>, path: &str, saved: &[String]) -> bool {
+    if !path.starts_with('/') || path.starts_with("//") || path.contains("://") || path.contains(' ') {
+        doc.note(node, Code::BadValue, "a probe gives a path that begins with one slash, never a host", "");
+        return false;
+    }
+    let names: Vec<&str> =
+        path.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(n, _)| n)).collect();
+    if names.iter().any(|name| !saved.iter().any(|s| s == name)) {
+        doc.note(
+            node,
+            Code::Conflict,
+            "the path takes a value that no earlier probe saves",
+            "save it in an earlier probe",
+        );
+        return false;
+    }
+    true
+}
+
+fn headers(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<BTreeMap<String, String>> {
+    let map = texts(doc, node)?;
+    let token =
+        |k: &str| !k.is_empty() && k.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let reserved = ["host", "content-length", "transfer-encoding", "connection"];
+    if map.keys().any(|k| !token(k) || reserved.contains(&k.to_ascii_lowercase().as_str())) {
+        doc.note(
+            node,
+            Code::BadValue,
+            "a header name is not well formed or is set by Tidegate itself",
+            "host, content-length, transfer-encoding and connection cannot be given",
+        );
+        return None;
+    }
+    Some(map)
+}
+
+fn expect(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Expect> {
+    let members = node.object(doc, &["status", "json"])?;
+    let status = match members.get("status").cloned() {
+        None => None,
+        Some(n) => Some(u16::try_from(n.integer(doc, 100, 599)?).ok()?),
+    };
+    let json = match members.get("json").cloned() {
+        None => BTreeMap::new(),
+        Some(n) => {
+            let pairs = n.free_object(doc)?;
+            if pairs.iter().any(|(pointer, _)| !is_pointer(pointer)) {
+                doc.note(&n, Code::BadValue, "a JSON pointer begins with a slash", "");
+                return None;
+            }
+            pairs.into_iter().map(|(pointer, value)| (pointer, value.json())).collect()
+        }
+    };
+    Some(Expect { status, json })
+}
+
+fn is_pointer(text: &str) -> bool {
+    text.is_empty() || text.starts_with('/')
+}
+
+fn pointers(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<BTreeMap<String, String>> {
+    let map = texts(doc, node)?;
+    if map.values().any(|p| !is_pointer(p)) {
+        doc.note(node, Code::BadValue, "a JSON pointer begins with a slash", "");
+        return None;
+    }
+    Some(map)
+}
+
+fn schema(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<SchemaSpec> {
+    let members =
+        node.object(doc, &["database", "change", "source", "contract", "contractAfter", "runner"])?;
+    if let Some(runner) = members.get("runner").cloned() {
+        doc.note(
+            &runner,
+            Code::NotYet,
+            "this version does not run migration tools of your own",
+            "use source",
+        );
+    }
+    let database = members.need(doc, "database").cloned().and_then(|n| database(doc, &n));
+    let change = members.need(doc, "change").cloned().and_then(|n| n.parsed(doc, str::parse));
+    let source = members.need(doc, "source").cloned().and_then(|n| source(doc, &n));
+    let contract =
+        members.get("contract").cloned().map_or(Some(ContractMode::default()), |n| contract(doc, &n));
+    let contract_after = members
+        .get("contractAfter")
+        .cloned()
+        .map_or(Some(default_contract_after()), |n| n.parsed(doc, str::parse::<Span>));
+    Some(SchemaSpec {
+        database: database?,
+        change: change?,
+        source: source?,
+        contract: contract?,
+        contract_after: contract_after?,
+    })
+}
+
+fn database(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<DatabaseSpec> {
+    let members = node.object(doc, &["secret", "instance"])?;
+    let secret = members.need(doc, "secret").cloned().and_then(|n| {
+        n.parsed(doc, |text| {
+            let parts: Vec<&str> = text.split(':').collect();
+            let ok =
+                parts.len() == 7 && parts[0] == "arn" && parts[2] == "secretsmanager" && parts[5] == "secret";
+            if ok { Ok(text.to_owned()) } else { Err("the ARN of a Secrets Manager secret is needed") }
+        })
+    });
+    let instance = members.need(doc, "instance").cloned().and_then(|n| {
+        n.parsed(doc, |text| {
+            let plain = text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if plain {
+                Ok(text.to_owned())
+            } else {
+                Err("an RDS instance identifier is 1 to 63 letters, digits and hyphens")
+            }
+        })
+    });
+    Some(DatabaseSpec { secret: secret?, instance: instance? })
+}
+
+fn source(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Source> {
+    if node.as_str().is_some_and(|text| text.starts_with("s3://")) {
+        doc.note(node, Code::NotYet, "this version does not read migrations from S3", "use file:// or ssm");
+        return None;
+    }
+    node.parsed(doc, |text| Source::try_from(text.to_owned()))
+}
+
+fn contract(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<ContractMode> {
+    match node.as_str() {
+        Some("onApproval") => Some(ContractMode::OnApproval),
+        Some("automatic") => Some(ContractMode::Automatic),
+        Some("never") => Some(ContractMode::Never),
+        Some(_) | None => {
+            doc.note(node, Code::BadValue, "contract is onApproval, automatic or never", "");
+            None
+        }
+    }
+}
+
+/// In a spec a probe's method is a key that holds the path, which a derived schema cannot say.
+pub(super) fn describe_probe(schema: &mut Value) {
+    let Some(probe) = schema.pointer_mut("/$defs/Probe").and_then(Value::as_object_mut) else { return };
+    if let Some(properties) = probe.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.remove("method");
+        properties.remove("path");
+        for (key, method) in Method::ALL {
+            properties.insert(
+                key.to_owned(),
+                json!({ "type": "string", "pattern": "^/", "description": format!("{} this path", method.as_str()) }),
+            );
+        }
+    }
+    probe.remove("required");
+    probe.insert("oneOf".into(), Method::ALL.iter().map(|(key, _)| json!({ "required": [key] })).collect());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the README, as a team would write it.
+    const EXAMPLE: &str = r#"{
+  "service":  { "cluster": "ecommerce", "name": "ecommerce" },
+  "revision": { "container": "app", "image": "registry/ecommerce:v2.0.0", "environment": { "APP_VERSION": "green" } },
+  "traffic":  { "engine": "codedeploy", "application": "ecommerce-bluegreen", "deploymentGroup": "ecommerce-bluegreen",
+                "shift": { "linear": { "percent": 10, "every": "3m" } } },
+  "verify":   [ { "post": "/api/customers", "json": { "name": "probe" }, "expect": { "status": 201 }, "save": { "id": "/id" } },
+                { "get": "/api/customers/{id}", "expect": { "status": 200, "json": { "/name": "probe" } } },
+                { "delete": "/api/customers/{id}", "always": true } ],
+  "checks":   { "databaseConnections": {}, "latency": "off" },
+  "bake":     "24h",
+  "schema":   { "database": { "secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:tidegate-ecommerce-AbCdEf", "instance": "ecommerce-db" },
+                "change": "structured-address", "source": "file:///migrations/structured-address",
+                "contract": "onApproval", "contractAfter": "8d" }
+}"#;
+
+    #[test]
+    fn the_example_is_accepted_and_survives_the_ledger() {
+        let spec = read(EXAMPLE).unwrap();
+        assert_eq!(spec.verify.len(), 3);
+        assert!(spec.checks.errors.is_on() && !spec.checks.latency.is_on());
+        let stored = serde_json::to_string(&spec).unwrap();
+        assert_eq!(serde_json::from_str::<Spec>(&stored).unwrap(), spec);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_its_place() {
+        let text = EXAMPLE
+            .replace("\"percent\": 10", "\"percent\": 0")
+            .replace("\"bake\":     \"24h\"", "\"bake\":     \"72h\"")
+            .replace("\"cluster\": \"ecommerce\",", "\"clusterr\": \"ecommerce\",");
+        let problems = read(&text).unwrap_err();
+        let codes: Vec<_> = problems.iter().map(|p| (p.code.as_str(), p.path.as_str(), p.line)).collect();
+        assert_eq!(
+            codes,
+            [
+                ("SPEC003", "service.cluster", 2),
+                ("SPEC004", "service", 2),
+                ("SPEC007", "traffic.shift.linear.percent", 5),
+                ("SPEC011", "bake", 10)
+            ]
+        );
+    }
+
+    #[test]
+    fn problems_never_quote_the_text() {
+        let canary = "s3cr3t-canary";
+        for text in [
+            format!("{{ \"{canary}\": 1 }}"),
+            EXAMPLE.replace("\"24h\"", &format!("\"{canary}\"")),
+            EXAMPLE.replace("\"APP_VERSION\"", &format!("\"{canary}\"")).replace("\"green\"", "5"),
+            canary.to_owned(),
+        ] {
+            for problem in read(&text).unwrap_err() {
+                assert!(!problem.to_string().contains(canary), "{problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_may_take_only_what_an_earlier_probe_saved() {
+        let problems = read(&EXAMPLE.replace("\"save\": { \"id\": \"/id\" }", "\"save\": {}")).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems.iter().all(|p| p.code == Code::Conflict));
+    }
+
+    #[test]
+    fn engines_that_are_not_there_yet_are_refused_by_name() {
+        for engine in ["ecs", "listener", "rolling"] {
+            let problems = read(&EXAMPLE.replace("\"codedeploy\"", &format!("\"{engine}\""))).unwrap_err();
+            assert_eq!(problems[0].code, Code::NotYet, "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn all_at_once_needs_a_verification() {
+        let text = EXAMPLE.replace("{ \"linear\": { \"percent\": 10, \"every\": \"3m\" } }", "\"allAtOnce\"");
+        assert!(read(&text).is_ok());
+        let start = text.find("\"verify\"").unwrap();
+        let end = text.find("\"checks\"").unwrap();
+        let without = format!("{}{}", &text[..start], &text[end..]);
+        assert_eq!(read(&without).unwrap_err()[0].code, Code::Conflict);
+    }
+
+    #[test]
+    fn the_json_schema_takes_the_keys_of_the_example() {
+        let schema = super::super::json_schema();
+        let example: Value = serde_json::from_str(EXAMPLE).unwrap();
+        for key in example.as_object().unwrap().keys() {
+            assert!(schema["properties"].get(key).is_some(), "{key} is missing in the schema");
+        }
+        assert!(schema["$defs"]["Probe"]["properties"].get("get").is_some());
+        assert_eq!(schema["additionalProperties"], json!(false));
+    }
+}
