@@ -140,8 +140,6 @@ held! {
     RestoreOnly = "restore-only", "follow the restore plan in the status; Tidegate never restores",
     /// A rollback could not be completed.
     RollbackFailed = "rollback-failed", "look at the deployment named in the status; traffic is kept as it is",
-    /// The base task definition has members that the SDK does not know.
-    BaseNotUnderstood = "base-not-understood", "register the revision yourself and name it in the spec as taskDefinition",
     /// The revision failed under this spec version.
     RevisionFailed = "revision-failed", "write a newer spec version, with another revision or as a deliberate retry",
     /// The ledger is damaged: a gap or a bad hash.

@@ -24,8 +24,8 @@ mod state;
 mod telling;
 
 pub use state::{
-    BakeClock, ChangeState, EVENTS_KEPT, FailedRevision, LastRollout, Recurrence, Refusals, ReleaseState,
-    Rollout,
+    BakeClock, ChangeState, EVENTS_KEPT, FailedRevision, Hold, LastRollout, Recurrence, Refusals,
+    ReleaseState, Rollout,
 };
 
 /// One durable record about one release.
@@ -48,6 +48,11 @@ pub enum Entry {
         modified: Timestamp,
         /// Why it does not count.
         why: String,
+    },
+    /// A hold order was read as present, or, once it had been, as absent. It ends with two absent reads.
+    Hold {
+        /// True if any hold order is there.
+        present: bool,
     },
     /// A rollout begins.
     RolloutStarted(Box<RolloutStart>),

@@ -8,7 +8,12 @@ use super::{
     Accepted, Cause, Entry, Event, EvidenceMark, Intent, OpenedChange, ReaderSeen, Refused, Resolution,
     RolloutEnd, RolloutKind, RolloutPhase, RolloutStart,
 };
-use crate::{Digest, ParameterVersion, decision::Outcome, revision::RevisionArn, verdict::Baseline};
+use crate::{
+    Digest, ParameterVersion,
+    decision::{Outcome, Step},
+    revision::RevisionArn,
+    verdict::Baseline,
+};
 
 /// How many events a release keeps in its folded state.
 pub const EVENTS_KEPT: usize = 50;
@@ -38,10 +43,21 @@ pub struct ReleaseState {
     pub open: Vec<(Intent, Timestamp)>,
     /// The last refusals in a row: how many, since when, the last instant, the code.
     pub refusals: Option<Refusals>,
+    /// The hold in force.
+    pub hold: Option<Hold>,
     /// Orders told as not counting: name to (version, modified).
     pub ignored: BTreeMap<String, (ParameterVersion, Timestamp)>,
     /// The newest events, oldest first.
     pub events: Vec<Event>,
+}
+
+/// A hold in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Since when.
+    pub since: Timestamp,
+    /// Complete reads in a row that showed it absent; the second one ends it.
+    pub absent_reads: u32,
 }
 
 /// Refusals in a row.
@@ -122,6 +138,12 @@ pub struct Rollout {
     pub bake: BakeClock,
     /// Since when the listener is edited by hand.
     pub frozen: Option<Timestamp>,
+    /// When a stop was last accepted.
+    pub stop_sent: Option<Timestamp>,
+    /// When production traffic was last let go.
+    pub continue_sent: Option<Timestamp>,
+    /// When the deletion of blue was last let go.
+    pub retire_sent: Option<Timestamp>,
 }
 
 /// How much bake time is served. Restarts with a lost ledger.
@@ -197,6 +219,7 @@ impl ReleaseState {
             Entry::OrderIgnored { order, version, modified, why: _ } => {
                 self.ignored.insert(order.clone(), (*version, *modified));
             }
+            Entry::Hold { present } => self.hold(at, *present),
             Entry::RolloutStarted(start) => self.rollout = Some(Rollout::new(start, at)),
             Entry::RolloutEnded(end) => self.end_rollout(at, end),
             Entry::ChangeOpened(opened) => self.change = Some(ChangeState::new(opened, at)),
@@ -237,9 +260,25 @@ impl ReleaseState {
             change.opened.schema.contract = schema.contract;
             change.opened.schema.contract_after = schema.contract_after;
         }
+        // New bake, checks or contract mode of the same rollout take effect at the next pass.
+        if let Some(rollout) = &mut self.rollout
+            && rollout.start.kind == RolloutKind::Forward
+            && rollout.start.spec.same_rollout(accepted)
+        {
+            rollout.start.spec = accepted.clone();
+        }
         self.accepted = Some(accepted.clone());
         self.accepted_at = Some(at);
         self.refused = None;
+    }
+
+    fn hold(&mut self, at: Timestamp, present: bool) {
+        let before = self.hold.unwrap_or(Hold { since: at, absent_reads: 0 });
+        self.hold = match (present, before.absent_reads + 1) {
+            (true, _) => Some(Hold { absent_reads: 0, ..before }),
+            (false, 1) => Some(Hold { absent_reads: 1, ..before }),
+            (false, _) => None,
+        };
     }
 
     fn end_rollout(&mut self, at: Timestamp, end: &RolloutEnd) {
@@ -272,7 +311,7 @@ impl ReleaseState {
             Resolution::Done(outcome) => {
                 self.refusals = None;
                 if let Some(rollout) = &mut self.rollout {
-                    rollout.learn(at, outcome);
+                    rollout.learn(at, &intent.step, outcome);
                 }
             }
             Resolution::Refused { code } => {
@@ -329,6 +368,9 @@ impl Rollout {
             confirmed_at: None,
             bake: BakeClock::default(),
             frozen: None,
+            stop_sent: None,
+            continue_sent: None,
+            retire_sent: None,
         }
     }
 
@@ -336,6 +378,7 @@ impl Rollout {
         if self.phase != phase {
             self.phase = phase;
             self.since = at;
+            self.confirmations = 0;
         }
     }
 
@@ -348,6 +391,7 @@ impl Rollout {
                 self.deployment = None;
                 self.deployment_since = None;
                 self.verified = None;
+                self.continue_sent = None;
                 self.enter(at, RolloutPhase::Preflight);
             }
             Entry::RollbackDeploymentKnown(id) => self.rollback_deployment = Some(id.clone()),
@@ -370,6 +414,7 @@ impl Rollout {
             | Entry::Refused(_)
             | Entry::Unmanaged
             | Entry::OrderIgnored { .. }
+            | Entry::Hold { .. }
             | Entry::RolloutStarted(_)
             | Entry::RolloutEnded(_)
             | Entry::ChangeOpened(_)
@@ -389,7 +434,20 @@ impl Rollout {
         }
     }
 
-    fn learn(&mut self, at: Timestamp, outcome: &Outcome) {
+    fn learn(&mut self, at: Timestamp, step: &Step, outcome: &Outcome) {
+        match step {
+            Step::StopDeployment { .. } => self.stop_sent = Some(at),
+            Step::ContinueTraffic { .. } => self.continue_sent = Some(at),
+            Step::ContinueTermination { .. } => self.retire_sent = Some(at),
+            Step::RegisterTaskDefinition(_)
+            | Step::CreateDeploymentConfig { .. }
+            | Step::CreateDeployment(_)
+            | Step::Verify(_)
+            | Step::Expand(_)
+            | Step::Backfill(_)
+            | Step::CreateSnapshot { .. }
+            | Step::Purge(_) => {}
+        }
         match outcome {
             Outcome::Registered(arn) => self.green = Some(arn.clone()),
             Outcome::DeploymentCreated(id) => self.know_deployment(at, id),
@@ -444,6 +502,7 @@ impl ChangeState {
             | Entry::Refused(_)
             | Entry::Unmanaged
             | Entry::OrderIgnored { .. }
+            | Entry::Hold { .. }
             | Entry::RolloutStarted(_)
             | Entry::Advanced(_)
             | Entry::GreenKnown(_)

@@ -25,6 +25,7 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         Entry::OrderIgnored { order, version, why, modified: _ } => {
             (Warning, "OrderIgnored", format!("order {order} version {version} does not count: {why}"))
         }
+        Entry::Hold { present: true } => (Normal, "Held", "a hold is ordered".into()),
         Entry::RolloutStarted(start) => match &start.kind {
             RolloutKind::Forward if start.adopted => (
                 Normal,
@@ -99,7 +100,8 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         Entry::Resolved { resolution: Resolution::Refused { code }, intent: _ } => {
             (Warning, "StepRefused", format!("a step was refused ({code}); it is tried again later"))
         }
-        Entry::BaselineTaken(_)
+        Entry::Hold { present: false }
+        | Entry::BaselineTaken(_)
         | Entry::Confirmed
         | Entry::BakeClock { .. }
         | Entry::EvidenceMarked(_)
