@@ -8,6 +8,7 @@ mod api;
 mod customer;
 mod database;
 mod fault;
+pub mod initial;
 mod serve;
 mod settings;
 mod store;
