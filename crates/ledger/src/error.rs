@@ -1,0 +1,105 @@
+//! What can go wrong with the ledger. Messages name object and action, never an entry's content.
+
+use std::{io, path::PathBuf};
+
+use tidegate_model::ReleaseName;
+
+use crate::Damage;
+
+/// The ledger could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("ledger is locked by another process (lock file {})", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The lock file could not be made or locked.
+    #[error("cannot take the ledger's lock file {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database could not be opened or made.
+    #[error("cannot open the ledger {}", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file is an SQLite database of something else.
+    #[error("{} is a database, and not a ledger", path.display())]
+    NotALedger {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A newer Tidegate made it.
+    #[error("ledger {} has layout {found}, newer than the newest known one ({known})", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its layout.
+        found: i64,
+        /// The newest layout known.
+        known: i64,
+    },
+}
+
+/// The ledger could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Somebody appended since the caller's state was folded.
+    #[error("ledger of {release} has {found} entries where {expected} were expected")]
+    Conflict {
+        /// The release.
+        release: ReleaseName,
+        /// The length that the caller knew.
+        expected: u64,
+        /// The length it has.
+        found: u64,
+    },
+    /// The release's chain does not hold.
+    #[error("ledger of {release} is damaged: {why}")]
+    Damaged {
+        /// The release.
+        release: ReleaseName,
+        /// What was found.
+        why: Damage,
+    },
+    /// The lock file was removed or replaced: another process may have the ledger.
+    #[error("the ledger's lock file {} is no longer this process's", path.display())]
+    LockLost {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// An entry has no JSON form.
+    #[error("cannot encode an entry of {release}")]
+    Encode {
+        /// The release.
+        release: ReleaseName,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// SQLite failed.
+    #[error("cannot {action} the ledger")]
+    Database {
+        /// `read` or `write`.
+        action: &'static str,
+        /// Why.
+        source: sqlx::Error,
+    },
+}
+
+impl LedgerError {
+    pub(crate) fn reading(source: sqlx::Error) -> Self {
+        Self::Database { action: "read", source }
+    }
+
+    pub(crate) fn writing(source: sqlx::Error) -> Self {
+        Self::Database { action: "write", source }
+    }
+}
