@@ -12,7 +12,7 @@ use crate::{
     orders::{Orders, ParameterRead},
     revision::{RevisionArn, TaskDefinition},
     schema::{ChangePlan, SchemaObservation},
-    spec::Problem,
+    spec::{DatabaseSpec, Problem},
 };
 
 /// Everything read for one release.
@@ -369,7 +369,7 @@ pub enum SnapshotStatus {
 /// What the next pass needs to know. The planner says it; the observers read exactly this, batched over releases.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Needs {
-    /// Cluster and service to describe.
+    /// Cluster and service to describe; the task definitions of its task sets are described with it.
     pub service: Option<(String, String)>,
     /// Application and group, and from when on deployments are listed.
     pub group: Option<GroupNeeds>,
@@ -402,8 +402,8 @@ pub struct GroupNeeds {
     pub group: String,
     /// List deployments created at or after this instant.
     pub since: Timestamp,
-    /// Ask for the target of this deployment (lifecycle events, weights).
-    pub target_of: Option<String>,
+    /// Ask for the target (lifecycle events, weights) of the deployment in progress; a group has at most one.
+    pub targets: bool,
 }
 
 /// Which metric minutes are needed.
@@ -418,6 +418,8 @@ pub struct MinutesNeeds {
 /// What to look at in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaNeeds {
+    /// Which database.
+    pub database: DatabaseSpec,
     /// The change as accepted.
     pub plan: ChangePlan,
     /// Sessions in the way of DDL.

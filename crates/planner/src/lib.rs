@@ -1,1 +1,61 @@
-//! The decision: rollout machine, schema machine, gates and engines.
+//! The decision: what to do next for one release, as a plain value.
+//!
+//! [`decide`] is synchronous, total and pure: the spec, the orders, what was observed, what the ledger knows and the
+//! time come in, a [`Decision`] goes out. The controller calls it once in each pass and the executor carries out its one
+//! step. [`needs`] says beforehand which facts the release's stage asks for. This crate must not know a runtime, an SDK,
+//! a database or a clock; a test checks its dependencies.
+//!
+//! Code map: [`intake`](self) takes spec and orders in, `resolve` settles calls whose outcome is unknown, `rollout` moves
+//! traffic forward and back, `change` moves the schema, `gates` holds every gate as a small function, `engine` reads where
+//! an engine is and says what it can keep, `publish` renders the status.
+
+use jiff::Timestamp;
+use tidegate_model::{
+    ReleaseName, decision::Decision, ledger::ReleaseState, observation::Observation, status::ReleaseStatus,
+};
+
+mod change;
+mod draft;
+mod engine;
+mod gates;
+mod intake;
+mod needs;
+mod publish;
+mod resolve;
+mod rollout;
+mod traffic;
+
+pub use engine::codedeploy::config_name;
+pub use needs::needs;
+
+/// Everything that a decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The release.
+    pub release: &'a ReleaseName,
+    /// What its ledger entries fold to.
+    pub state: &'a ReleaseState,
+    /// What was read of the world in this pass.
+    pub observation: &'a Observation,
+    /// What was published by the pass before: only for how long each wait has lasted.
+    pub previous: Option<&'a ReleaseStatus>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Decides what to do next for one release.
+///
+/// The order is the interlock: people first (spec and orders), then calls in doubt, then traffic (going back before
+/// going forward), then schema; the first step that is proposed is the only one.
+pub fn decide(input: &Input<'_>) -> Decision {
+    let mut draft = draft::Draft::new(input);
+    intake::take_orders(&mut draft);
+    intake::take_spec(&mut draft);
+    resolve::settle_open_intents(&mut draft);
+    rollout::advance(&mut draft);
+    change::advance(&mut draft);
+    publish::decision(draft)
+}
+
+#[cfg(test)]
+mod tests;

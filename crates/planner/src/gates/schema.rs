@@ -1,0 +1,346 @@
+//! Gates on the schema: expand before green, evidence before contract.
+
+use jiff::SignedDuration;
+use tidegate_model::{
+    Fact,
+    duration::human,
+    gate::{Gate, GateReading},
+    ledger::{ChangeState, EvidenceMark},
+    observation::{Snapshot, SnapshotStatus},
+    orders::{ParameterRead, read_approval},
+    schema::{ChangePlan, Evidence, EvidenceRead, FilePhase, SchemaPhase},
+    spec::ContractMode,
+    waiting::Class,
+};
+
+use super::{closed, measured, not_applicable, open, unknown};
+use crate::draft::{Draft, age};
+
+/// A snapshot older than this is not the state that purge destroys.
+const SNAPSHOT_YOUNG: SignedDuration = SignedDuration::from_mins(30);
+
+/// No other open change on the same database, this release's own included.
+pub(crate) fn one_change_per_database(draft: &Draft<'_>, plan: &ChangePlan) -> GateReading {
+    let gate = Gate::OneChangePerDatabase;
+    if let Some(own) =
+        draft.state.change.as_ref().filter(|c| c.is_open() && c.opened.plan.change != plan.change)
+    {
+        let message = format!("change {} of this release is still open", own.opened.plan.change);
+        return closed(gate, Class::NeedsHuman, message, "let it be contracted first");
+    }
+    match &draft.seen.schema.other_open {
+        Fact::Known(others) if others.is_empty() => open(gate),
+        Fact::Known(others) => {
+            let names: Vec<String> =
+                others.iter().map(|o| format!("{} of release {}", o.change, o.release)).collect();
+            closed(
+                gate,
+                Class::NeedsHuman,
+                format!("open in this database: {}", names.join(", ")),
+                "let it be contracted first",
+            )
+        }
+        Fact::Absent => open(gate),
+        Fact::Unknown(why) => unknown(gate, "which changes are open in the database", why.as_str()),
+    }
+}
+
+/// No session would make the DDL wait beyond its lock budget.
+pub(crate) fn no_blockers(draft: &Draft<'_>) -> GateReading {
+    let gate = Gate::NoBlockers;
+    match &draft.seen.schema.blockers {
+        Fact::Known(blockers) => match blockers.first() {
+            None => open(gate),
+            Some(first) => closed(
+                gate,
+                Class::NeedsHuman,
+                format!("DDL would wait for {first}"),
+                "end that session's transaction; Tidegate never kills it",
+            ),
+        },
+        Fact::Absent => open(gate),
+        Fact::Unknown(why) => unknown(gate, "who holds locks", why.as_str()),
+    }
+}
+
+/// The catalog shows the post-state of the phase reached.
+pub(crate) fn expanded(draft: &Draft<'_>, phase: Option<SchemaPhase>) -> GateReading {
+    let gate = Gate::Expanded;
+    let why = draft.seen.schema.objects.unknown().or(draft.seen.schema.journal.unknown());
+    match phase {
+        None => match why {
+            Some(why) => unknown(gate, "the state of the change in the database", why.as_str()),
+            None => not_applicable(gate),
+        },
+        Some(SchemaPhase::Absent | SchemaPhase::Expanding) => {
+            closed(gate, Class::NeedsTime, "expand is not complete", "it is applied by itself")
+        }
+        Some(SchemaPhase::Backfilling) => {
+            closed(gate, Class::NeedsTime, "existing rows are being filled", "it goes on batch by batch")
+        }
+        Some(
+            SchemaPhase::Expanded | SchemaPhase::Soaking | SchemaPhase::Snapshotting | SchemaPhase::Purged,
+        ) => open(gate),
+    }
+}
+
+/// The check's count is 0.
+pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateReading {
+    let gate = Gate::InSync;
+    let Some(change) = change.filter(|c| c.is_open()) else { return not_applicable(gate) };
+    if change.opened.plan.files(FilePhase::Check).next().is_none() {
+        return not_applicable(gate);
+    }
+    match &draft.seen.schema.check {
+        Fact::Known(check) if check.disagreeing == 0 => open(gate),
+        Fact::Known(check) => measured(
+            closed(
+                gate,
+                Class::NeedsFix,
+                "old and new form disagree in some rows",
+                "look at the rows that the check file counts",
+            ),
+            check.disagreeing.to_string(),
+            "0",
+        ),
+        Fact::Absent => unknown(gate, "the check's count", "the check could not be run"),
+        Fact::Unknown(why) => unknown(gate, "the check's count", why.as_str()),
+    }
+}
+
+/// A naming statement whose calls grew since the mark: its key, text and how it names the old form.
+pub(crate) fn grown(read: &EvidenceRead, mark: &EvidenceMark) -> Option<(String, String)> {
+    read.namers
+        .iter()
+        .find(|(key, namer)| namer.calls > mark.calls.get(*key).copied().unwrap_or(0))
+        .map(|(_, namer)| (namer.text.clone(), namer.how.clone()))
+}
+
+/// No serving or warm revision names what contract removes: nothing that names it was called since the last namer was
+/// drained. Missing statistics close the gate.
+pub(crate) fn readers_gone(draft: &Draft<'_>, change: &ChangeState) -> GateReading {
+    let gate = Gate::ReadersGone;
+    let read = match &draft.seen.schema.evidence {
+        Fact::Known(Evidence::Read(read)) => read,
+        Fact::Known(Evidence::Missing(why)) => {
+            return closed(
+                gate,
+                Class::NeedsFix,
+                format!("who names the old form cannot be told: {why}"),
+                "enable pg_stat_statements and grant pg_read_all_stats to Tidegate's role",
+            );
+        }
+        Fact::Absent => return unknown(gate, "the statement statistics", "there are none"),
+        Fact::Unknown(why) => return unknown(gate, "the statement statistics", why.as_str()),
+    };
+    let settled = draft.state.last.as_ref().map(|last| last.at);
+    let Some((mark, marked_at)) = &change.mark else {
+        return closed(
+            gate,
+            Class::NeedsTime,
+            "the statement statistics were not read before",
+            "a second read follows",
+        );
+    };
+    let named_again = |text: &str, how: &str, when: &str| {
+        let message = format!("a statement still names the old form {when} ({how}): {text}");
+        closed(gate, Class::NeedsHuman, message, "release a revision that does not name it any more")
+    };
+    if let Some((text, how)) = grown(read, mark) {
+        return named_again(&text, &how, "now");
+    }
+    // Named since the serving revision settled: believed to be its own until it was quiet for as long as is asked for.
+    if let Some((reader, at)) =
+        change.last_reader.as_ref().filter(|(_, at)| settled.is_none_or(|settled| *at > settled))
+        && draft.now.duration_since(*at) < quiet_wanted(change)
+    {
+        return named_again(&reader.text, &reader.how, &format!("{} ago", age(*at, draft.now)));
+    }
+    if settled.is_some_and(|settled| *marked_at < settled) {
+        return closed(
+            gate,
+            Class::NeedsTime,
+            "the last reader may have been drained only just now",
+            "the next read tells",
+        );
+    }
+    open(gate)
+}
+
+/// How long nothing must have named the old form.
+pub(crate) fn quiet_wanted(change: &ChangeState) -> SignedDuration {
+    let after = change.opened.schema.contract_after.duration();
+    let recurrence = match change.recurrence.seen {
+        0 => SignedDuration::ZERO,
+        1 => after,
+        _ => change.recurrence.longest,
+    };
+    after.max(recurrence.checked_mul(2).unwrap_or(SignedDuration::MAX))
+}
+
+/// Quiet for at least `contractAfter` and twice the longest recurrence.
+pub(crate) fn recurrence_covered(draft: &Draft<'_>, change: &ChangeState) -> GateReading {
+    let gate = Gate::RecurrenceCovered;
+    let Some(since) = change.quiet_since else {
+        return closed(
+            gate,
+            Class::NeedsTime,
+            "the quiet window has not begun",
+            "it begins with the first read of the statistics",
+        );
+    };
+    let quiet = draft.now.duration_since(since);
+    let wanted = quiet_wanted(change);
+    if quiet >= wanted {
+        return open(gate);
+    }
+    let reading = closed(
+        gate,
+        Class::NeedsTime,
+        "the old form has not been unused for long enough",
+        "it passes with time",
+    );
+    measured(reading, human(quiet), human(wanted))
+}
+
+/// Rollback of grade redeploy is proven for the revision just before the serving one.
+pub(crate) fn redeploy_ready(draft: &Draft<'_>) -> GateReading {
+    let gate = Gate::RedeployReady;
+    let Some((previous, _)) = &draft.state.previous else {
+        return closed(
+            gate,
+            Class::NeedsHuman,
+            "the ledger knows no revision before the serving one",
+            "release once more; after a lost ledger the next rollout makes it known",
+        );
+    };
+    match draft.seen.revisions.get(&previous.0) {
+        Some(Fact::Known(found)) if found.active => open(gate),
+        Some(Fact::Known(_) | Fact::Absent) => closed(
+            gate,
+            Class::NeedsFix,
+            format!("{previous} is deregistered and could not be deployed again"),
+            "register its content again and release it",
+        ),
+        Some(Fact::Unknown(why)) => unknown(gate, "the revision before the serving one", why.as_str()),
+        None => unknown(gate, "the revision before the serving one", "it was not asked for"),
+    }
+}
+
+/// The order exists for this spec version and plan digest, or the mode is automatic.
+pub(crate) fn contract_approved(draft: &Draft<'_>, change: &ChangeState) -> GateReading {
+    let gate = Gate::ContractApproved;
+    match change.opened.schema.contract {
+        ContractMode::Automatic => return open(gate),
+        ContractMode::Never => {
+            return closed(
+                gate,
+                Class::NeedsHuman,
+                "the spec says that contract never runs",
+                "set contract to onApproval or automatic",
+            );
+        }
+        ContractMode::OnApproval => {}
+    }
+    let Some(accepted) = &draft.state.accepted else {
+        return unknown(gate, "the spec in force", "none was accepted");
+    };
+    let unmapped = draft.seen.schema.check.known().map_or(0, |c| c.unmapped);
+    let plan = change.opened.plan.approval_digest(unmapped);
+    let wanted =
+        format!("write approve/contract as {{\"spec\": {}, \"plan\": \"{plan}\"}}", accepted.version);
+    match &draft.seen.orders.approve_contract {
+        Fact::Known(order) => match refusal(order, accepted.version, plan.as_str(), accepted.modified) {
+            None => open(gate),
+            Some(why) => {
+                closed(gate, Class::NeedsHuman, format!("the approval opens nothing: {why}"), wanted)
+            }
+        },
+        Fact::Absent => closed(gate, Class::NeedsHuman, "nobody has approved the contract", wanted),
+        Fact::Unknown(why) => unknown(gate, "the approval", why.as_str()),
+    }
+}
+
+/// Why an approval does not count, if it does not.
+fn refusal(
+    order: &ParameterRead,
+    version: tidegate_model::ParameterVersion,
+    plan: &str,
+    modified: jiff::Timestamp,
+) -> Option<String> {
+    match read_approval(&order.text) {
+        Err(problems) => Some(
+            problems.first().map_or_else(|| "it is malformed".into(), |p| format!("it is malformed: {p}")),
+        ),
+        Ok(approval) if approval.spec != version => {
+            Some(format!("it is for spec version {}, in force is {version}", approval.spec))
+        }
+        Ok(_) if order.modified <= modified => Some("it is older than the spec in force".into()),
+        Ok(approval) if approval.plan != plan => Some("it is for another plan".into()),
+        Ok(_) => None,
+    }
+}
+
+/// Settled or rolled back, nothing newer started.
+pub(crate) fn rollout_at_rest(draft: &Draft<'_>) -> GateReading {
+    let gate = Gate::RolloutAtRest;
+    match &draft.state.rollout {
+        None => open(gate),
+        Some(rollout) => closed(
+            gate,
+            Class::NeedsTime,
+            format!("the rollout of spec version {} is in flight", rollout.start.spec.version),
+            "it opens when the rollout has settled or rolled back",
+        ),
+    }
+}
+
+/// A snapshot of exactly this instance, by our id and marker, available and young enough.
+pub(crate) fn snapshot_available(draft: &Draft<'_>, snapshot: &Fact<Snapshot>) -> GateReading {
+    let gate = Gate::SnapshotAvailable;
+    let snapshot = match snapshot {
+        Fact::Known(snapshot) => snapshot,
+        Fact::Absent => {
+            return closed(
+                gate,
+                Class::NeedsTime,
+                "the snapshot is not there yet",
+                "it is taken when every other gate is open",
+            );
+        }
+        Fact::Unknown(why) => return unknown(gate, "the snapshot", why.as_str()),
+    };
+    let instance = match &draft.seen.instance {
+        Fact::Known(instance) => instance,
+        Fact::Absent => {
+            return closed(gate, Class::NeedsFix, "the instance does not exist", "name an existing instance");
+        }
+        Fact::Unknown(why) => return unknown(gate, "the instance", why.as_str()),
+    };
+    let ours = snapshot.marker.as_ref().is_some_and(|marker| &marker.release == draft.release);
+    if snapshot.resource_id != instance.resource_id || !ours {
+        return closed(
+            gate,
+            Class::NeedsHuman,
+            format!("snapshot {} is of another instance or not ours", snapshot.id),
+            "rename or remove it; another id is taken next time",
+        );
+    }
+    match (snapshot.status, snapshot.available_at) {
+        (SnapshotStatus::Available, Some(at)) if draft.now.duration_since(at) <= SNAPSHOT_YOUNG => open(gate),
+        (SnapshotStatus::Available, _) => {
+            closed(gate, Class::NeedsTime, "the snapshot is too old", "a new one is taken")
+        }
+        (SnapshotStatus::Creating | SnapshotStatus::Other, _) => measured(
+            closed(gate, Class::NeedsTime, "the snapshot is being taken", "it passes with time"),
+            format!("{} %", snapshot.percent),
+            "available",
+        ),
+        (SnapshotStatus::Failed, _) => closed(
+            gate,
+            Class::NeedsFix,
+            "the snapshot failed",
+            "look at the instance's events; a new one is taken",
+        ),
+    }
+}

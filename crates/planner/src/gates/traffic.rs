@@ -1,0 +1,271 @@
+//! Gates on traffic: the engine's settings, green, blue and the bake.
+
+use tidegate_analysis::{Judgement, NO_DATA_MINUTES};
+use tidegate_model::{
+    Fact,
+    duration::human,
+    gate::{Gate, GateReading},
+    ledger::Rollout,
+    observation::{DeploymentGroup, DeploymentStatus, Service, TargetGroup},
+    spec::Traffic,
+    verdict::Verdict,
+    waiting::Class,
+};
+
+use super::{closed, measured, not_applicable, open, unknown};
+use crate::{draft::Draft, engine::codedeploy};
+
+/// Group, listeners, target groups and alarms give what the spec asks; nothing foreign runs, no alarm is red, blue is
+/// healthy. Every problem stands in the message, with the exact setting to change.
+pub(crate) fn engine_ready(draft: &Draft<'_>, rollout: &Rollout) -> GateReading {
+    let gate = Gate::EngineReady;
+    let Traffic::Codedeploy(traffic) = &rollout.start.spec.spec.traffic;
+    let (service, group) = match (&draft.seen.service, &draft.seen.group) {
+        (Fact::Known(service), Fact::Known(group)) => (service, group),
+        (Fact::Absent, _) => {
+            return closed(gate, Class::NeedsFix, "the service does not exist", "name an existing service");
+        }
+        (_, Fact::Absent) => {
+            return closed(
+                gate,
+                Class::NeedsFix,
+                "the deployment group does not exist",
+                "name an existing application and group",
+            );
+        }
+        (Fact::Unknown(why), _) => return unknown(gate, "the service", why.as_str()),
+        (_, Fact::Unknown(why)) => return unknown(gate, "the deployment group", why.as_str()),
+    };
+    let mut problems = codedeploy::ready_problems(&rollout.start.spec.spec, traffic, group, service);
+    problems.extend(traffic_problems(draft, rollout, service));
+    problems.extend(alarm_problems(draft, group));
+    problems.extend(foreign_deployment(draft, rollout));
+    if problems.is_empty() {
+        return open(gate);
+    }
+    closed(
+        gate,
+        Class::NeedsFix,
+        problems.join("; "),
+        "change what is named; it is looked at again by itself",
+    )
+}
+
+fn traffic_problems(draft: &Draft<'_>, rollout: &Rollout, service: &Service) -> Vec<String> {
+    let mut problems = vec![];
+    match &draft.seen.listeners {
+        Fact::Known(listeners) => {
+            if listeners.production.rules.iter().any(|rule| rule.sticky) {
+                problems.push(
+                    "target group stickiness is on: weights would not say where clients go; switch it off"
+                        .into(),
+                );
+            }
+        }
+        Fact::Absent => problems.push("the production listener does not exist".into()),
+        Fact::Unknown(why) => problems.push(format!("the listeners are not known: {}", why.as_str())),
+    }
+    if let Some(problem) = too_few_healthy(draft, &rollout.start.blue_group, service, "blue") {
+        problems.push(problem);
+    }
+    problems
+}
+
+/// Says so if a colour has fewer healthy targets than the service wants tasks.
+fn too_few_healthy(
+    draft: &Draft<'_>,
+    group: &TargetGroup,
+    service: &Service,
+    colour: &str,
+) -> Option<String> {
+    match &draft.seen.health {
+        Fact::Known(health) => {
+            let healthy = health.get(group).map_or(0, |h| h.healthy);
+            (healthy < service.desired.max(1))
+                .then(|| format!("{colour} has {healthy} healthy targets of {}", service.desired.max(1)))
+        }
+        Fact::Absent => Some(format!("{colour}'s target group does not exist")),
+        Fact::Unknown(why) => Some(format!("target health is not known: {}", why.as_str())),
+    }
+}
+
+fn alarm_problems(draft: &Draft<'_>, group: &DeploymentGroup) -> Vec<String> {
+    match &draft.seen.alarms {
+        Fact::Known(alarms) => {
+            let red = alarms.iter().filter(|a| a.red).map(|a| format!("alarm {} is red", a.name));
+            let missing = group
+                .alarms
+                .iter()
+                .filter(|name| !alarms.iter().any(|a| &a.name == *name))
+                .map(|name| format!("alarm {name} does not exist"));
+            red.chain(missing).collect()
+        }
+        Fact::Absent => vec!["the group's alarms do not exist".into()],
+        Fact::Unknown(why) => vec![format!("the alarms are not known: {}", why.as_str())],
+    }
+}
+
+fn foreign_deployment(draft: &Draft<'_>, rollout: &Rollout) -> Vec<String> {
+    match &draft.seen.deployments {
+        Fact::Known(all) => all
+            .iter()
+            .filter(|d| !d.status.is_terminal() && Some(&d.id) != rollout.deployment.as_ref())
+            .map(|d| format!("deployment {} is in progress on the group", d.id))
+            .collect(),
+        Fact::Absent => vec![],
+        Fact::Unknown(why) => vec![format!("the group's deployments are not known: {}", why.as_str())],
+    }
+}
+
+/// Enough healthy targets of the exact revision, read now.
+pub(crate) fn green_healthy(draft: &Draft<'_>, rollout: &Rollout) -> GateReading {
+    let gate = Gate::GreenHealthy;
+    let Some(green) = &rollout.green else {
+        return closed(gate, Class::NeedsTime, "green's revision is not known yet", "it is registered first");
+    };
+    let service = match &draft.seen.service {
+        Fact::Known(service) => service,
+        Fact::Absent => {
+            return closed(gate, Class::NeedsFix, "the service does not exist", "name an existing service");
+        }
+        Fact::Unknown(why) => return unknown(gate, "the service", why.as_str()),
+    };
+    let group = &rollout.start.green_group;
+    let wanted = service.desired.max(1);
+    let Some(set) = service.task_set(green, group) else {
+        return closed(
+            gate,
+            Class::NeedsTime,
+            format!("no task set runs {green} behind {group}"),
+            "CodeDeploy makes it",
+        );
+    };
+    if set.running < wanted {
+        let reading = closed(
+            gate,
+            Class::NeedsTime,
+            "green's tasks are not all running",
+            "look at the service's events if it stays so",
+        );
+        return measured(reading, set.running.to_string(), wanted.to_string());
+    }
+    match too_few_healthy(draft, group, service, "green") {
+        Some(problem) => {
+            closed(gate, Class::NeedsTime, problem, "look at the targets' health reasons if it stays so")
+        }
+        None => open(gate),
+    }
+}
+
+/// Every probe passed, on a test listener that forwards to green alone now as it did before.
+pub(crate) fn verified(draft: &Draft<'_>, rollout: &Rollout) -> GateReading {
+    let gate = Gate::Verified;
+    if rollout.start.spec.spec.verify.is_empty() {
+        return not_applicable(gate);
+    }
+    if rollout.verified.is_none() {
+        return closed(
+            gate,
+            Class::NeedsTime,
+            "the probes have not passed yet",
+            "they are sent when green is healthy",
+        );
+    }
+    let test = draft.seen.listeners.known().and_then(|l| l.test.as_ref());
+    match test {
+        Some(test) if test.forwards_only_to(&rollout.start.green_group) => open(gate),
+        Some(_) => closed(
+            gate,
+            Class::NeedsHuman,
+            "the test listener does not forward to green alone, so the probes may have asked blue",
+            "put the test listener back to green's target group",
+        ),
+        None => unknown(gate, "the test listener", "it was not read"),
+    }
+}
+
+/// Blue's history exists before the first weight; afterwards the verdict is neither fail nor no data.
+pub(crate) fn healthy_so_far(rollout: &Rollout, judgement: Option<&Judgement>) -> GateReading {
+    let gate = Gate::HealthySoFar;
+    match judgement.map(|j| &j.verdict) {
+        None if rollout.baseline.is_some() => open(gate),
+        None => closed(
+            gate,
+            Class::NeedsTime,
+            "blue's last five closed minutes of traffic do not exist yet",
+            "blue needs traffic: without it green cannot be compared",
+        ),
+        Some(Verdict::Pass | Verdict::Undecided) => open(gate),
+        Some(Verdict::Fail(finding)) => {
+            closed(gate, Class::NeedsFix, finding.to_string(), "it is rolled back")
+        }
+        Some(Verdict::NoData { minutes }) => measured(
+            closed(
+                gate,
+                Class::NeedsFix,
+                "green should have traffic and reports none",
+                "look at green's targets and listener",
+            ),
+            format!("{minutes} silent minutes"),
+            format!("fewer than {NO_DATA_MINUTES}"),
+        ),
+    }
+}
+
+/// Rollback of grade instant is proven: blue's tasks run at full size, healthy or idle behind the listener, and CodeDeploy
+/// can still go back.
+pub(crate) fn rollback_ready(draft: &Draft<'_>, rollout: &Rollout) -> GateReading {
+    let gate = Gate::RollbackReady;
+    let service = match &draft.seen.service {
+        Fact::Known(service) => service,
+        Fact::Absent => {
+            return closed(gate, Class::NeedsFix, "the service does not exist", "restore the service");
+        }
+        Fact::Unknown(why) => return unknown(gate, "the service", why.as_str()),
+    };
+    let wanted = service.desired.max(1);
+    let blue = &rollout.start;
+    let running = service.task_set(&blue.blue, &blue.blue_group).map_or(0, |set| set.running);
+    if running < wanted {
+        let reading = closed(
+            gate,
+            Class::NeedsFix,
+            format!("blue's {} does not run at full size", blue.blue),
+            "look at blue's tasks; going back would need new ones",
+        );
+        return measured(reading, running.to_string(), wanted.to_string());
+    }
+    let alive = rollout.deployment.as_deref().map(|id| codedeploy::deployment(draft.seen, id));
+    match alive {
+        Some(Fact::Known(deployment)) if can_go_back(deployment.status) => open(gate),
+        Some(Fact::Known(_) | Fact::Absent) => closed(
+            gate,
+            Class::NeedsHuman,
+            "the deployment has ended, so CodeDeploy cannot go back at once",
+            "roll back by abort once it is settled",
+        ),
+        Some(Fact::Unknown(why)) => unknown(gate, "the deployment", why.as_str()),
+        None => closed(gate, Class::NeedsTime, "no deployment is there yet", "it is created first"),
+    }
+}
+
+fn can_go_back(status: DeploymentStatus) -> bool {
+    !status.is_terminal()
+}
+
+/// The bake time is served.
+pub(crate) fn baked(draft: &Draft<'_>, rollout: &Rollout) -> GateReading {
+    let gate = Gate::Baked;
+    let wanted = rollout.start.spec.spec.bake.duration();
+    let served = rollout.bake.served_at(draft.now);
+    if served >= wanted {
+        return open(gate);
+    }
+    let reading = closed(
+        gate,
+        Class::NeedsTime,
+        "green has not served everything for long enough",
+        "it passes with time; shorten bake in the spec to pass earlier",
+    );
+    measured(reading, human(served), human(wanted))
+}

@@ -1,0 +1,165 @@
+//! Which facts a release's stage asks for: enough to decide, no more. Batched over releases by the observers.
+
+use jiff::{SignedDuration, Timestamp};
+use tidegate_model::{
+    Fact, ReleaseName,
+    decision::Step,
+    ledger::{ChangeState, ReleaseState, Rollout, RolloutPhase},
+    observation::{GroupNeeds, MinutesNeeds, Needs, SchemaNeeds},
+    orders::{Orders, ParameterRead},
+    spec::{self, RevisionSpec, Spec, Traffic},
+};
+
+use crate::engine::codedeploy::config_name;
+
+/// A deployment can live this long: 120 h from install to shift, 48 h of termination wait, and a day. Source: CodeDeploy's
+/// limits for ECS.
+const DEPLOYMENT_LIVES: SignedDuration = SignedDuration::from_hours(24 * 8);
+
+/// Closed minutes that make blue's history.
+const HISTORY_MINUTES: u32 = 60;
+
+/// Closed minutes that a judgement looks at, with room for late ones.
+const JUDGED_MINUTES: u32 = 15;
+
+/// Says what to observe for a release in this pass. `spec` and `orders` are read before anything else.
+pub fn needs(
+    _release: &ReleaseName,
+    state: &ReleaseState,
+    spec: &Fact<ParameterRead>,
+    _orders: &Orders,
+    now: Timestamp,
+) -> Needs {
+    let candidate = candidate(state, spec);
+    let in_force =
+        state.rollout.as_ref().map(|r| &r.start.spec.spec).or(state.accepted.as_ref().map(|a| &a.spec));
+    let Some(target) = in_force.or(candidate.as_ref()) else { return Needs::default() };
+    let mut needs = Needs {
+        service: Some((target.service.cluster.clone(), target.service.name.clone())),
+        traffic: true,
+        plan: candidate.as_ref().is_some_and(|spec| spec.schema.is_some()),
+        ..Needs::default()
+    };
+    let Traffic::Codedeploy(traffic) = &target.traffic;
+    let since = state.rollout.as_ref().map_or(now, |rollout| rollout.started) - DEPLOYMENT_LIVES;
+    needs.group = Some(GroupNeeds {
+        application: traffic.application.clone(),
+        group: traffic.deployment_group.clone(),
+        since,
+        targets: true,
+    });
+    candidate_needs(&mut needs, candidate.as_ref());
+    if let Some(rollout) = &state.rollout {
+        rollout_needs(&mut needs, rollout);
+    }
+    if let Some(change) = state.change.as_ref().filter(|change| change.is_open()) {
+        change_needs(&mut needs, state, change);
+    } else if let Some(rollout) = state.rollout.as_ref().filter(|r| r.phase == RolloutPhase::Preflight) {
+        expand_needs(&mut needs, rollout);
+    }
+    doubt_needs(&mut needs, state);
+    needs
+}
+
+/// A spec that is not yet accepted or refused, if its text is valid.
+fn candidate(state: &ReleaseState, spec: &Fact<ParameterRead>) -> Option<Spec> {
+    let read = spec.known()?;
+    let known = [
+        state.accepted.as_ref().map(|a| (a.version, a.modified)),
+        state.refused.as_ref().map(|r| (r.version, r.modified)),
+    ];
+    if known.contains(&Some((read.version, read.modified))) {
+        return None;
+    }
+    spec::read(&read.text).ok()
+}
+
+fn candidate_needs(needs: &mut Needs, candidate: Option<&Spec>) {
+    if let Some(RevisionSpec::TaskDefinition(exact)) = candidate.map(|spec| &spec.revision) {
+        needs.revisions.push(exact.task_definition.clone());
+    }
+}
+
+fn rollout_needs(needs: &mut Needs, rollout: &Rollout) {
+    let spec = &rollout.start.spec;
+    let Traffic::Codedeploy(traffic) = &spec.spec.traffic;
+    match rollout.phase {
+        RolloutPhase::Preflight => {
+            needs.alarms = true;
+            needs.revisions.push(spec.base.0.clone());
+            needs.revisions.push(spec.base.family().to_owned());
+            let (name, predefined) = config_name(traffic.shift);
+            if !predefined {
+                needs.deployment_config = Some(name);
+            }
+        }
+        RolloutPhase::Provisioning
+        | RolloutPhase::Verifying
+        | RolloutPhase::Shifting
+        | RolloutPhase::Confirming
+        | RolloutPhase::Baking => {
+            let count = if rollout.baseline.is_some() { JUDGED_MINUTES } else { HISTORY_MINUTES };
+            let connections = spec.spec.checks.database_connections.is_on();
+            needs.minutes = Some(MinutesNeeds {
+                count,
+                connections_of: spec
+                    .spec
+                    .schema
+                    .as_ref()
+                    .filter(|_| connections)
+                    .map(|s| s.database.instance.clone()),
+            });
+        }
+        RolloutPhase::Retiring | RolloutPhase::RollingBack(_) => {}
+    }
+}
+
+/// Before the change is opened: what its gates look at.
+fn expand_needs(needs: &mut Needs, rollout: &Rollout) {
+    let spec = &rollout.start.spec;
+    if let (Some(schema), Some(plan)) = (&spec.spec.schema, &spec.plan) {
+        needs.schema = Some(SchemaNeeds {
+            database: schema.database.clone(),
+            plan: plan.clone(),
+            blockers: true,
+            check: false,
+            evidence: false,
+        });
+    }
+}
+
+fn change_needs(needs: &mut Needs, state: &ReleaseState, change: &ChangeState) {
+    let phase = state.rollout.as_ref().map(|rollout| &rollout.phase);
+    let database = change.opened.schema.database.clone();
+    if phase.is_none() {
+        needs.instance = Some(database.instance.clone());
+        needs.snapshot.clone_from(&change.snapshot);
+        needs.revisions.extend(state.previous.iter().map(|(arn, _)| arn.0.clone()));
+    }
+    needs.schema = Some(SchemaNeeds {
+        database,
+        plan: change.opened.plan.clone(),
+        blockers: phase == Some(&RolloutPhase::Preflight),
+        check: phase.is_none_or(|phase| *phase == RolloutPhase::Verifying),
+        evidence: phase.is_none(),
+    });
+}
+
+/// What a call in doubt is settled by.
+fn doubt_needs(needs: &mut Needs, state: &ReleaseState) {
+    for (intent, _) in &state.open {
+        match &intent.step {
+            Step::RegisterTaskDefinition(register) => needs.revisions.push(register.base.family().to_owned()),
+            Step::CreateDeploymentConfig { name, .. } => needs.deployment_config = Some(name.clone()),
+            Step::CreateSnapshot { snapshot, .. } => needs.snapshot = Some(snapshot.clone()),
+            Step::CreateDeployment(_)
+            | Step::ContinueTraffic { .. }
+            | Step::ContinueTermination { .. }
+            | Step::StopDeployment { .. }
+            | Step::Verify(_)
+            | Step::Expand(_)
+            | Step::Backfill(_)
+            | Step::Purge(_) => {}
+        }
+    }
+}

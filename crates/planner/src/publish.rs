@@ -1,0 +1,425 @@
+//! Rendering the draft as the published status: summary, conditions, machines, rollback grade.
+
+use tidegate_model::{
+    Fact,
+    decision::Decision,
+    gate::{Gate, GateState},
+    ledger::{RolloutEnd, RolloutPhase},
+    schema::SchemaPhase,
+    status::{
+        Condition, ConditionStatus, ConditionType, Grade, ReleaseStatus, RollbackStatus, RolloutStatus,
+        SchemaStatus, Summary, VerdictStatus, Versions,
+    },
+    verdict::Verdict,
+    waiting::{Class, Reason},
+};
+
+use crate::{change, draft::Draft, engine::codedeploy, traffic::green_percent};
+
+/// Turns the draft into the decision.
+pub(crate) fn decision(mut draft: Draft<'_>) -> Decision {
+    for wait in &mut draft.waiting {
+        wait.next_check_at = draft.next_look;
+    }
+    draft.waiting.sort_by_key(|wait| rank(wait.reason));
+    let status = status(&draft);
+    Decision {
+        entries: draft.entries,
+        step: draft.step,
+        waiting: draft.waiting,
+        gates: draft.gates,
+        status,
+        next_look: draft.next_look,
+    }
+}
+
+/// The deepest cause first: what a human must do, then closed gates, then activities.
+fn rank(reason: Reason) -> u8 {
+    match reason {
+        Reason::Held(_) => 0,
+        Reason::RollingBack => 1,
+        Reason::Refused => 2,
+        Reason::Gate(_) => 3,
+        Reason::InDoubt | Reason::Unobserved => 4,
+        Reason::Provisioning
+        | Reason::Shifting
+        | Reason::Confirming
+        | Reason::Baking
+        | Reason::Retiring
+        | Reason::Backfilling
+        | Reason::Soaking
+        | Reason::Snapshotting => 5,
+    }
+}
+
+fn status(draft: &Draft<'_>) -> ReleaseStatus {
+    let state = &draft.state;
+    let summary = summary(draft);
+    ReleaseStatus {
+        api_version: "tidegate/v1".to_owned(),
+        name: draft.release.clone(),
+        observed_at: draft.now,
+        summary,
+        versions: Versions {
+            observed: draft.seen.spec.known().map(|read| read.version),
+            in_force: state.accepted.as_ref().map(|a| a.version),
+            in_flight: state.rollout.as_ref().map(|r| r.start.spec.version),
+            refused: state.refused.as_ref().map(|r| r.version),
+        },
+        problems: state.refused.as_ref().map(|r| r.problems.clone()).unwrap_or_default(),
+        conditions: conditions(draft, summary),
+        waiting: draft.waiting.clone(),
+        rollout: rollout(draft),
+        schema: schema(draft),
+        gates: draft.gates.clone(),
+        rollback: rollback(draft),
+        verdict: verdict(draft),
+        events: state.events.clone(),
+    }
+}
+
+fn summary(draft: &Draft<'_>) -> Summary {
+    let state = &draft.state;
+    let waits = |f: fn(&Reason) -> bool| draft.waiting.iter().any(|wait| f(&wait.reason));
+    let unread = waits(|r| matches!(r, Reason::Unobserved));
+    if let Some(rollout) = &state.rollout {
+        return match rollout.phase {
+            RolloutPhase::RollingBack(_) => Summary::RollingBack,
+            RolloutPhase::Preflight
+            | RolloutPhase::Provisioning
+            | RolloutPhase::Verifying
+            | RolloutPhase::Shifting
+            | RolloutPhase::Confirming
+            | RolloutPhase::Baking
+            | RolloutPhase::Retiring => in_flight_summary(draft),
+        };
+    }
+    let rolled_back = state.last.as_ref().is_some_and(|last| matches!(last.end, RolloutEnd::RolledBack(_)));
+    match (&state.accepted, &state.refused) {
+        (_, Some(_)) => Summary::Invalid,
+        (None, None) => Summary::Unknown,
+        (Some(_), None) if rolled_back => Summary::RolledBack,
+        (Some(_), None) if waits(|r| matches!(r, Reason::Held(_))) => Summary::Held,
+        (Some(_), None) if unread => Summary::Unknown,
+        (Some(_), None) => Summary::Healthy,
+    }
+}
+
+fn in_flight_summary(draft: &Draft<'_>) -> Summary {
+    let held = |reason: &Reason| matches!(reason, Reason::Held(_) | Reason::Gate(Gate::NotHeld));
+    if draft.waiting.iter().any(|wait| held(&wait.reason)) {
+        return Summary::Held;
+    }
+    let stuck = draft.waiting.iter().any(|wait| match wait.class {
+        Class::NeedsHuman | Class::NeedsFix => true,
+        Class::NeedsTime | Class::Throttled | Class::Suspended => false,
+    });
+    if stuck && draft.step.is_none() { Summary::Waiting } else { Summary::Progressing }
+}
+
+fn phase_word(draft: &Draft<'_>) -> &'static str {
+    match (&draft.state.rollout, &draft.state.last) {
+        (Some(rollout), _) => rollout.phase.as_str(),
+        (None, Some(last)) => match last.end {
+            RolloutEnd::Settled => "settled",
+            RolloutEnd::RolledBack(_) => "rolled-back",
+        },
+        (None, None) if draft.state.accepted.is_some() => "settled",
+        (None, None) => "unknown",
+    }
+}
+
+fn rollout(draft: &Draft<'_>) -> RolloutStatus {
+    let state = &draft.state;
+    let in_flight = state.rollout.as_ref();
+    let spec = in_flight.map(|r| &r.start.spec.spec).or(state.accepted.as_ref().map(|a| &a.spec));
+    let primary = draft.seen.service.known().and_then(|service| service.primary());
+    let blue = in_flight.map(|r| r.start.blue.clone()).or(primary.map(|set| set.revision.clone()));
+    let green_group = in_flight.map(|r| &r.start.green_group);
+    let deployment = in_flight.and_then(|r| r.deployment.as_deref());
+    let asked = deployment
+        .and_then(|id| codedeploy::deployment(draft.seen, id).known().copied().cloned())
+        .and_then(|d| d.target.known().and_then(|target| target.green_weight));
+    let cause = match (in_flight.map(|r| &r.phase), &state.last) {
+        (Some(RolloutPhase::RollingBack(cause)), _) => Some(cause.clone()),
+        (Some(_), _) | (None, None) => None,
+        (None, Some(last)) => match &last.end {
+            RolloutEnd::RolledBack(cause) => Some(cause.clone()),
+            RolloutEnd::Settled => None,
+        },
+    };
+    RolloutStatus {
+        phase: phase_word(draft).to_owned(),
+        since: in_flight.map(|r| r.since).or(state.last.as_ref().map(|last| last.at)).or(state.accepted_at),
+        cluster: spec.map(|s| s.service.cluster.clone()).unwrap_or_default(),
+        service: spec.map(|s| s.service.name.clone()).unwrap_or_default(),
+        engine: "codedeploy".to_owned(),
+        blue: blue.map(|arn| arn.to_string()),
+        green: in_flight.and_then(|r| r.green.as_ref()).map(ToString::to_string),
+        deployment: deployment.map(str::to_owned),
+        green_weight: green_group.and_then(|group| green_percent(&draft.seen.listeners, group)),
+        green_weight_asked: asked.map(f64::from),
+        baked_seconds: in_flight.map(|r| r.bake.served_at(draft.now).as_secs()),
+        bake_seconds: in_flight.map(|r| r.start.spec.spec.bake.duration().as_secs()),
+        cause: cause.as_ref().map(ToString::to_string),
+        cause_reason: cause.map(|c| c.as_str().to_owned()),
+    }
+}
+
+fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
+    let change = draft.state.change.as_ref()?;
+    let check = draft.seen.schema.check.known();
+    let journal = draft.seen.schema.journal.known();
+    let left =
+        journal.map(|j| j.backfills.values().map(tidegate_model::schema::BackfillProgress::keys_left).sum());
+    let plan = change.opened.plan.approval_digest(check.map_or(0, |c| c.unmapped));
+    let remembered = draft.previous.and_then(|status| status.schema.as_ref());
+    let phase = change::phase(draft).map(|phase| phase.as_str().to_owned());
+    Some(SchemaStatus {
+        change: change.opened.plan.change.to_string(),
+        phase: phase.or(remembered.map(|s| s.phase.clone())).unwrap_or_else(|| "unknown".into()),
+        plan: plan.to_string(),
+        removes: change.opened.plan.removes.iter().map(ToString::to_string).collect(),
+        backfill_keys_left: left,
+        disagreeing: check.map(|c| c.disagreeing),
+        unmapped: check.map(|c| c.unmapped),
+        last_reader: change.last_reader.as_ref().map(|(reader, _)| reader.text.clone()),
+        last_reader_at: change.last_reader.as_ref().map(|(_, at)| *at),
+        quiet_since: change.quiet_since,
+        snapshot: change.snapshot.clone(),
+    })
+}
+
+/// What going back would be now: computed in every pass, shown always.
+fn rollback(draft: &Draft<'_>) -> RollbackStatus {
+    let state = &draft.state;
+    if let Some(rollout) = &state.rollout {
+        let proven = draft.is_open(Gate::RollbackReady);
+        let how = if rollout.traffic_since.is_some() {
+            format!("stop the deployment with rollback: traffic is on {} in seconds", rollout.start.blue)
+        } else {
+            format!("stop the rollout: {} serves all traffic now", rollout.start.blue)
+        };
+        let retiring = rollout.phase == RolloutPhase::Retiring;
+        let unproven = if proven || rollout.traffic_since.is_none() {
+            vec![]
+        } else {
+            vec!["that blue runs at full size was not read in this pass".into()]
+        };
+        let grade = if retiring { Grade::Redeploy } else { Grade::Instant };
+        return RollbackStatus { grade, how, unproven };
+    }
+    let Some((previous, digest)) = &state.previous else {
+        return RollbackStatus {
+            grade: Grade::None,
+            how: "no revision before the serving one is known".into(),
+            unproven: vec![],
+        };
+    };
+    let purged = state.change.as_ref().filter(|change| !change.is_open());
+    if let Some(change) = purged.filter(|change| change.namers.contains(digest)) {
+        let snapshot = change.snapshot.as_deref().unwrap_or("the snapshot before purge");
+        let age = change.purged_at.map(|at| crate::draft::age(at, draft.now)).unwrap_or_default();
+        let how = format!(
+            "by people only: restore {snapshot} to a new instance (10 to 30 minutes), point the secret at it, deploy {previous}; everything written since the snapshot (purged {age} ago) is lost"
+        );
+        return RollbackStatus { grade: Grade::Restore, how, unproven: vec![] };
+    }
+    let active = draft
+        .seen
+        .revisions
+        .get(&previous.0)
+        .is_some_and(|fact| matches!(fact, Fact::Known(found) if found.active));
+    let unproven = if active {
+        vec![]
+    } else {
+        vec![format!("that {previous} can still be deployed was not read in this pass")]
+    };
+    RollbackStatus {
+        grade: Grade::Redeploy,
+        how: format!("abort: a new deployment of {previous}, some minutes, nothing is lost"),
+        unproven,
+    }
+}
+
+fn verdict(draft: &Draft<'_>) -> Option<VerdictStatus> {
+    match &draft.judgement {
+        Some(judgement) => Some(VerdictStatus {
+            message: match &judgement.verdict {
+                Verdict::Fail(finding) => finding.to_string(),
+                Verdict::Pass => "green is no worse than blue".into(),
+                Verdict::Undecided => "too little was seen to say".into(),
+                Verdict::NoData { minutes } => {
+                    format!("green reported nothing for {minutes} minutes in which traffic was due")
+                }
+            },
+            verdict: judgement.verdict.clone(),
+            until: judgement.until,
+        }),
+        None => draft.previous.and_then(|status| status.verdict.clone()),
+    }
+}
+
+fn conditions(draft: &Draft<'_>, summary: Summary) -> Vec<Condition> {
+    let version = draft.state.accepted.as_ref().map(|a| a.version);
+    ConditionType::ALL
+        .into_iter()
+        .map(|kind| {
+            let (status, reason, message) = condition(draft, summary, kind);
+            Condition { r#type: kind, status, observed_version: version, reason: reason.to_owned(), message }
+        })
+        .collect()
+}
+
+fn truth(value: bool) -> ConditionStatus {
+    if value { ConditionStatus::True } else { ConditionStatus::False }
+}
+
+/// A gate's reading as a condition; Unknown if it was not read in this pass.
+fn from_gate(draft: &Draft<'_>, gate: Gate) -> (ConditionStatus, &'static str, String) {
+    match draft.gates.iter().find(|reading| reading.gate == gate).map(|reading| &reading.state) {
+        Some(GateState::Open) => (ConditionStatus::True, "GateOpen", format!("{} is open", gate.as_str())),
+        Some(GateState::NotApplicable) => {
+            (ConditionStatus::True, "NotApplicable", format!("{} does not apply", gate.as_str()))
+        }
+        Some(GateState::Closed(closed)) => (ConditionStatus::False, "GateClosed", closed.message.clone()),
+        None => {
+            (ConditionStatus::Unknown, "NotRead", format!("{} was not read at this stage", gate.as_str()))
+        }
+    }
+}
+
+fn condition(
+    draft: &Draft<'_>,
+    summary: Summary,
+    kind: ConditionType,
+) -> (ConditionStatus, &'static str, String) {
+    use ConditionStatus::{False, True, Unknown};
+    let state = &draft.state;
+    let phase = state.rollout.as_ref().map(|r| &r.phase);
+    let shifted =
+        matches!(phase, Some(RolloutPhase::Confirming | RolloutPhase::Baking | RolloutPhase::Retiring));
+    let settled = phase.is_none() && state.last.as_ref().is_none_or(|last| last.end == RolloutEnd::Settled);
+    let first = draft.waiting.first().map(|wait| wait.message.clone()).unwrap_or_default();
+    match kind {
+        ConditionType::Ready => match summary {
+            Summary::Healthy => (True, "Settled", "the world matches the spec in force".into()),
+            Summary::Unknown => (Unknown, "Unobserved", first),
+            Summary::Progressing
+            | Summary::Waiting
+            | Summary::Held
+            | Summary::RollingBack
+            | Summary::RolledBack
+            | Summary::Invalid => (False, summary.as_str(), first),
+        },
+        ConditionType::Reconciling => {
+            let moving = phase.is_some() || draft.step.is_some();
+            (
+                truth(moving),
+                if moving { "InFlight" } else { "AtRest" },
+                format!("rollout is {}", phase_word(draft)),
+            )
+        }
+        ConditionType::Stalled => {
+            let stalled =
+                draft.waiting.iter().find(|w| matches!(w.class, Class::NeedsHuman | Class::NeedsFix));
+            let contract = |r: &Reason| matches!(r, Reason::Gate(g) if *g >= Gate::ReadersGone);
+            match stalled.filter(|w| !contract(&w.reason)) {
+                Some(wait) => (True, "NeedsSomebody", wait.message.clone()),
+                None => (False, "Moving", "nothing waits for a human".into()),
+            }
+        }
+        ConditionType::SpecValid => match &state.refused {
+            Some(refused) => (
+                False,
+                "Refused",
+                format!("spec version {} has {} problems", refused.version, refused.problems.len()),
+            ),
+            None if state.accepted.is_some() => (True, "Accepted", "the newest spec is in force".into()),
+            None => (Unknown, "NotRead", "no spec was accepted yet".into()),
+        },
+        ConditionType::Synced => {
+            let held = draft.waiting.iter().find(|w| matches!(w.reason, Reason::Held(h) if h != tidegate_model::waiting::Held::Ordered && h != tidegate_model::waiting::Held::RevisionFailed));
+            match held {
+                Some(wait) => (False, "Drifted", wait.message.clone()),
+                None if draft.seen.listeners.known().is_some() => {
+                    (True, "Agreed", "listener, task sets and ledger agree".into())
+                }
+                None => (Unknown, "NotRead", "the listeners were not read".into()),
+            }
+        }
+        ConditionType::Suspended => {
+            let held = state.hold.is_some();
+            (
+                truth(held),
+                if held { "HoldOrdered" } else { "NoHold" },
+                if held { "a hold is ordered".into() } else { "no hold is ordered".into() },
+            )
+        }
+        ConditionType::DatabaseExpanded => match change::phase(draft) {
+            Some(SchemaPhase::Expanded | SchemaPhase::Soaking | SchemaPhase::Snapshotting) => {
+                (True, "Expanded", "both forms are in the database".into())
+            }
+            Some(SchemaPhase::Purged) => (False, "Purged", "only the new form is left".into()),
+            Some(SchemaPhase::Absent | SchemaPhase::Expanding | SchemaPhase::Backfilling) => {
+                (False, "Expanding", "expand is not complete".into())
+            }
+            None if state.change.is_none() => (False, "NoChange", "no change was opened".into()),
+            None => (Unknown, "NotRead", "the database was not read".into()),
+        },
+        ConditionType::GreenHealthy => from_gate(draft, Gate::GreenHealthy),
+        ConditionType::TrafficShifted => {
+            let all = shifted || settled;
+            (
+                truth(all),
+                if all { "AllOnTarget" } else { "NotShifted" },
+                format!("rollout is {}", phase_word(draft)),
+            )
+        }
+        ConditionType::Baked => {
+            let done = matches!(phase, Some(RolloutPhase::Retiring)) || settled;
+            (
+                truth(done),
+                if done { "Served" } else { "NotServed" },
+                format!("rollout is {}", phase_word(draft)),
+            )
+        }
+        ConditionType::Promoted => (
+            truth(settled && state.accepted.is_some()),
+            if settled { "Settled" } else { "NotSettled" },
+            format!("rollout is {}", phase_word(draft)),
+        ),
+        ConditionType::RolledBack => {
+            match state.last.as_ref().filter(|_| phase.is_none()).map(|last| &last.end) {
+                Some(RolloutEnd::RolledBack(cause)) => (True, "RolledBack", cause.to_string()),
+                Some(RolloutEnd::Settled) | None => {
+                    (False, "NotRolledBack", "the last rollout did not go back".into())
+                }
+            }
+        }
+        ConditionType::ContractAllowed => {
+            let allowed = change::contract_allowed(draft);
+            (
+                truth(allowed),
+                if allowed { "GatesOpen" } else { "GatesClosed" },
+                if allowed {
+                    "every gate before contract is open".into()
+                } else {
+                    "a gate before contract is closed or was not read".into()
+                },
+            )
+        }
+        ConditionType::Contracted => {
+            let done = state.change.as_ref().is_some_and(|change| !change.is_open());
+            (
+                truth(done),
+                if done { "Purged" } else { "NotPurged" },
+                if done {
+                    "the old form is gone".into()
+                } else {
+                    "the old form is there, or there is no change".into()
+                },
+            )
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Calls whose outcome is unknown: settled by reading, never by repeating.
+//!
+//! An intent without a resolution means that the daemon died, or the call's answer was lost, between journaling and
+//! journaling again. What it would have caused is looked for in the observation; not finding it proves something only
+//! once the call can no longer land.
+
+use tidegate_model::{
+    Fact,
+    decision::{Outcome, Step},
+    ledger::{Entry, Intent, Resolution},
+    observation::DeploymentStatus,
+};
+
+use crate::{
+    draft::{CALL_MAY_LAND, Draft},
+    engine::codedeploy,
+};
+
+/// What reading says of an intent.
+enum Found {
+    /// It had its effect.
+    Effect(Outcome),
+    /// Nothing of it is there.
+    Nothing,
+    /// It cannot have had an effect that outlives its call.
+    Harmless,
+    /// The facts are not known.
+    Unknown,
+}
+
+/// Settles every open intent that the observation can settle.
+pub(crate) fn settle_open_intents(draft: &mut Draft<'_>) {
+    for (intent, since) in draft.state.open.clone() {
+        let may_land = draft.now < since + CALL_MAY_LAND;
+        let resolution = match found(draft, &intent) {
+            Found::Effect(outcome) => Resolution::Done(outcome),
+            Found::Harmless => Resolution::NotApplied,
+            Found::Nothing if !may_land => Resolution::NotApplied,
+            Found::Nothing | Found::Unknown => {
+                draft.look_in(5);
+                continue;
+            }
+        };
+        draft.note(Entry::Resolved { intent: intent.id, resolution });
+    }
+}
+
+fn found(draft: &Draft<'_>, intent: &Intent) -> Found {
+    let seen = draft.seen;
+    match &intent.step {
+        Step::RegisterTaskDefinition(register) => match seen.revisions.get(register.base.family()) {
+            Some(Fact::Known(newest)) if newest.digest() == register.digest => {
+                Found::Effect(Outcome::Registered(newest.arn.clone()))
+            }
+            Some(Fact::Known(_) | Fact::Absent) => Found::Nothing,
+            Some(Fact::Unknown(_)) => Found::Unknown,
+            None => Found::Unknown,
+        },
+        Step::CreateDeploymentConfig { .. } => presence(&seen.deployment_config),
+        Step::CreateDeployment(create) => match &seen.deployments {
+            Fact::Known(all) => all
+                .iter()
+                .find(|d| d.marker.as_ref() == Some(&create.marker))
+                .map_or(Found::Nothing, |d| Found::Effect(Outcome::DeploymentCreated(d.id.clone()))),
+            Fact::Absent => Found::Nothing,
+            Fact::Unknown(_) => Found::Unknown,
+        },
+        Step::ContinueTraffic { deployment } => {
+            status(draft, deployment, |status| status != DeploymentStatus::Ready)
+        }
+        Step::ContinueTermination { deployment } | Step::StopDeployment { deployment } => {
+            status(draft, deployment, DeploymentStatus::is_terminal)
+        }
+        // Probes leave nothing behind that reading could find: a verification is simply made again.
+        Step::Verify(_) => Found::Harmless,
+        // The cursor moves in the batch's own transaction: reading it is the resolution.
+        Step::Backfill(_) => Found::Harmless,
+        Step::Expand(step) => match &seen.schema.journal {
+            Fact::Known(journal) if journal.applied.contains_key(&step.file) => {
+                Found::Effect(Outcome::Expanded)
+            }
+            Fact::Known(_) | Fact::Absent => Found::Nothing,
+            Fact::Unknown(_) => Found::Unknown,
+        },
+        Step::CreateSnapshot { .. } => presence(&seen.snapshot),
+        Step::Purge(_) => match &seen.schema.journal {
+            Fact::Known(journal) if journal.purged_at.is_some() => Found::Effect(Outcome::Purged),
+            Fact::Known(_) | Fact::Absent => Found::Nothing,
+            Fact::Unknown(_) => Found::Unknown,
+        },
+    }
+}
+
+fn presence<T>(fact: &Fact<T>) -> Found {
+    match fact {
+        Fact::Known(_) => Found::Effect(Outcome::Accepted),
+        Fact::Absent => Found::Nothing,
+        Fact::Unknown(_) => Found::Unknown,
+    }
+}
+
+fn status(draft: &Draft<'_>, id: &str, is_effect: impl Fn(DeploymentStatus) -> bool) -> Found {
+    match codedeploy::deployment(draft.seen, id) {
+        Fact::Known(deployment) if is_effect(deployment.status) => Found::Effect(Outcome::Accepted),
+        Fact::Known(_) => Found::Nothing,
+        Fact::Absent => Found::Unknown,
+        Fact::Unknown(_) => Found::Unknown,
+    }
+}

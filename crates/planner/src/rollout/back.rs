@@ -1,0 +1,211 @@
+//! Back: stop with rollback while CodeDeploy still can, redeploy the old revision once it cannot. Sticky: nothing here
+//! ever goes forward again.
+
+use jiff::SignedDuration;
+use tidegate_model::{
+    Fact,
+    decision::Step,
+    ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
+    observation::{Deployment, DeploymentStatus, TargetGroup},
+    revision::RevisionArn,
+    waiting::{Class, Held, Reason},
+};
+
+use super::{provision, start};
+use crate::{
+    draft::{Direction, Draft},
+    engine::codedeploy::{self, Where},
+    gates,
+};
+
+/// A stop that was accepted but shows no effect is sent again after this long. Source: StopDeployment may answer Pending
+/// and is to be repeated until the deployment has stopped.
+const STOP_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// After a stop, CodeDeploy names the rollback deployment only after a while.
+const ROLLBACK_NAMED: SignedDuration = SignedDuration::from_mins(2);
+
+/// Takes the rollout one step back.
+pub(super) fn go_back(draft: &mut Draft<'_>) {
+    let Some(rollout) = draft.rollout() else { return };
+    let RolloutPhase::RollingBack(cause) = rollout.phase.clone() else { return };
+    draft.look_in(5);
+    match rollout.start.kind.clone() {
+        RolloutKind::Forward => stop(draft, &rollout, cause),
+        RolloutKind::Redeploy { to, cause } => redeploy(draft, &rollout, &to, cause),
+    }
+}
+
+fn rolling_back(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &str) {
+    let on = rollout.rollback_deployment.clone().or(rollout.deployment.clone()).unwrap_or_default();
+    draft
+        .wait(Reason::RollingBack, format!("{what} because {cause}"), Class::NeedsTime)
+        .since(rollout.since)
+        .on(on)
+        .unblock("it passes with time");
+}
+
+fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
+    let Some(id) = rollout.deployment.clone() else {
+        // A create call in doubt may still bring a deployment: it is settled first.
+        if draft.state.open.is_empty() {
+            draft.note(Entry::RolloutEnded(RolloutEnd::RolledBack(cause)));
+            draft.look_in(1);
+        } else {
+            rolling_back(draft, rollout, &cause, "a call in doubt is settled before going back");
+        }
+        return;
+    };
+    let deployment = match codedeploy::deployment(draft.seen, &id) {
+        Fact::Known(deployment) => deployment.clone(),
+        Fact::Absent => {
+            draft.unobserved("the deployment", "a complete list does not show it");
+            return;
+        }
+        Fact::Unknown(why) => {
+            draft.unobserved("the deployment", why.as_str());
+            return;
+        }
+    };
+    match deployment.status {
+        DeploymentStatus::Created
+        | DeploymentStatus::Queued
+        | DeploymentStatus::InProgress
+        | DeploymentStatus::Ready
+        | DeploymentStatus::Other => send_stop(draft, rollout, &cause, id),
+        DeploymentStatus::Stopped | DeploymentStatus::Failed => follow(draft, rollout, cause, &deployment),
+        DeploymentStatus::Succeeded => lost_the_race(draft, rollout, cause),
+    }
+}
+
+fn send_stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, deployment: String) {
+    rolling_back(draft, rollout, cause, "the deployment is stopped with rollback");
+    if rollout.stop_sent.is_none_or(|sent| draft.now >= sent + STOP_AGAIN) {
+        draft.propose(Step::StopDeployment { deployment }, Direction::Back);
+    }
+}
+
+/// The stop came too late and the deployment succeeded: what is observed counts, so green has settled and blue is deployed
+/// again.
+fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
+    let (spec, blue) = (rollout.start.spec.clone(), rollout.start.blue.clone());
+    if draft.seen.service.known().is_none() || draft.seen.group.known().is_none() {
+        draft.unobserved("what serves", "it was not read");
+        return;
+    }
+    draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
+    start::redeploy(draft, &spec, blue, cause);
+}
+
+/// A rollback is a deployment of its own: followed to its end, then listener and task set must be blue's again.
+fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Deployment) {
+    let by = stopped.rolled_back_by.clone().or(rollout.rollback_deployment.clone());
+    if let Some(by) = &by
+        && rollout.rollback_deployment.as_ref() != Some(by)
+    {
+        draft.note(Entry::RollbackDeploymentKnown(by.clone()));
+    }
+    let rollback = by.as_deref().map(|id| codedeploy::deployment(draft.seen, id));
+    match rollback.map(|fact| fact.map(|d| d.status)) {
+        Some(Fact::Known(DeploymentStatus::Failed | DeploymentStatus::Stopped)) => {
+            if serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group) {
+                end(draft, cause);
+            } else {
+                let message = "CodeDeploy's rollback ended without success and traffic is not wholly on blue";
+                draft.held(Held::RollbackFailed, message.into()).on(by.unwrap_or_default());
+            }
+        }
+        Some(Fact::Known(DeploymentStatus::Succeeded)) => {
+            if serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group) {
+                end(draft, cause);
+            } else {
+                rolling_back(draft, rollout, &cause, "the rollback has ended and its result is being read");
+            }
+        }
+        Some(Fact::Known(_) | Fact::Absent | Fact::Unknown(_)) => {
+            rolling_back(draft, rollout, &cause, "traffic goes back to blue");
+        }
+        None => without_rollback(draft, rollout, cause),
+    }
+}
+
+/// The deployment stopped and CodeDeploy has named no rollback (yet).
+fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
+    if draft.now < rollout.since + ROLLBACK_NAMED {
+        rolling_back(draft, rollout, &cause, "CodeDeploy begins its rollback");
+        return;
+    }
+    if serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group) {
+        end(draft, cause);
+    } else {
+        let message = "the deployment stopped without a rollback and traffic is not wholly on blue";
+        draft.held(Held::RollbackFailed, message.into()).on(rollout.deployment.clone().unwrap_or_default());
+    }
+}
+
+fn end(draft: &mut Draft<'_>, cause: Cause) {
+    draft.note(Entry::RolloutEnded(RolloutEnd::RolledBack(cause)));
+    draft.look_in(1);
+}
+
+/// The primary task set runs this revision behind this group, and production forwards to it alone.
+fn serves_alone(draft: &Draft<'_>, revision: &RevisionArn, group: &TargetGroup) -> bool {
+    let primary = draft.seen.service.known().and_then(|service| service.primary().cloned());
+    let on_group = draft.seen.listeners.known().is_some_and(|l| l.production.forwards_only_to(group));
+    on_group
+        && primary.is_some_and(|set| &set.revision == revision && set.target_group.as_ref() == Some(group))
+}
+
+/// Deploys the exact old revision again: all at once behind the Ready wait, guarded by `green-healthy` only.
+fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: Cause) {
+    let Some(id) = rollout.deployment.clone() else {
+        let idle =
+            draft.seen.deployments.known().is_some_and(|all| all.iter().all(|d| d.status.is_terminal()));
+        rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
+        if idle {
+            provision::create(draft, rollout, to.clone(), Direction::Back);
+        }
+        return;
+    };
+    let deployment = match codedeploy::deployment(draft.seen, &id) {
+        Fact::Known(deployment) => deployment.clone(),
+        Fact::Absent | Fact::Unknown(_) => {
+            draft.unobserved("the redeployment", "it could not be read");
+            return;
+        }
+    };
+    let let_go = rollout.continue_sent.is_some();
+    match codedeploy::read(&deployment, draft.seen, &rollout.start.green_group, let_go) {
+        Where::Installing | Where::Shifting { .. } => {
+            rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
+        }
+        Where::Ready => {
+            rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
+            if draft.gate(gates::green_healthy(draft, rollout)) {
+                draft.propose(Step::ContinueTraffic { deployment: id }, Direction::Back);
+            }
+        }
+        Where::Shifted { waiting } => {
+            rolling_back(draft, rollout, &cause, &format!("{to} serves again; what it replaces is removed"));
+            let sent_long_ago = rollout.retire_sent.is_none_or(|at| draft.now >= at + STOP_AGAIN * 5);
+            if waiting && sent_long_ago {
+                draft.propose(Step::ContinueTermination { deployment: id }, Direction::Back);
+            }
+        }
+        Where::Succeeded => {
+            if serves_alone(draft, to, &rollout.start.green_group) {
+                end(draft, cause);
+            } else {
+                rolling_back(
+                    draft,
+                    rollout,
+                    &cause,
+                    "the redeployment has ended and its result is being read",
+                );
+            }
+        }
+        Where::Ended { code, .. } => {
+            draft.held(Held::RollbackFailed, format!("the redeployment of {to} ended ({code})")).on(id);
+        }
+    }
+}

@@ -1,0 +1,514 @@
+//! Forward: provisioning, verifying, shifting, confirming, baking, retiring.
+
+use jiff::{SignedDuration, Timestamp};
+use tidegate_model::{
+    Fact,
+    decision::{Step, Verify},
+    duration::human,
+    gate::Gate,
+    ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutPhase},
+    observation::{Deployment, Listener},
+    spec::Traffic,
+    verdict::Verdict,
+    waiting::{Class, Held, OnDeadline, Reason},
+};
+
+use super::{back, judge, provision};
+use crate::{
+    draft::{Direction, Draft},
+    engine::codedeploy::{self, Where},
+    gates,
+    traffic::{Split, green_percent, split},
+};
+
+/// CodeDeploy gives an installation this long. Source: Install waits up to 60 minutes for steady state.
+const INSTALL_LIMIT: SignedDuration = SignedDuration::from_mins(60);
+
+/// Two confirming reads are at least this far apart.
+const CONFIRM_APART: SignedDuration = SignedDuration::from_secs(10);
+
+/// Carries a forward rollout on.
+pub(super) fn go_on(draft: &mut Draft<'_>) {
+    let Some(rollout) = draft.rollout() else { return };
+    if let Some(cause) = people_turn_back(draft, &rollout) {
+        turn_back(draft, cause);
+        return;
+    }
+    let Some(id) = rollout.deployment.clone() else {
+        if frozen(draft, &rollout, None, None) == Frozen::No {
+            provision::preflight(draft, &rollout);
+        }
+        return;
+    };
+    match codedeploy::deployment(draft.seen, &id) {
+        Fact::Known(deployment) => {
+            let deployment = deployment.clone();
+            carry_on(draft, &rollout, &deployment);
+        }
+        Fact::Absent => draft.unobserved("the deployment", "a complete list does not show it"),
+        Fact::Unknown(why) => draft.unobserved("the deployment", why.as_str()),
+    }
+}
+
+/// An abort of the version in flight, or a newer spec before the first production weight. Once blue is being removed an
+/// abort waits for the settled state and redeploys.
+fn people_turn_back(draft: &Draft<'_>, rollout: &Rollout) -> Option<Cause> {
+    if draft.abort == Some(rollout.start.spec.version) && rollout.phase != RolloutPhase::Retiring {
+        return Some(Cause::Ordered);
+    }
+    let before_traffic = rollout.traffic_since.is_none() && rollout.continue_sent.is_none();
+    let newer = draft.state.accepted.as_ref().is_some_and(|newest| !newest.same_rollout(&rollout.start.spec));
+    (newer && before_traffic).then_some(Cause::Superseded)
+}
+
+/// Decides to go back, and does the first step of it in the same pass.
+fn turn_back(draft: &mut Draft<'_>, cause: Cause) {
+    draft.note(Entry::RollbackDecided(cause));
+    back::go_back(draft);
+}
+
+fn carry_on(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
+    learn_green(draft, rollout, deployment);
+    let let_go = rollout.continue_sent.is_some();
+    match codedeploy::read(deployment, draft.seen, &rollout.start.green_group, let_go) {
+        Where::Installing => installing(draft, rollout, deployment),
+        Where::Ready => verifying(draft, deployment),
+        Where::Shifting { asked } => shifting(draft, deployment, asked),
+        Where::Shifted { waiting } => shifted(draft, deployment, waiting),
+        Where::Succeeded => retired(draft),
+        Where::Ended { code, rolled_back_by } => ended(draft, rollout, &code, rolled_back_by.is_some()),
+    }
+}
+
+/// An adopted deployment tells which revision it brings.
+fn learn_green(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
+    let told = deployment.target.known().and_then(|target| target.green.clone());
+    if let (None, Some(green)) = (&rollout.green, told) {
+        draft.note(Entry::GreenKnown(green));
+    }
+}
+
+fn enter(draft: &mut Draft<'_>, phase: RolloutPhase) {
+    if draft.state.rollout.as_ref().is_some_and(|r| r.phase != phase) {
+        draft.note(Entry::Advanced(phase));
+    }
+}
+
+fn installing(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
+    if rollout.phase == RolloutPhase::Preflight {
+        enter(draft, RolloutPhase::Provisioning);
+    }
+    judge::take_baseline(draft, rollout);
+    if frozen(draft, rollout, None, None) != Frozen::No {
+        return;
+    }
+    draft
+        .wait(Reason::Provisioning, "CodeDeploy starts green's tasks".into(), Class::NeedsTime)
+        .on(deployment.id.clone())
+        .until(deployment.created + INSTALL_LIMIT, OnDeadline::RollBack)
+        .unblock("it passes with time; abort goes back");
+    draft.look_in(10);
+}
+
+fn verifying(draft: &mut Draft<'_>, deployment: &Deployment) {
+    enter(draft, RolloutPhase::Verifying);
+    let Some(rollout) = draft.rollout() else { return };
+    judge::take_baseline(draft, &rollout);
+    draft.look_in(10);
+    if let Some(what) = &rollout.probe_failure {
+        turn_back(draft, Cause::ProbeFailed { what: what.clone() });
+        return;
+    }
+    if frozen(draft, &rollout, None, None) != Frozen::No {
+        return;
+    }
+    let first = vec![
+        gates::spec_valid(draft),
+        gates::not_held(draft),
+        gates::not_superseded(draft, &rollout),
+        gates::green_healthy(draft, &rollout),
+    ];
+    if !draft.pass_gates(first) {
+        ready_wait(draft, &rollout, deployment);
+        return;
+    }
+    if !rollout.start.spec.spec.verify.is_empty() && rollout.verified.is_none() {
+        let test = draft.seen.listeners.known().and_then(|l| l.test.clone());
+        verify(draft, &rollout, test.as_ref(), false);
+        return;
+    }
+    let Some(rollout) = draft.rollout() else { return };
+    let second = vec![
+        gates::verified(draft, &rollout),
+        gates::expanded(draft, crate::change::phase(draft)),
+        gates::in_sync(draft, draft.state.change.as_ref()),
+        gates::healthy_so_far(&rollout, None),
+        gates::rollback_ready(draft, &rollout),
+    ];
+    if !draft.pass_gates(second) {
+        ready_wait(draft, &rollout, deployment);
+        return;
+    }
+    draft.propose(Step::ContinueTraffic { deployment: deployment.id.clone() }, Direction::Forward);
+}
+
+/// Every wait at Ready has an end: CodeDeploy stops the deployment, and it is created again when the gates open.
+fn ready_wait(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
+    let minutes = draft.seen.group.known().and_then(|g| g.ready_wait_minutes);
+    let Some(minutes) = minutes else { return };
+    let deadline = rollout.since + SignedDuration::from_mins(i64::from(minutes));
+    for wait in draft.waiting.iter_mut().filter(|w| w.deadline.is_none()) {
+        wait.deadline = Some(deadline);
+        wait.on_deadline = OnDeadline::Continue;
+        wait.blocked_by.get_or_insert_with(|| deployment.id.clone());
+    }
+}
+
+/// Sends the probes, on a listener that forwards to green alone in this read; the gate reads it again afterwards.
+fn verify(draft: &mut Draft<'_>, rollout: &Rollout, listener: Option<&Listener>, production: bool) {
+    let Some(listener) = listener else {
+        draft.unobserved("the listener for probes", "it was not read");
+        return;
+    };
+    if !listener.forwards_only_to(&rollout.start.green_group) {
+        draft.gate(gates::verified(draft, rollout));
+        return;
+    }
+    let step = Verify {
+        address: listener.address.clone(),
+        production,
+        probes: rollout.start.spec.spec.verify.clone(),
+    };
+    draft.propose(Step::Verify(step), Direction::Forward);
+}
+
+fn shifting(draft: &mut Draft<'_>, deployment: &Deployment, asked: Option<u8>) {
+    enter(draft, RolloutPhase::Shifting);
+    draft.look_in(10);
+    let Some(rollout) = draft.rollout() else { return };
+    let percent = green_percent(&draft.seen.listeners, &rollout.start.green_group);
+    if rollout.traffic_since.is_none() && percent.is_some_and(|p| p > 0.0) {
+        draft.note(Entry::TrafficSeen);
+    }
+    let Some(rollout) = draft.rollout() else { return };
+    let frozen = frozen(draft, &rollout, asked, None);
+    let judgement = judge::judged(draft, &rollout, percent.unwrap_or(0.0));
+    if let Some(cause) =
+        judgement.as_ref().and_then(|j| judge::cause(j, true)).filter(|_| frozen != Frozen::Yes)
+    {
+        turn_back(draft, cause);
+        return;
+    }
+    draft.gate(gates::healthy_so_far(&rollout, judgement.as_ref()));
+    draft.gate(gates::green_healthy(draft, &rollout));
+    draft.gate(gates::rollback_ready(draft, &rollout));
+    let shown = percent.map_or_else(|| "an unknown share".to_owned(), |p| format!("{p:.0} %"));
+    let held = !gates::not_held(draft).lets_pass();
+    let message = if held {
+        format!("CodeDeploy moves traffic, {shown} is on green; a hold cannot stop this shift, abort can")
+    } else {
+        format!("CodeDeploy moves traffic, {shown} is on green")
+    };
+    draft
+        .wait(Reason::Shifting, message, Class::NeedsTime)
+        .on(deployment.id.clone())
+        .since(rollout.since)
+        .unblock("it passes with time; abort goes back in seconds");
+}
+
+/// When all weight came to green: CodeDeploy's own instant, or when it was first seen.
+fn all_on_green_since(rollout: &Rollout, deployment: &Deployment) -> Timestamp {
+    deployment.target.known().and_then(|target| target.traffic_until).unwrap_or(rollout.since)
+}
+
+fn shifted(draft: &mut Draft<'_>, deployment: &Deployment, waiting: bool) {
+    let Some(before) = draft.rollout() else { return };
+    if before.traffic_since.is_none() {
+        draft.note(Entry::TrafficSeen);
+    }
+    match before.phase {
+        RolloutPhase::Confirming | RolloutPhase::Baking | RolloutPhase::Retiring => {}
+        RolloutPhase::Preflight
+        | RolloutPhase::Provisioning
+        | RolloutPhase::Verifying
+        | RolloutPhase::Shifting
+        | RolloutPhase::RollingBack(_) => enter(draft, RolloutPhase::Confirming),
+    }
+    let Some(rollout) = draft.rollout() else { return };
+    draft.look_in(10);
+    if rollout.phase == RolloutPhase::Retiring {
+        retiring(draft, &rollout, deployment);
+        return;
+    }
+    let deadline = draft
+        .seen
+        .group
+        .known()
+        .and_then(|group| codedeploy::bake_deadline(group, all_on_green_since(&rollout, deployment)));
+    let frozen = frozen(draft, &rollout, Some(100), deadline);
+    if draft.state.rollout.as_ref().is_some_and(|r| matches!(r.phase, RolloutPhase::RollingBack(_))) {
+        return;
+    }
+    let judgement = judge::judged(draft, &rollout, 100.0);
+    if let Some(cause) =
+        judgement.as_ref().and_then(|j| judge::cause(j, false)).filter(|_| frozen != Frozen::Yes)
+    {
+        turn_back(draft, cause);
+        return;
+    }
+    let silent = judgement.as_ref().is_some_and(|j| matches!(j.verdict, Verdict::NoData { .. }));
+    if rollout.phase == RolloutPhase::Confirming {
+        confirming(draft, &rollout, frozen);
+    } else {
+        baking(draft, &rollout, deployment, frozen, silent, waiting);
+    }
+    unserved(draft, deadline);
+}
+
+/// Weights read twice; two closed minutes in which blue got nothing while green got something; probes on production.
+fn confirming(draft: &mut Draft<'_>, rollout: &Rollout, frozen: Frozen) {
+    let mut missing = vec![];
+    if frozen == Frozen::No && rollout.confirmations < 2 {
+        let far_enough = rollout.confirmed_at.is_none_or(|at| draft.now >= at + CONFIRM_APART);
+        if far_enough {
+            draft.note(Entry::Confirmed);
+        }
+        missing.push("the weights are read twice".to_owned());
+    }
+    let quiet = quiet_minutes(draft, rollout);
+    if quiet < 2 {
+        missing.push(format!("{quiet} of 2 closed minutes show requests on green and none on blue"));
+    }
+    let probes = !rollout.start.spec.spec.verify.is_empty();
+    if probes && rollout.verified_production.is_none() {
+        missing.push("the probes are sent on production".to_owned());
+        if missing.len() == 1 && frozen == Frozen::No {
+            if let Some(what) = &rollout.probe_failure {
+                turn_back(draft, Cause::ProbeFailed { what: what.clone() });
+                return;
+            }
+            if draft.pass_gates(vec![gates::not_held(draft)]) {
+                let production = draft.seen.listeners.known().map(|l| l.production.clone());
+                verify(draft, rollout, production.as_ref(), true);
+            }
+        }
+    }
+    if missing.is_empty() && frozen == Frozen::No {
+        enter(draft, RolloutPhase::Baking);
+        draft.note(Entry::BakeClock { running: true });
+        draft.look_in(1);
+        return;
+    }
+    draft
+        .wait(
+            Reason::Confirming,
+            format!("all traffic is on green; {}", missing.join(", ")),
+            Class::NeedsTime,
+        )
+        .since(rollout.since)
+        .unblock("it passes with time and traffic");
+}
+
+/// Closed minutes since confirming began in which green has requests and blue has none.
+fn quiet_minutes(draft: &Draft<'_>, rollout: &Rollout) -> usize {
+    let minutes = draft.seen.minutes.known().map_or(&[][..], |m| m);
+    let (blue, green) = (&rollout.start.blue_group, &rollout.start.green_group);
+    let requests = |minute: &tidegate_model::observation::Minute, group| {
+        minute.groups.get(group).and_then(|c| c.requests).unwrap_or(0.0)
+    };
+    minutes
+        .iter()
+        .filter(|minute| minute.at >= rollout.since)
+        .filter(|minute| requests(minute, green) > 0.0 && requests(minute, blue) <= 0.0)
+        .count()
+}
+
+fn baking(
+    draft: &mut Draft<'_>,
+    rollout: &Rollout,
+    deployment: &Deployment,
+    frozen: Frozen,
+    silent: bool,
+    waiting: bool,
+) {
+    let runs = frozen == Frozen::No && !silent;
+    if runs != rollout.bake.running_since.is_some() {
+        draft.note(Entry::BakeClock { running: runs });
+    }
+    let Some(rollout) = draft.rollout() else { return };
+    let judgement = draft.judgement.clone();
+    let readings = vec![
+        gates::not_held(draft),
+        gates::healthy_so_far(&rollout, judgement.as_ref()),
+        gates::rollback_ready(draft, &rollout),
+        gates::baked(draft, &rollout),
+    ];
+    let open = draft.pass_gates(readings);
+    let served = human(rollout.bake.served_at(draft.now));
+    let wanted = human(rollout.start.spec.spec.bake.duration());
+    let message = if silent {
+        format!("the bake stands at {served} of {wanted}: green reports no requests")
+    } else {
+        format!("green serves everything and blue is warm; {served} of {wanted} served")
+    };
+    draft
+        .wait(Reason::Baking, message, Class::NeedsTime)
+        .since(rollout.since)
+        .measured(served, wanted)
+        .unblock("it passes with time; abort goes back in seconds");
+    if open && frozen == Frozen::No && waiting {
+        let step = Step::ContinueTermination { deployment: deployment.id.clone() };
+        if draft.propose(step, Direction::Forward) {
+            draft.note(Entry::BakeClock { running: false });
+            draft.note(Entry::Advanced(RolloutPhase::Retiring));
+        }
+    }
+}
+
+/// A bake that is unserved 30 minutes before CodeDeploy deletes blue goes back, unless only a hold kept it.
+fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
+    let Some(deadline) = deadline else { return };
+    for wait in draft.waiting.iter_mut().filter(|w| w.deadline.is_none()) {
+        wait.deadline = Some(deadline);
+        wait.on_deadline = OnDeadline::RollBack;
+    }
+    let going_forward = draft
+        .state
+        .rollout
+        .as_ref()
+        .is_some_and(|r| matches!(r.phase, RolloutPhase::Confirming | RolloutPhase::Baking));
+    let only_held = draft.is_open(Gate::Baked) && !gates::not_held(draft).lets_pass();
+    if going_forward && draft.now >= deadline && !only_held {
+        turn_back(draft, Cause::BakeUnserved);
+    }
+}
+
+fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
+    draft
+        .wait(Reason::Retiring, "CodeDeploy removes blue".into(), Class::NeedsTime)
+        .on(deployment.id.clone())
+        .since(rollout.since)
+        .unblock("it passes with time");
+    // Let go, and no call in doubt, yet still waiting long after: the call had no effect and is made again.
+    let sent_long_ago = rollout.retire_sent.is_none_or(|at| draft.now >= at + SignedDuration::from_mins(5));
+    if deployment.termination_wait_started && sent_long_ago && draft.state.open.is_empty() {
+        let step = Step::ContinueTermination { deployment: deployment.id.clone() };
+        draft.propose(step, Direction::Forward);
+    }
+}
+
+/// CodeDeploy says that it succeeded. That is never believed alone: listener, task sets, health and revision must agree,
+/// read twice.
+fn retired(draft: &mut Draft<'_>) {
+    enter(draft, RolloutPhase::Retiring);
+    let Some(rollout) = draft.rollout() else { return };
+    draft.look_in(10);
+    if let Some(problem) = disagreement(draft, &rollout) {
+        let message = format!("CodeDeploy says succeeded, but {problem}");
+        draft.held(Held::TrafficDisagrees, message);
+        return;
+    }
+    let far_enough = rollout.confirmed_at.is_none_or(|at| draft.now >= at + CONFIRM_APART);
+    if rollout.confirmations >= 1 && far_enough {
+        draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
+        draft.look_in(1);
+        return;
+    }
+    if rollout.confirmations == 0 {
+        draft.note(Entry::Confirmed);
+    }
+    draft
+        .wait(Reason::Retiring, "everything agrees and is read a second time".into(), Class::NeedsTime)
+        .unblock("it passes with time");
+}
+
+fn disagreement(draft: &Draft<'_>, rollout: &Rollout) -> Option<String> {
+    let Some(service) = draft.seen.service.known() else { return Some("the service is not known".into()) };
+    let Some(listeners) = draft.seen.listeners.known() else {
+        return Some("the listeners are not known".into());
+    };
+    let group = &rollout.start.green_group;
+    let Some(primary) = service.primary() else { return Some("the service has no primary task set".into()) };
+    if Some(&primary.revision) != rollout.green.as_ref() || primary.target_group.as_ref() != Some(group) {
+        return Some(format!("the primary task set runs {}", primary.revision));
+    }
+    if !listeners.production.forwards_only_to(group) {
+        return Some("the production listener does not forward to green alone".into());
+    }
+    let reading = gates::green_healthy(draft, rollout);
+    (!reading.lets_pass()).then(|| "green is not healthy at full size".into())
+}
+
+/// The deployment ended without success. After the Ready wait with a gate closed the revision has not failed.
+fn ended(draft: &mut Draft<'_>, rollout: &Rollout, code: &str, rolled_back: bool) {
+    let Traffic::Codedeploy(_) = &rollout.start.spec.spec.traffic;
+    let ready_wait = draft.seen.group.known().and_then(|g| g.ready_wait_minutes).unwrap_or(u32::MAX);
+    let waited = rollout.phase == RolloutPhase::Verifying
+        && rollout.continue_sent.is_none()
+        && rollout.probe_failure.is_none()
+        && draft.now.duration_since(rollout.since)
+            >= SignedDuration::from_mins(i64::from(ready_wait.saturating_sub(1)));
+    if waited && code != "ALARM_ACTIVE" {
+        if rolled_back && !rolled_back_quietly(draft) {
+            draft.look_in(10);
+            return;
+        }
+        draft.note(Entry::DeploymentForgotten);
+        draft.look_in(1);
+        return;
+    }
+    turn_back(draft, Cause::DeploymentEnded { code: code.to_owned() });
+}
+
+/// True once no deployment is in progress on the group any more.
+fn rolled_back_quietly(draft: &Draft<'_>) -> bool {
+    draft.seen.deployments.known().is_some_and(|all| all.iter().all(|d| d.status.is_terminal()))
+}
+
+/// Whether somebody else moved the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frozen {
+    No,
+    Yes,
+    Unknown,
+}
+
+/// Compares the listener with what this release can have caused; a third value freezes every write until it is put back
+/// or, while CodeDeploy counts down to deleting blue, until `deadline`: then going back is the only safe way left,
+/// because AWS would delete the serving tasks.
+fn frozen(
+    draft: &mut Draft<'_>,
+    rollout: &Rollout,
+    asked: Option<u8>,
+    deadline: Option<Timestamp>,
+) -> Frozen {
+    let Traffic::Codedeploy(traffic) = &rollout.start.spec.spec.traffic;
+    match split(rollout, draft.seen, asked, codedeploy::shift_step(traffic.shift)) {
+        Split::Expected(_) => {
+            if rollout.frozen.is_some() {
+                draft.note(Entry::Frozen(false));
+            }
+            Frozen::No
+        }
+        Split::Unknown(what) => {
+            draft.unobserved("where traffic goes", what);
+            Frozen::Unknown
+        }
+        Split::Edited { found, expected } => {
+            if rollout.frozen.is_none() {
+                draft.note(Entry::Frozen(true));
+            }
+            let message = format!(
+                "the listener has {found}; expected is {expected}; nothing is written until it is put back"
+            );
+            let wait = draft.held(Held::ListenerEdited, message).measured(found, expected);
+            if let Some(deadline) = deadline {
+                wait.until(deadline, OnDeadline::RollBack);
+                if draft.now >= deadline {
+                    turn_back(draft, Cause::FreezeOver);
+                }
+            }
+            Frozen::Yes
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The verdict in a pass: asks the judge when green has weight, freezes blue's history before that.
+
+use tidegate_analysis::{Judgement, Question, baseline, judge};
+use tidegate_model::{
+    Fact,
+    ledger::{Cause, Entry, Rollout},
+    verdict::Verdict,
+};
+
+use crate::draft::Draft;
+
+/// Blue's last closed minutes with traffic that must exist before the first weight.
+const BASELINE_MINUTES: usize = 5;
+
+/// Freezes blue's history once enough of it exists.
+pub(super) fn take_baseline(draft: &mut Draft<'_>, rollout: &Rollout) {
+    if rollout.baseline.is_some() {
+        return;
+    }
+    let taken = draft
+        .seen
+        .minutes
+        .known()
+        .and_then(|minutes| baseline(minutes, &rollout.start.blue_group, BASELINE_MINUTES));
+    if let Some(taken) = taken {
+        draft.note(Entry::BaselineTaken(taken));
+    }
+}
+
+/// Judges green at its present weight (0 to 100). `None` before the first weight, or while the minutes are unknown:
+/// then nothing is concluded from them.
+pub(super) fn judged(draft: &mut Draft<'_>, rollout: &Rollout, percent: f64) -> Option<Judgement> {
+    let since = rollout.traffic_since?;
+    let judgement = match &draft.seen.minutes {
+        Fact::Known(minutes) => judge(&Question {
+            checks: rollout.start.spec.spec.checks,
+            blue: &rollout.start.blue_group,
+            green: &rollout.start.green_group,
+            baseline: rollout.baseline.as_ref(),
+            minutes,
+            weight: percent / 100.0,
+            traffic_since: since,
+        }),
+        Fact::Absent => return None,
+        Fact::Unknown(why) => {
+            let why = why.as_str();
+            draft.unobserved("the load balancer's metrics", why);
+            return None;
+        }
+    };
+    draft.judgement = Some(judgement.clone());
+    Some(judgement)
+}
+
+/// The cause for going back that a verdict is while traffic moves; in the bake silence only stops the clock.
+pub(super) fn cause(judgement: &Judgement, silence_counts: bool) -> Option<Cause> {
+    match &judgement.verdict {
+        Verdict::Fail(finding) => Some(Cause::Verdict(finding.clone())),
+        Verdict::NoData { minutes } if silence_counts => Some(Cause::NoData { minutes: *minutes }),
+        Verdict::NoData { .. } | Verdict::Pass | Verdict::Undecided => None,
+    }
+}

@@ -1,0 +1,242 @@
+//! Whether a rollout begins: the serving revision against the desired one, what is in flight already, and aborts of what
+//! has settled.
+
+use tidegate_model::{
+    Digest, Fact,
+    ledger::{Accepted, Cause, Entry, RolloutKind, RolloutPhase, RolloutStart},
+    name::Marker,
+    observation::{Deployment, Service, TargetGroup},
+    revision::RevisionArn,
+    waiting::Held,
+};
+
+use crate::{
+    draft::Draft,
+    engine::codedeploy,
+    intake::{failed_under, ignore},
+    traffic::{Split, split_at_rest},
+};
+
+/// What serves now.
+struct Serving {
+    revision: RevisionArn,
+    digest: Digest,
+    group: TargetGroup,
+    other_group: TargetGroup,
+}
+
+/// Begins a rollout, adopts one that is in flight, or says why neither.
+pub(super) fn consider(draft: &mut Draft<'_>) {
+    let Some(accepted) = draft.state.accepted.clone() else { return };
+    let Some(serving) = serving(draft) else { return };
+    let Fact::Known(deployments) = draft.seen.deployments.clone() else {
+        let why = draft.seen.deployments.unknown().map_or("there are none", |why| why.as_str());
+        draft.unobserved("what runs on the deployment group", why);
+        return;
+    };
+    if let Some(active) = deployments.iter().find(|d| !d.status.is_terminal()) {
+        consider_active(draft, &accepted, &serving, active);
+        return;
+    }
+    let abort = draft.abort == Some(accepted.version);
+    if serving.digest == accepted.desired {
+        if abort {
+            redeploy_previous(draft, &accepted, &serving);
+        } else {
+            at_rest(draft);
+        }
+        return;
+    }
+    if let Some(end) = failed_under(draft, &accepted) {
+        let tidegate_model::ledger::RolloutEnd::RolledBack(cause) = end else { return };
+        let message = format!("the revision of spec version {} failed: {cause}", accepted.version);
+        draft.held(Held::RevisionFailed, message);
+        at_rest(draft);
+        return;
+    }
+    if let Some(lost) = ended_under_lost_ledger(draft, &accepted, &deployments) {
+        adopt(draft, &accepted, &serving, &lost);
+        return;
+    }
+    start(draft, &accepted, &serving, RolloutKind::Forward, false);
+    if abort {
+        draft.note(Entry::RollbackDecided(Cause::Ordered));
+    }
+}
+
+/// The primary task set's revision with its content's digest and both target groups, if all of it is known.
+fn serving(draft: &mut Draft<'_>) -> Option<Serving> {
+    let seen = draft.seen;
+    let service: &Service = match &seen.service {
+        Fact::Known(service) => service,
+        Fact::Absent => {
+            draft.unobserved("the service", "the cluster has no service of this name");
+            return None;
+        }
+        Fact::Unknown(why) => {
+            draft.unobserved("the service", why.as_str());
+            return None;
+        }
+    };
+    let Some(primary) = service.primary() else {
+        draft.unobserved("what serves", "the service has no primary task set");
+        return None;
+    };
+    let group_fact = &seen.group;
+    let Some(settings) = group_fact.known() else {
+        let why = group_fact.unknown().map_or("it does not exist", |why| why.as_str());
+        draft.unobserved("the deployment group", why);
+        return None;
+    };
+    let Some(group) = primary.target_group.clone() else {
+        draft.unobserved("what serves", "the primary task set has no target group");
+        return None;
+    };
+    let Some(other_group) = settings.target_groups.iter().find(|g| **g != group).cloned() else {
+        draft.unobserved("green's target group", "the deployment group names no second one");
+        return None;
+    };
+    let described = seen.revisions.get(&primary.revision.0);
+    let Some(Fact::Known(definition)) = described else {
+        let why = described.and_then(Fact::unknown).map_or("it was not found", |why| why.as_str());
+        draft.unobserved("the serving task definition", why);
+        return None;
+    };
+    Some(Serving { revision: primary.revision.clone(), digest: definition.digest(), group, other_group })
+}
+
+fn start(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, kind: RolloutKind, adopted: bool) {
+    draft.note(Entry::RolloutStarted(Box::new(RolloutStart {
+        spec: accepted.clone(),
+        kind,
+        blue: serving.revision.clone(),
+        blue_digest: serving.digest.clone(),
+        blue_group: serving.group.clone(),
+        green_group: serving.other_group.clone(),
+        adopted,
+    })));
+    draft.look_in(1);
+}
+
+/// A deployment is in flight that this ledger did not start: ours by its marker is adopted, anything else holds.
+fn consider_active(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, active: &Deployment) {
+    match &active.marker {
+        Some(marker) if !active.is_rollback && is_of(marker, draft, accepted) => {
+            let active = active.clone();
+            adopt(draft, accepted, serving, &active);
+        }
+        Some(marker) if &marker.release == draft.release && marker.version > accepted.version => {
+            let message = format!(
+                "deployment {} was made for spec version {}, the ledger knows {}",
+                active.id, marker.version, accepted.version
+            );
+            draft.held(Held::LedgerBehind, message).on(active.id.clone());
+        }
+        Some(_) | None => {
+            let what = if active.is_rollback { "a rollback" } else { "a deployment that is not ours" };
+            let message = format!("{what}, {}, is in progress on the group", active.id);
+            draft.held(Held::ForeignDeployment, message).on(active.id.clone());
+        }
+    }
+}
+
+fn is_of(marker: &Marker, draft: &Draft<'_>, accepted: &Accepted) -> bool {
+    &marker.release == draft.release
+        && marker.version == accepted.version
+        && marker.hash == accepted.digest.short()
+}
+
+/// With a lost ledger, a deployment of ours that ended without success is how a failed revision is known.
+fn ended_under_lost_ledger(
+    draft: &Draft<'_>,
+    accepted: &Accepted,
+    deployments: &[Deployment],
+) -> Option<Deployment> {
+    if draft.state.last.is_some() {
+        return None;
+    }
+    codedeploy::newest_of_ours(deployments, draft.release)
+        .filter(|d| d.marker.as_ref().is_some_and(|marker| is_of(marker, draft, accepted)))
+        .filter(|d| d.rolled_back_by.is_some())
+        .cloned()
+}
+
+/// Takes over what is in flight. Roles come from the deployment's own task set where green is primary already.
+fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployment: &Deployment) {
+    let green = deployment.target.known().and_then(|target| target.green.clone());
+    let flipped = green.as_ref() == Some(&serving.revision);
+    if !flipped {
+        start(draft, accepted, serving, RolloutKind::Forward, true);
+    } else {
+        let Some(roles) = roles_after_flip(draft, serving) else {
+            draft.unobserved("which task set was blue", "no other task set is left");
+            return;
+        };
+        start(draft, accepted, &roles, RolloutKind::Forward, true);
+    }
+    draft.note(Entry::DeploymentKnown(deployment.id.clone()));
+    if let Some(green) = green {
+        draft.note(Entry::GreenKnown(green));
+    }
+}
+
+fn roles_after_flip(draft: &Draft<'_>, serving: &Serving) -> Option<Serving> {
+    let service = draft.seen.service.known()?;
+    let blue =
+        service.task_sets.iter().find(|set| set.target_group.as_ref() == Some(&serving.other_group))?;
+    let digest = match draft.seen.revisions.get(&blue.revision.0) {
+        Some(Fact::Known(definition)) => definition.digest(),
+        // Only compared to know a repeated reader again: its ARN does as well.
+        Some(Fact::Absent | Fact::Unknown(_)) | None => Digest::of(&blue.revision.0),
+    };
+    Some(Serving {
+        revision: blue.revision.clone(),
+        digest,
+        group: serving.other_group.clone(),
+        other_group: serving.group.clone(),
+    })
+}
+
+/// Nothing is in flight and nothing is wanted: the listener must be wholly on the primary's group.
+fn at_rest(draft: &mut Draft<'_>) {
+    let (Some(service), Some(listeners)) = (draft.seen.service.known(), draft.seen.listeners.known()) else {
+        return;
+    };
+    if let Split::Edited { found, expected } = split_at_rest(service, listeners) {
+        draft
+            .held(Held::ListenerEdited, format!("the listener has {found}; expected is {expected}"))
+            .measured(found, expected);
+    }
+}
+
+/// An abort of what has settled: the previous revision is deployed again, unless it names what was purged.
+fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving) {
+    let Some((previous, digest)) = draft.state.previous.clone() else {
+        if let Fact::Known(order) = draft.seen.orders.abort.clone() {
+            ignore(draft, "abort", &order, "the ledger knows no revision before the serving one");
+        }
+        at_rest(draft);
+        return;
+    };
+    let lost = draft
+        .state
+        .change
+        .as_ref()
+        .is_some_and(|change| !change.is_open() && change.namers.contains(&digest));
+    if lost {
+        let message = format!("{previous} names what was purged, so it cannot be deployed again");
+        draft.held(Held::RestoreOnly, message);
+        return;
+    }
+    let kind = RolloutKind::Redeploy { to: previous, cause: Cause::Ordered };
+    start(draft, accepted, serving, kind, false);
+    debug_assert!(
+        draft.state.rollout.as_ref().is_some_and(|r| matches!(r.phase, RolloutPhase::RollingBack(_)))
+    );
+}
+
+/// Begins a redeploy of `to` for a rollout that settled although it should have gone back.
+pub(super) fn redeploy(draft: &mut Draft<'_>, accepted: &Accepted, to: RevisionArn, cause: Cause) {
+    let Some(serving) = serving(draft) else { return };
+    start(draft, accepted, &serving, RolloutKind::Redeploy { to, cause }, false);
+}
