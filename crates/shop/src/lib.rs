@@ -6,6 +6,7 @@
 pub mod address;
 mod api;
 mod customer;
+pub mod customers;
 mod database;
 mod fault;
 pub mod initial;

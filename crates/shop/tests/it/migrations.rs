@@ -19,7 +19,7 @@ fn folder() -> PathBuf {
 }
 
 /// The files of one phase, by version.
-pub fn files(phase: &str) -> Vec<String> {
+pub(crate) fn files(phase: &str) -> Vec<String> {
     let mut names: Vec<(u64, PathBuf)> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path())
