@@ -68,7 +68,8 @@ struct Found {
 
 impl Writes {
     /// Looks for every customer with a write acknowledged by `until` in a database that must hold at least those.
-    /// For a restored copy, `until` is when the copy began; for the live database, now.
+    /// For a restored copy, `until` is when the copy began; for the live database, now. In both forms the query
+    /// names `address`: on a live database whose contract waits for its readers to go, that makes one.
     pub async fn read_back(
         &self,
         db: &mut PgConnection,

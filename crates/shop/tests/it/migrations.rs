@@ -297,6 +297,25 @@ async fn a_role_that_may_only_write_customers_can_still_write_them() {
 }
 
 #[tokio::test]
+async fn writes_of_version_3_leave_no_trace_of_the_old_column_in_the_statement_statistics() {
+    let (_cluster, mut db) = expanded().await;
+    run(&mut db, "CREATE EXTENSION pg_stat_statements").await;
+    run(&mut db, "SET pg_stat_statements.track = 'all'").await;
+    run(&mut db, "SELECT pg_stat_statements_reset()").await;
+    run(&mut db, "INSERT INTO customers (name, street_address, city, state, zip_code) VALUES ('Ann', 'a', 'b', 'NY', '1')").await;
+    run(&mut db, "UPDATE customers SET name = 'Anna', city = 'Rome' WHERE id = 1").await;
+    let statements =
+        "SELECT query FROM pg_stat_statements WHERE query LIKE '%customers%' OR query LIKE '%address%'";
+    let texts: Vec<String> = sqlx::query_scalar(statements).fetch_all(&mut db).await.unwrap();
+    assert!(texts.len() >= 2, "{texts:?}");
+    let named: Vec<&String> = texts
+        .iter()
+        .filter(|text| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == "address"))
+        .collect();
+    assert!(named.is_empty(), "{named:?}");
+}
+
+#[tokio::test]
 async fn the_application_and_the_database_map_alike() {
     let (_cluster, mut db) = expanded().await;
     let parts = ["", " ", "a", " Elm St ", "NY", "New York", "1", "12345678901", "\t\u{a0}x\n", "\u{2003}"];
