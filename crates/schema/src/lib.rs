@@ -1,1 +1,5 @@
-//! PostgreSQL: read migrations, expand, backfill, evidence, purge.
+//! The schema half's hands: PostgreSQL.
+pub mod readers;
+pub mod source;
+pub mod sql;
+mod tree;

@@ -1,0 +1,226 @@
+//! Migration files: names, statements, and which statement has a place in which phase.
+//!
+//! Called when a spec is accepted. The text is parsed with PostgreSQL's own grammar; nothing is decided by searching
+//! text. Every problem is reported at once, with file, line and column, and no text is quoted. The full classification
+//! by lock cost comes with a later version: what is refused here is plainly wrong whatever the table's size.
+
+mod objects;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use squawk_syntax::{SyntaxKind, SyntaxNode};
+use tidegate_model::{
+    ChangeName, Digest,
+    schema::{BackfillPlan, ChangePlan, FilePhase, MigrationFile, Object, TableName},
+    spec::{Code, DatabaseSpec, Problem},
+};
+
+use crate::{
+    source::{RawFile, problem, shown},
+    tree,
+};
+
+/// Reads the files of a change into its plan.
+///
+/// # Errors
+///
+/// Every problem of every file, sorted by file and place.
+pub fn plan(
+    change: &ChangeName,
+    database: &DatabaseSpec,
+    files: Vec<RawFile>,
+) -> Result<ChangePlan, Vec<Problem>> {
+    let read = tree::on_large_stack(|| files.into_iter().map(read_file).collect::<Vec<_>>());
+    let Some(read) = read else {
+        let remedy = "split the files";
+        return Err(vec![problem(
+            Code::NotSql,
+            "source",
+            "the files are too deeply nested to be parsed",
+            remedy,
+        )]);
+    };
+    let mut problems = Vec::new();
+    let mut parts = Vec::new();
+    for file in read {
+        match file {
+            Ok(part) => parts.push(part),
+            Err(mut found) => problems.append(&mut found),
+        }
+    }
+    problems.extend(disagreements(&parts, problems.is_empty()));
+    if !problems.is_empty() {
+        problems.sort_by(|one, other| {
+            (&one.path, one.line, one.column).cmp(&(&other.path, other.line, other.column))
+        });
+        return Err(problems);
+    }
+    parts.sort_by_key(|part| part.file.version);
+    Ok(assemble(change, database, parts))
+}
+
+/// A file that was read, and what it adds or removes.
+struct Part {
+    file: MigrationFile,
+    adds: Vec<Object>,
+    removes: Vec<Object>,
+}
+
+fn assemble(change: &ChangeName, database: &DatabaseSpec, parts: Vec<Part>) -> ChangePlan {
+    let adds: Vec<Object> = parts.iter().flat_map(|part| part.adds.clone()).collect();
+    let removes: Vec<Object> = parts.iter().flat_map(|part| part.removes.clone()).collect();
+    let contract: Vec<&str> = parts
+        .iter()
+        .filter(|part| part.file.phase == FilePhase::Contract)
+        .map(|part| part.file.text.as_str())
+        .collect();
+    let digest = Digest::of_json(&json!({
+        "change": change.as_str(),
+        "database": { "secret": database.secret, "instance": database.instance },
+        "contract": contract,
+        "removes": removes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    }));
+    let files = parts.into_iter().map(|part| part.file).collect();
+    ChangePlan { change: change.clone(), files, adds, removes, digest }
+}
+
+/// What is wrong with the files together. `complete` is false if some could not be read, so that nothing is called
+/// missing that is only wrong.
+fn disagreements(parts: &[Part], complete: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    for part in parts {
+        if !seen.insert(part.file.version) {
+            let remedy = "give each file of a change a version of its own";
+            problems.push(problem(Code::FilesDisagree, &part.file.name, "the version stands twice", remedy));
+        }
+    }
+    if !complete {
+        return problems;
+    }
+    let has = |phase| parts.iter().any(|part| part.file.phase == phase);
+    if !has(FilePhase::Expand) {
+        let remedy = "add a file <version>_expand_<name>.sql";
+        problems.push(problem(Code::FilesDisagree, "source", "the change has no expand file", remedy));
+    }
+    if (has(FilePhase::Backfill) || has(FilePhase::Contract)) && !has(FilePhase::Check) {
+        let message = "the change has a backfill or a contract, and no check file";
+        let remedy = "add a file <version>_check_<name>.sql with one SELECT that counts disagreeing rows";
+        problems.push(problem(Code::FilesDisagree, "source", message, remedy));
+    }
+    problems
+}
+
+fn read_file(raw: RawFile) -> Result<Part, Vec<Problem>> {
+    let Some((version, phase)) = name_parts(&raw.name) else {
+        let message = "the name is not <version>_<phase>_<name>.sql";
+        let remedy =
+            "phase is expand, backfill, check or contract; name is lowercase letters, digits, _ and -";
+        return Err(vec![problem(Code::FileName, &shown(&raw.name), message, remedy)]);
+    };
+    let text = Text { name: &raw.name, text: &raw.text };
+    let root = match tree::parse(&raw.text) {
+        Ok(root) => root,
+        Err(tree::NotParsed::TooLarge) => {
+            return Err(vec![text.at(0, Code::NotSql, "the file is too large to be parsed", "split it")]);
+        }
+        Err(tree::NotParsed::Errors(at)) => {
+            let remedy = "check it with psql on a scratch database";
+            let at: BTreeSet<usize> = at.into_iter().take(20).collect();
+            let found = |at| text.at(at, Code::NotSql, "PostgreSQL's grammar does not take this", remedy);
+            return Err(at.into_iter().map(found).collect());
+        }
+    };
+    let statements: Vec<SyntaxNode> =
+        root.children().filter(|node| node.kind() != SyntaxKind::EMPTY_STMT).collect();
+    let backfill = rules::judge(&text, phase, &statements)?;
+    let adds = if phase == FilePhase::Expand { objects::added(&statements) } else { Vec::new() };
+    let removes = if phase == FilePhase::Contract { objects::removed(&statements) } else { Vec::new() };
+    let checksum = Digest::of(&raw.text);
+    let file = MigrationFile { version, phase, name: raw.name, text: raw.text, checksum, backfill };
+    Ok(Part { file, adds, removes })
+}
+
+/// `<version>_<phase>_<name>.sql` in its parts.
+fn name_parts(name: &str) -> Option<(u64, FilePhase)> {
+    let stem = name.strip_suffix(".sql")?;
+    let mut parts = stem.splitn(3, '_');
+    let (version, phase, title) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits = !version.is_empty() && version.len() <= 18 && version.bytes().all(|b| b.is_ascii_digit());
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    let titled = (1..=80).contains(&title.len()) && title.bytes().all(plain);
+    let phase = match phase {
+        "expand" => FilePhase::Expand,
+        "backfill" => FilePhase::Backfill,
+        "check" => FilePhase::Check,
+        "contract" => FilePhase::Contract,
+        _ => return None,
+    };
+    if digits && titled { Some((version.parse().ok()?, phase)) } else { None }
+}
+
+/// A file's text, and problems in it by byte offset.
+struct Text<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl Text<'_> {
+    fn at(&self, offset: usize, code: Code, message: &str, remedy: &str) -> Problem {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Problem {
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+            ..problem(code, &shown(self.name), message, remedy)
+        }
+    }
+
+    fn at_node(&self, node: &SyntaxNode, code: Code, message: &str, remedy: &str) -> Problem {
+        self.at(start(node), code, message, remedy)
+    }
+}
+
+/// Where a node's first token stands; comments in front of a statement belong to its node.
+fn start(node: &SyntaxNode) -> usize {
+    let first = tree::tokens(node).find(|token| !tree::is_trivia(token));
+    first.map_or_else(|| node.text_range().start(), |token| token.text_range().start()).into()
+}
+
+/// A table's name with `public` where the file names no schema; steps run with `search_path = public`.
+fn table_name(parts: &[String]) -> Option<TableName> {
+    match parts {
+        [table] => Some(TableName { schema: "public".to_owned(), table: table.clone() }),
+        [schema, table] => Some(TableName { schema: schema.clone(), table: table.clone() }),
+        _ => None,
+    }
+}
+
+/// The header of a backfill, `-- tidegate: key=id batch=1000`, which must be the file's first line.
+fn backfill_header(text: &str) -> Option<(String, u32)> {
+    let rest = text.lines().next()?.strip_prefix("--")?.trim().strip_prefix("tidegate:")?;
+    let (mut key, mut batch) = (None, None);
+    for word in rest.split_whitespace() {
+        match word.split_once('=')? {
+            ("key", value) if key.is_none() && is_plain_name(value) => key = Some(value.to_owned()),
+            ("batch", value) if batch.is_none() => batch = value.parse().ok(),
+            _ => return None,
+        }
+    }
+    Some((key?, batch.filter(|batch| (1..=rules::LARGEST_BATCH).contains(batch))?))
+}
+
+fn is_plain_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn backfill_plan(text: &str, table: TableName) -> Option<BackfillPlan> {
+    backfill_header(text).map(|(key, batch)| BackfillPlan { table, key, batch })
+}

@@ -1,0 +1,217 @@
+//! What migration files may say, and what is refused at which place.
+
+use super::*;
+
+const EXPAND: &str = "ALTER TABLE customers ADD COLUMN city text;";
+const CHECK: &str = "SELECT count(*) FROM customers WHERE city IS NULL;";
+
+fn read(files: &[(&str, &str)]) -> Result<ChangePlan, Vec<Problem>> {
+    let files =
+        files.iter().map(|(name, text)| RawFile { name: (*name).into(), text: (*text).into() }).collect();
+    let database = DatabaseSpec { secret: "arn:aws:secretsmanager:x".into(), instance: "db".into() };
+    plan(&"structured-address".parse().unwrap(), &database, files)
+}
+
+fn codes(files: &[(&str, &str)]) -> Vec<(&'static str, u32, u32)> {
+    read(files)
+        .unwrap_err()
+        .iter()
+        .map(|problem| (problem.code.as_str(), problem.line, problem.column))
+        .collect()
+}
+
+#[track_caller]
+fn refused(name: &str, text: &str, code: &str) {
+    let files = [("1_expand_a.sql", EXPAND), ("8_check_c.sql", CHECK), (name, text)];
+    let problems = read(&files).expect_err(text);
+    assert!(problems.iter().all(|problem| problem.code.as_str() == code), "{text}: {problems:?}");
+    assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
+}
+
+fn shop() -> Vec<RawFile> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/migrations");
+    crate::source::read_folder(folder.join("structured-address").to_str().unwrap(), &[folder]).unwrap()
+}
+
+#[test]
+fn the_story_s_own_migrations_are_a_plan() {
+    let database = DatabaseSpec { secret: "arn".into(), instance: "db".into() };
+    let plan = plan(&"structured-address".parse().unwrap(), &database, shop()).unwrap();
+    let adds: Vec<String> = plan.adds.iter().map(ToString::to_string).collect();
+    for wanted in [
+        "column public.customers.street_address",
+        "column public.customers.zip_code",
+        "function public.customers_address_up",
+        "trigger customers_address_sync on public.customers",
+    ] {
+        assert!(adds.iter().any(|added| added == wanted), "{wanted} is not among {adds:?}");
+    }
+    let old: Vec<String> = plan.old_form().map(ToString::to_string).collect();
+    assert_eq!(old, ["column public.customers.address"]);
+    let backfill = plan.files(FilePhase::Backfill).next().unwrap().backfill.clone().unwrap();
+    assert_eq!(
+        (backfill.table.to_string().as_str(), backfill.key.as_str(), backfill.batch),
+        ("public.customers", "id", 1000)
+    );
+}
+
+#[test]
+fn the_digest_covers_contract_text_database_and_nothing_else() {
+    let files = |contract: &'static str, expand: &'static str| {
+        [("1_expand_a.sql", expand), ("2_check_c.sql", CHECK), ("3_contract_a.sql", contract)]
+    };
+    let base = read(&files("ALTER TABLE customers DROP COLUMN address;", EXPAND)).unwrap().digest;
+    let other_expand = "ALTER TABLE customers ADD COLUMN town text;";
+    assert_eq!(
+        base,
+        read(&files("ALTER TABLE customers DROP COLUMN address;", other_expand)).unwrap().digest
+    );
+    assert_ne!(base, read(&files("ALTER TABLE customers DROP COLUMN name;", EXPAND)).unwrap().digest);
+}
+
+#[test]
+fn expand_refuses_what_changes_rows_removes_or_renames() {
+    for text in [
+        "UPDATE customers SET city = '';",
+        "INSERT INTO customers (city) VALUES ('x');",
+        "DELETE FROM customers;",
+        "COPY customers FROM STDIN;",
+        "TRUNCATE customers;",
+        "DO $$ BEGIN UPDATE customers SET city = ''; END $$;",
+        "SELECT pg_sleep(10);",
+        "CREATE TABLE copy AS SELECT 1;",
+        "DROP TABLE customers;",
+        "DROP TRIGGER t ON customers;",
+        "ALTER TABLE customers DROP COLUMN address;",
+        "ALTER TABLE customers RENAME COLUMN address TO old_address;",
+        "ALTER TABLE customers RENAME TO clients;",
+        "ALTER TABLE customers ALTER COLUMN address TYPE varchar(10);",
+        "ALTER TABLE customers ADD COLUMN IF NOT EXISTS city text;",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1';",
+        "CREATE INDEX ON customers (city);",
+        "BEGIN; ALTER TABLE customers ADD COLUMN x text; COMMIT;",
+        "SET lock_timeout = 0;",
+        "SET ROLE postgres;",
+        "VACUUM customers;",
+        "CREATE INDEX CONCURRENTLY i ON customers (city);",
+        "CREATE ROLE someone;",
+        "ALTER SYSTEM SET fsync = off;",
+        "",
+        "-- nothing\n",
+    ] {
+        refused("2_expand_b.sql", text, "MIGR004");
+    }
+}
+
+#[test]
+fn contract_only_drops_what_it_names() {
+    for text in [
+        "ALTER TABLE customers ADD COLUMN x text;",
+        "ALTER TABLE customers DROP COLUMN address, ALTER COLUMN name SET NOT NULL;",
+        "ALTER TABLE customers DROP COLUMN address CASCADE;",
+        "DROP TABLE customers CASCADE;",
+        "DELETE FROM customers;",
+        "TRUNCATE customers;",
+        "DROP SCHEMA public;",
+        "DROP OWNED BY someone;",
+        "DROP INDEX CONCURRENTLY i;",
+        "UPDATE customers SET address = NULL;",
+    ] {
+        refused("9_contract_b.sql", text, "MIGR004");
+    }
+}
+
+#[test]
+fn a_check_is_one_select() {
+    for text in [
+        "SELECT 1; SELECT 2;",
+        "UPDATE customers SET city = '' RETURNING 1;",
+        "WITH x AS (DELETE FROM customers RETURNING 1) SELECT count(*) FROM x;",
+        "SELECT 1 INTO t;",
+        "SELECT $1;",
+    ] {
+        refused("9_check_b.sql", text, "MIGR006");
+    }
+}
+
+#[test]
+fn a_backfill_is_one_bounded_update_under_its_header() {
+    let header = "-- tidegate: key=id batch=1000\n";
+    for text in [
+        "UPDATE customers SET city = '' WHERE id > $1 AND id <= $2;",
+        "-- tidegate: key=id\nUPDATE customers SET city = '' WHERE id > $1 AND id <= $2;",
+        "-- tidegate: key=id batch=0\nUPDATE customers SET city = '' WHERE id > $1 AND id <= $2;",
+        "-- tidegate: key=id; batch=10\nUPDATE customers SET city = '' WHERE id > $1 AND id <= $2;",
+        &format!("{header}UPDATE customers SET city = '';"),
+        &format!("{header}UPDATE customers SET city = '' WHERE id > $1;"),
+        &format!("{header}UPDATE customers SET city = '' WHERE id >= $1 AND id <= $2;"),
+        &format!("{header}UPDATE customers SET city = '' WHERE id > $1 OR id <= $2;"),
+        &format!("{header}UPDATE customers SET city = '' WHERE NOT (id > $1 AND id <= $2);"),
+        &format!("{header}UPDATE customers SET city = '' WHERE other > $1 AND other <= $2;"),
+        &format!("{header}UPDATE customers SET city = $3 WHERE id > $1 AND id <= $2;"),
+        &format!("{header}DELETE FROM customers WHERE id > $1 AND id <= $2;"),
+        &format!("{header}UPDATE customers SET city = '' WHERE id > $1 AND id <= $2; SELECT 1;"),
+        &format!(
+            "{header}WITH x AS (DELETE FROM orders) UPDATE customers SET city = '' WHERE id > $1 AND id <= $2;"
+        ),
+    ] {
+        refused("9_backfill_b.sql", text, "MIGR005");
+    }
+    let bracketed =
+        format!("{header}UPDATE customers c SET city = '' WHERE (c.id > $1 AND c.id <= $2) AND city IS NULL");
+    assert!(
+        read(&[("1_expand_a.sql", EXPAND), ("2_backfill_b.sql", &bracketed), ("3_check_c.sql", CHECK)])
+            .is_ok()
+    );
+}
+
+#[test]
+fn names_are_strict_and_versions_stand_once() {
+    for name in [
+        "expand.sql",
+        "1_expand.sql",
+        "x_expand_a.sql",
+        "1_extend_a.sql",
+        "1_expand_A.sql",
+        "1_expand_a.sql.sql",
+        "_expand_a.sql",
+        "1_expand_a b.sql",
+        "9999999999999999999_expand_a.sql",
+    ] {
+        refused(name, EXPAND, "MIGR002");
+    }
+    assert_eq!(codes(&[("1_expand_a.sql", EXPAND), ("01_expand_b.sql", EXPAND)]), [("MIGR007", 1, 1)]);
+    assert_eq!(codes(&[("1_check_a.sql", CHECK)]), [("MIGR007", 1, 1)]);
+    let contract = "ALTER TABLE customers DROP COLUMN address;";
+    assert_eq!(codes(&[("1_expand_a.sql", EXPAND), ("2_contract_b.sql", contract)]), [("MIGR007", 1, 1)]);
+}
+
+#[test]
+fn every_problem_is_reported_at_its_place() {
+    let two = "ALTER TABLE customers ADD COLUMN x text;\n\n-- why\n  UPDATE customers SET x = '';\n DROP TABLE orders;";
+    let found = codes(&[("1_expand_a.sql", two), ("2_expand_b.sql", "SELEC 1;"), ("oops.sql", "")]);
+    assert_eq!(
+        found
+            .iter()
+            .filter(|(code, ..)| *code == "MIGR004")
+            .map(|(_, line, column)| (*line, *column))
+            .collect::<Vec<_>>(),
+        [(4, 3), (5, 2)]
+    );
+    assert!(found.iter().any(|(code, ..)| *code == "MIGR003"));
+    assert!(found.iter().any(|(code, ..)| *code == "MIGR002"));
+}
+
+#[test]
+fn no_problem_quotes_the_text() {
+    let canary = "hunter2";
+    for text in [
+        format!("SELEC '{canary}';"),
+        format!("UPDATE customers SET city = '{canary}';"),
+        format!("ALTER TABLE customers RENAME COLUMN {canary} TO x;"),
+    ] {
+        for problem in read(&[("1_expand_a.sql", &text)]).unwrap_err() {
+            assert!(!problem.to_string().contains(canary), "{problem}");
+        }
+    }
+}
