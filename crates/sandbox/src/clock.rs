@@ -1,0 +1,54 @@
+//! The sandbox's one clock. Everything AWS schedules runs on it; what happens to real processes does not.
+
+use std::{sync::Mutex, time::Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+/// A clock that only moves forward.
+#[derive(Debug)]
+pub struct Clock {
+    speed: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    now: Timestamp,
+    read_at: Instant,
+}
+
+impl Clock {
+    /// A clock that stands still until it is moved: for tests and simulation.
+    pub fn standing(start: Timestamp) -> Self {
+        Self::running(start, 0)
+    }
+
+    /// A clock that runs `speed` times as fast as real time.
+    pub fn running(start: Timestamp, speed: u32) -> Self {
+        Self { speed, state: Mutex::new(State { now: start, read_at: Instant::now() }) }
+    }
+
+    /// How many times faster than real time it runs; 0 if it stands.
+    pub fn speed(&self) -> u32 {
+        self.speed
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let elapsed = SignedDuration::try_from(state.read_at.elapsed()).unwrap_or(SignedDuration::ZERO);
+        let passed = elapsed
+            .checked_mul(i32::try_from(self.speed).unwrap_or(i32::MAX))
+            .unwrap_or(SignedDuration::ZERO);
+        state.read_at = Instant::now();
+        state.now += passed;
+        state.now
+    }
+
+    /// Jumps forward.
+    pub fn jump(&self, by: SignedDuration) {
+        self.now();
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.now += by.max(SignedDuration::ZERO);
+    }
+}

@@ -1,0 +1,1 @@
+//! Live mode: real processes, a real balancer, real databases.
