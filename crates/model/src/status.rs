@@ -3,6 +3,8 @@
 //! A dedicated set of types: nothing secret can stand in it. `phase` words are shown and never relied on; machines read
 //! [`Condition`]s.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,17 @@ use crate::{
     ParameterVersion, ReleaseName, gate::GateReading, ledger::Event, spec::Problem, verdict::Verdict,
     waiting::Waiting,
 };
+
+/// Everything that is published at one instant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Published {
+    /// The managed releases.
+    pub releases: BTreeMap<ReleaseName, ReleaseStatus>,
+    /// When a pass last ended that read the world.
+    pub last_pass: Option<Timestamp>,
+    /// True once every release that was found at the start has been looked at.
+    pub ready: bool,
+}
 
 /// The document of one release.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
