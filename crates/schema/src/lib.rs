@@ -1,5 +1,27 @@
 //! The schema half's hands: PostgreSQL.
+//!
+//! Called by the controller, which decides nothing here either: [`sql::plan`] reads the migration files of an accepted
+//! spec, [`connect::Database`] observes a target database and takes one step at a time in it. The planner's types come
+//! from `tidegate_model::schema`. This crate must not know AWS, must not retry, and must not let a secret, a row or a
+//! server's message out.
+
+mod catalog;
+pub mod connect;
+pub mod evidence;
+pub mod failure;
+mod journal;
+pub mod observe;
 pub mod readers;
+pub mod run;
+mod sessions;
 pub mod source;
 pub mod sql;
 mod tree;
+
+pub use connect::{Database, Endpoint, Limits, Secret};
+pub use evidence::{Growth, growth};
+pub use failure::Failure;
+pub use journal::Epoch;
+pub use observe::Wanted;
+pub use run::{Attempt, Batch, Job};
+pub use source::RawFile;

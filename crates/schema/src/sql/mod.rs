@@ -63,6 +63,14 @@ pub fn plan(
     Ok(assemble(change, database, parts))
 }
 
+/// What one expand file adds; `None` if its text does not parse.
+pub(crate) fn added_by(text: &str) -> Option<Vec<Object>> {
+    tree::on_large_stack(|| {
+        let root = tree::parse(text).ok()?;
+        Some(objects::added(&root.children().collect::<Vec<_>>()))
+    })?
+}
+
 /// A file that was read, and what it adds or removes.
 struct Part {
     file: MigrationFile,

@@ -1,0 +1,236 @@
+//! Who still names the old form, by the server's own statistics.
+//!
+//! Called for the `readers-gone` gate. `pg_stat_statements` keeps the normalised text and the number of calls of each
+//! statement by user, database, statement and level. It needs to be preloaded, may be missing, may hide texts, forgets
+//! entries when it is full and can be reset; each of these is evidence that is missing, never evidence of silence.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+use tidegate_model::schema::{ChangePlan, Evidence, EvidenceRead, Namer};
+
+use crate::{
+    catalog,
+    connect::{Database, MARK},
+    failure::Failure,
+    readers::{Mention, Reader, on_parser_stack},
+    sessions::printable,
+};
+
+/// Most statements that are kept as namers: beyond it the evidence is no better, only longer.
+const MOST_NAMERS: usize = 200;
+/// Longest text of a statement that is fetched, in characters.
+const LONGEST_TEXT: i32 = 300_000;
+
+impl Database {
+    /// Reads the statistics for what contract removes.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`] of the connection; what the statistics cannot tell is [`Evidence::Missing`].
+    pub async fn evidence(&self, plan: &ChangePlan) -> Result<Evidence, Failure> {
+        let mut transaction = self.read(self.limits.read).await?;
+        let home = match probe(&mut transaction).await? {
+            Ok(home) => home,
+            Err(missing) => return Ok(Evidence::Missing(missing.to_owned())),
+        };
+        let dependents = catalog::dependents(&mut transaction, plan).await?;
+        if let Some(trigger) = dependents.trigger {
+            return Ok(Evidence::Missing(format!(
+                "{trigger} runs a function that names what contract removes, whatever statement fires it"
+            )));
+        }
+        let window = match window(&mut transaction, &home).await {
+            Ok(window) => window,
+            Err(Failure::Privilege) => return Ok(Evidence::Missing(UNREADABLE.to_owned())),
+            // 55000: the view exists, and the library behind it is not loaded.
+            Err(Failure::Sql(code)) if code.as_str() == "55000" => {
+                return Ok(Evidence::Missing(NOT_LOADED.to_owned()));
+            }
+            Err(failure) => return Err(failure),
+        };
+        let statements = match statements(&mut transaction, &home).await {
+            Ok(statements) => statements,
+            Err(Failure::Privilege) => return Ok(Evidence::Missing(UNREADABLE.to_owned())),
+            Err(failure) => return Err(failure),
+        };
+        transaction.rollback().await?;
+        let reader = dependents.reader;
+        let namers = tokio::task::spawn_blocking(move || on_parser_stack(|| namers(&reader, statements)))
+            .await
+            .ok()
+            .flatten()
+            .ok_or(Failure::Malformed)?;
+        let Some(namers) = namers else {
+            return Ok(Evidence::Missing(format!(
+                "more than {MOST_NAMERS} statements name what contract removes"
+            )));
+        };
+        Ok(Evidence::Read(EvidenceRead { stats_reset: window.0, dealloc: window.1, namers }))
+    }
+}
+
+const NOT_LOADED: &str =
+    "pg_stat_statements is not loaded: add it to shared_preload_libraries and restart the server";
+const UNREADABLE: &str =
+    "the statement statistics may not be read: grant pg_read_all_stats to Tidegate's role";
+
+/// The schema of the extension, or why the statistics cannot tell anything.
+async fn probe(connection: &mut PgConnection) -> Result<Result<String, &'static str>, Failure> {
+    let row = sqlx::query(
+        "SELECT (SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+                 WHERE e.extname = 'pg_stat_statements'), \
+         current_setting('pg_stat_statements.track', true), \
+         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')",
+    )
+    .fetch_one(connection)
+    .await?;
+    let (home, track, privileged): (Option<String>, Option<String>, bool) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(match (home, track.as_deref(), privileged) {
+        (None, _, _) => Err("pg_stat_statements is not installed in this database: CREATE EXTENSION it"),
+        (Some(_), None, _) => Err(NOT_LOADED),
+        (Some(_), Some("none"), _) => Err("pg_stat_statements.track is none: set it to top or all"),
+        (Some(_), Some(_), false) => Err(UNREADABLE),
+        (Some(home), Some(_), true) => Ok(home),
+    })
+}
+
+async fn window(connection: &mut PgConnection, home: &str) -> Result<(Timestamp, i64), Failure> {
+    let sql = format!(
+        "SELECT (extract(epoch FROM stats_reset) * 1000000)::int8, dealloc FROM {}.pg_stat_statements_info",
+        catalog::quoted(home)
+    );
+    let (reset, dealloc): (i64, i64) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(connection).await?;
+    Ok((Timestamp::from_microsecond(reset).map_err(|_| Failure::Malformed)?, dealloc))
+}
+
+/// One row of the statistics.
+struct Statement {
+    key: String,
+    top_level: bool,
+    calls: i64,
+    text: String,
+}
+
+/// Statements of this database that roles other than ours ran.
+async fn statements(connection: &mut PgConnection, home: &str) -> Result<Vec<Statement>, Failure> {
+    let sql = format!(
+        "SELECT userid::int8, dbid::int8, queryid, toplevel, calls, coalesce(left(query, {LONGEST_TEXT}), '') \
+         FROM {}.pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND userid <> (SELECT oid FROM pg_roles WHERE rolname = current_user)",
+        catalog::quoted(home)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let (user, database): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let (query, top_level): (Option<i64>, bool) = (row.try_get(2)?, row.try_get(3)?);
+            let query = query.map_or_else(|| "hidden".to_owned(), |id| id.to_string());
+            Ok(Statement {
+                key: format!("{user}/{database}/{query}/{top_level}"),
+                top_level,
+                calls: row.try_get(4)?,
+                text: row.try_get(5)?,
+            })
+        })
+        .collect()
+}
+
+/// The statements that name the old form or may; `None` if there are too many to keep.
+fn namers(reader: &Reader, statements: Vec<Statement>) -> Option<BTreeMap<String, Namer>> {
+    let mut namers: BTreeMap<String, Namer> = BTreeMap::new();
+    for statement in statements {
+        // Run by an earlier role of ours.
+        if statement.text.trim_start().starts_with(MARK.trim_end()) {
+            continue;
+        }
+        let how = match reader.mention(&statement.text, statement.top_level) {
+            Mention::DoesNot => continue,
+            Mention::Names(how) | Mention::Unreadable(how) => how,
+        };
+        // Hidden statements of one role share a key: their calls add up.
+        let namer = namers.entry(statement.key).or_insert_with(|| Namer {
+            calls: 0,
+            text: printable(&statement.text, 200),
+            how: how.to_owned(),
+        });
+        namer.calls = namer.calls.saturating_add(statement.calls);
+        if namers.len() > MOST_NAMERS {
+            return None;
+        }
+    }
+    Some(namers)
+}
+
+/// What happened between two reads of the evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// No naming statement was called.
+    Quiet,
+    /// These were, by key: the quiet window starts again.
+    Grew(Vec<String>),
+    /// The reads cannot be compared, and why: the quiet window starts again.
+    Broken(&'static str),
+}
+
+/// Compares two reads. Only growth of calls counts: a statement that named the old form once and rests is quiet.
+pub fn growth(before: &EvidenceRead, now: &EvidenceRead) -> Growth {
+    if before.stats_reset != now.stats_reset {
+        return Growth::Broken("the statistics were reset");
+    }
+    if before.dealloc != now.dealloc {
+        return Growth::Broken("the statistics were full and forgot entries");
+    }
+    let shrank = before
+        .namers
+        .iter()
+        .any(|(key, earlier)| now.namers.get(key).is_none_or(|later| later.calls < earlier.calls));
+    if shrank {
+        return Growth::Broken("an entry was reset");
+    }
+    let grew: Vec<String> = now
+        .namers
+        .iter()
+        .filter(|(key, later)| later.calls > before.namers.get(*key).map_or(0, |earlier| earlier.calls))
+        .map(|(key, _)| key.clone())
+        .collect();
+    if grew.is_empty() { Growth::Quiet } else { Growth::Grew(grew) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(namers: &[(&str, i64)]) -> EvidenceRead {
+        let namer = |calls| Namer { calls, text: String::new(), how: "names the column".into() };
+        EvidenceRead {
+            stats_reset: Timestamp::UNIX_EPOCH,
+            dealloc: 0,
+            namers: namers.iter().map(|(key, calls)| ((*key).to_owned(), namer(*calls))).collect(),
+        }
+    }
+
+    #[test]
+    fn only_growth_of_calls_counts() {
+        assert_eq!(growth(&read(&[("a", 5)]), &read(&[("a", 5)])), Growth::Quiet);
+        assert_eq!(
+            growth(&read(&[("a", 5)]), &read(&[("a", 6), ("b", 1)])),
+            Growth::Grew(vec!["a".into(), "b".into()])
+        );
+    }
+
+    #[test]
+    fn reads_that_cannot_be_compared_are_no_silence() {
+        let before = read(&[("a", 5)]);
+        let reset = EvidenceRead {
+            stats_reset: Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1),
+            ..before.clone()
+        };
+        let full = EvidenceRead { dealloc: 1, ..before.clone() };
+        for now in [reset, full, read(&[]), read(&[("a", 4)])] {
+            assert!(matches!(growth(&before, &now), Growth::Broken(_)));
+        }
+    }
+}

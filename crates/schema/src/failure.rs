@@ -1,0 +1,207 @@
+//! What can go wrong with a database, in our own words.
+//!
+//! Used by everything in this crate that talks to PostgreSQL. The server's messages may carry data from rows and the
+//! driver's may carry the connection's parameters, so neither leaves this module: an error is a class and a SQLSTATE.
+
+use std::fmt;
+
+use tidegate_model::{
+    Why,
+    schema::{Access, Object, OpenChange},
+};
+
+/// Five characters that the SQL standard and PostgreSQL give an error.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SqlState([u8; 5]);
+
+impl SqlState {
+    fn new(code: &str) -> Option<Self> {
+        let bytes: [u8; 5] = code.as_bytes().try_into().ok()?;
+        bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for SqlState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for SqlState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a read or a step did not happen. After any of these the step's transaction is rolled back, except that a lost
+/// connection leaves it open whether a commit arrived: read the journal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The secret is not what Secrets Manager stores for a database.
+    #[error("the secret is not a JSON object with username and password, and host and dbname where needed")]
+    Secret,
+    /// No answer.
+    #[error("the database server cannot be reached")]
+    Unreachable,
+    /// TLS is required and could not be verified.
+    #[error("the database server's certificate could not be verified")]
+    Tls,
+    /// SQLSTATE class 28.
+    #[error("the database server refused the role")]
+    Login,
+    /// SQLSTATE 42501.
+    #[error("the role lacks a privilege that this needs")]
+    Privilege,
+    /// SQLSTATE 55P03 or 40P01: somebody else held a lock for longer than the limit.
+    #[error("a lock was not granted within the limit")]
+    Lock,
+    /// SQLSTATE 57014.
+    #[error("the statement ran into its time limit")]
+    Timeout,
+    /// SQLSTATE 2BP01.
+    #[error("another object in the database depends on what contract removes")]
+    Dependents,
+    /// Any other error of the server.
+    #[error("the database server answered with SQLSTATE {0}")]
+    Sql(SqlState),
+    /// The driver or the server answered with something that this version does not understand.
+    #[error("the database's answer could not be understood")]
+    Malformed,
+    /// Somebody claimed the fence after us: this process must stop acting for the release.
+    #[error("a newer claim fences this process off: epoch {ours} is not {found}")]
+    Fenced {
+        /// The epoch of this process.
+        ours: i64,
+        /// The epoch in the database.
+        found: i64,
+    },
+    /// The journal in the database was written by a newer version.
+    #[error("the journal in the database has a newer format")]
+    FutureFormat,
+    /// Applied text is immutable, and this one differs from what was applied.
+    #[error("migration file {0} differs from the text that was applied")]
+    Changed(String),
+    /// The plan has no such file, or it belongs to another phase.
+    #[error("the change has no such migration file of this phase")]
+    NoSuchFile,
+    /// The catalog is not in the state that the step expects.
+    #[error("the catalog is not as expected: {object} {}", if *.exists { "exists" } else { "does not exist" })]
+    Unexpected {
+        /// The object.
+        object: Object,
+        /// Whether it exists.
+        exists: bool,
+    },
+    /// Another change is open in this database.
+    #[error("change {} of release {} is open in this database", .0.change, .0.release)]
+    OtherChange(OpenChange),
+    /// A step that the journal says must come earlier is missing.
+    #[error("the journal does not show what must come before this step")]
+    TooEarly,
+    /// The backfill's key is no integer column that is never NULL.
+    #[error("the backfill's key must be a smallint, integer or bigint column that is NOT NULL")]
+    Key,
+}
+
+impl Failure {
+    /// Why a fact that needed this read is unknown.
+    pub fn why(&self) -> Why {
+        match self {
+            Self::Unreachable | Self::Tls | Self::Timeout | Self::Lock => Why::Unreachable,
+            Self::Secret | Self::Login | Self::Privilege => Why::Denied,
+            Self::Malformed | Self::FutureFormat => Why::Malformed,
+            Self::Dependents
+            | Self::Sql(_)
+            | Self::Fenced { .. }
+            | Self::Changed(_)
+            | Self::NoSuchFile
+            | Self::Unexpected { .. }
+            | Self::OtherChange(_)
+            | Self::TooEarly
+            | Self::Key => Why::Failed,
+        }
+    }
+
+    /// What it says about the access to the database, if it says something.
+    pub fn access(&self) -> Option<Access> {
+        match self {
+            Self::Unreachable | Self::Tls => Some(Access::Unreachable),
+            Self::Secret | Self::Login | Self::Privilege => Some(Access::Denied),
+            Self::Lock
+            | Self::Timeout
+            | Self::Dependents
+            | Self::Sql(_)
+            | Self::Malformed
+            | Self::Fenced { .. }
+            | Self::FutureFormat
+            | Self::Changed(_)
+            | Self::NoSuchFile
+            | Self::Unexpected { .. }
+            | Self::OtherChange(_)
+            | Self::TooEarly
+            | Self::Key => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => of_code(error.code().as_deref().unwrap_or_default()),
+            sqlx::Error::Tls(_) => Self::Tls,
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unreachable,
+            // The driver's enum is open, and whatever it gains is not understood here.
+            _ => Self::Malformed,
+        }
+    }
+}
+
+fn of_code(code: &str) -> Failure {
+    match code {
+        "42501" => Failure::Privilege,
+        "55P03" | "40P01" => Failure::Lock,
+        "57014" => Failure::Timeout,
+        "2BP01" => Failure::Dependents,
+        // Shut down, crashed, starting up, too many connections: there is nobody to talk to now.
+        "57P01" | "57P02" | "57P03" | "53300" | "25P03" => Failure::Unreachable,
+        _ if code.starts_with("28") => Failure::Login,
+        _ if code.starts_with("08") => Failure::Unreachable,
+        _ => SqlState::new(code).map_or(Failure::Malformed, Failure::Sql),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_become_classes_and_anything_else_stays_a_code() {
+        assert_eq!(of_code("55P03"), Failure::Lock);
+        assert_eq!(of_code("28P01"), Failure::Login);
+        assert_eq!(of_code("42703").to_string(), "the database server answered with SQLSTATE 42703");
+        assert_eq!(of_code("no code; DROP"), Failure::Malformed);
+    }
+
+    #[test]
+    fn the_driver_s_own_words_do_not_come_through() {
+        let canary = "password=hunter2";
+        let errors = [
+            sqlx::Error::Protocol(canary.into()),
+            sqlx::Error::Configuration(canary.into()),
+            sqlx::Error::Io(std::io::Error::other(canary)),
+            sqlx::Error::Tls(canary.into()),
+        ];
+        for error in errors {
+            let failure = Failure::from(error);
+            assert!(!format!("{failure} {failure:?}").contains("hunter2"));
+        }
+    }
+}

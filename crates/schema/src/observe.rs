@@ -1,0 +1,227 @@
+//! What the planner needs to know about a change in its database, read in one go.
+//!
+//! Called once a pass for each release with an open or wanted change. Every fact is read or is unknown with a reason;
+//! nothing is guessed from another fact, and nothing here changes the database.
+
+use sqlx::{AssertSqlSafe, Column, PgConnection, Row};
+use tidegate_model::{
+    Fact, ReleaseName, Why,
+    schema::{
+        Access, ChangePlan, CheckReading, FilePhase, Journal, Object, OpenChange, SchemaObservation,
+        TableName,
+    },
+};
+
+use crate::{
+    catalog,
+    connect::{Database, MARK},
+    failure::Failure,
+    journal::{self, Key},
+};
+
+/// The name of the result column that makes a check file count unmapped rows instead of disagreeing ones.
+pub const UNMAPPED: &str = "unmapped";
+
+/// Oldest server that is supported: `pg_stat_statements_info` and `toplevel` came with it.
+const OLDEST_SERVER: i32 = 140_000;
+
+/// Reads that cost something: asked for only where the release's stage needs them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Who is in the way of DDL.
+    pub blockers: bool,
+    /// The check files, over the whole table.
+    pub check: bool,
+    /// The statement statistics.
+    pub evidence: bool,
+}
+
+impl Database {
+    /// Reads everything about a change that was asked for.
+    pub async fn observe(
+        &self,
+        release: &ReleaseName,
+        plan: &ChangePlan,
+        wanted: Wanted,
+    ) -> SchemaObservation {
+        let mut seen = match self.observe_catalog(release, plan).await {
+            Ok(seen) => seen,
+            Err(failure) => return unknown(&failure),
+        };
+        if wanted.blockers {
+            seen.blockers = fact(self.blockers(plan).await);
+        }
+        if wanted.check {
+            seen.check = self.observe_check(plan, &seen).await;
+        }
+        if wanted.evidence {
+            seen.evidence = fact(self.evidence(plan).await);
+        }
+        seen
+    }
+
+    /// Whether the server and the role are fit for a change; the whole preflight of the database.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`] that says nothing about the access.
+    pub async fn preflight(&self, plan: &ChangePlan) -> Result<Access, Failure> {
+        let read = async {
+            let mut transaction = self.read(self.limits.read).await?;
+            access(&mut transaction, plan).await
+        };
+        match read.await {
+            Ok(access) => Ok(access),
+            Err(failure) => failure.access().ok_or(failure),
+        }
+    }
+
+    /// Runs the check files and adds up what they count.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`]; [`Failure::Malformed`] if a check does not return one number that is not negative.
+    pub async fn check(&self, plan: &ChangePlan) -> Result<CheckReading, Failure> {
+        let mut transaction = self.read(self.limits.check).await?;
+        let mut reading = CheckReading { disagreeing: 0, unmapped: 0 };
+        for file in plan.files(FilePhase::Check) {
+            let sql = AssertSqlSafe(format!("{MARK}{}", file.text));
+            let rows = sqlx::query(sql).fetch_all(&mut *transaction).await?;
+            let [row] = rows.as_slice() else { return Err(Failure::Malformed) };
+            let [column] = row.columns() else { return Err(Failure::Malformed) };
+            let count: i64 = row.try_get(0)?;
+            let count = u64::try_from(count).map_err(|_| Failure::Malformed)?;
+            if column.name() == UNMAPPED {
+                reading.unmapped = reading.unmapped.saturating_add(count);
+            } else {
+                reading.disagreeing = reading.disagreeing.saturating_add(count);
+            }
+        }
+        Ok(reading)
+    }
+
+    async fn observe_catalog(
+        &self,
+        release: &ReleaseName,
+        plan: &ChangePlan,
+    ) -> Result<SchemaObservation, Failure> {
+        let mut transaction = self.read(self.limits.read).await?;
+        let access = access(&mut transaction, plan).await?;
+        let key = Key { release, change: &plan.change };
+        let (journal, other_open) = match journal::exists(&mut transaction).await {
+            Ok(true) => journal_facts(&mut transaction, key).await?,
+            Ok(false) => (Fact::Absent, Fact::Known(Vec::new())),
+            Err(Failure::Privilege) => return Err(Failure::Privilege),
+            Err(failure) => (Fact::Unknown(failure.why()), Fact::Unknown(failure.why())),
+        };
+        let objects = catalog::objects(&mut transaction, plan.adds.iter().chain(&plan.removes)).await?;
+        Ok(SchemaObservation {
+            access: Fact::Known(access),
+            journal,
+            other_open,
+            objects: Fact::Known(objects),
+            blockers: Fact::Unknown(Why::NotAsked),
+            check: Fact::Unknown(Why::NotAsked),
+            evidence: Fact::Unknown(Why::NotAsked),
+        })
+    }
+
+    /// The check files use what expand added, so they are only asked while that exists.
+    async fn observe_check(&self, plan: &ChangePlan, seen: &SchemaObservation) -> Fact<CheckReading> {
+        let there = |objects: &std::collections::BTreeMap<Object, bool>| {
+            plan.adds.iter().chain(&plan.removes).all(|object| objects.get(object) == Some(&true))
+        };
+        match seen.objects.known() {
+            Some(objects) if there(objects) => fact(self.check(plan).await),
+            Some(_) => Fact::Absent,
+            None => Fact::Unknown(Why::NotAsked),
+        }
+    }
+}
+
+async fn journal_facts(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+) -> Result<(Fact<Journal>, Fact<Vec<OpenChange>>), Failure> {
+    let journal = match journal::read(connection, key).await {
+        Ok(Some(journal)) => Fact::Known(journal),
+        Ok(None) => Fact::Absent,
+        Err(Failure::Malformed) => Fact::Unknown(Why::Malformed),
+        Err(failure) => return Err(failure),
+    };
+    let ours = OpenChange { release: key.release.clone(), change: key.change.clone() };
+    let others = match journal::open_changes(connection).await {
+        Ok(open) => Fact::Known(open.into_iter().filter(|change| *change != ours).collect()),
+        Err(Failure::Malformed) => Fact::Unknown(Why::Malformed),
+        Err(failure) => return Err(failure),
+    };
+    Ok((journal, others))
+}
+
+/// The server's version, and what the role may do: create our schema or use the one that is there, and alter the
+/// change's tables, for which PostgreSQL wants their owner's rights.
+async fn access(connection: &mut PgConnection, plan: &ChangePlan) -> Result<Access, Failure> {
+    let row = sqlx::query(
+        "SELECT current_setting('server_version_num')::int4, \
+         has_database_privilege(current_database(), 'CREATE') \
+         OR coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'tidegate'), false)",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let (version, journals): (i32, bool) = (row.try_get(0)?, row.try_get(1)?);
+    if version < OLDEST_SERVER {
+        return Ok(Access::TooOld);
+    }
+    let backfilled = plan.files.iter().filter_map(|file| file.backfill.as_ref().map(|plan| &plan.table));
+    let tables: Vec<TableName> = catalog::tables(plan).into_iter().chain(backfilled.cloned()).collect();
+    let schemas: Vec<&str> = tables.iter().map(|table| table.schema.as_str()).collect();
+    let names: Vec<&str> = tables.iter().map(|table| table.table.as_str()).collect();
+    let owns: bool = sqlx::query_scalar(
+        "SELECT coalesce(bool_and(pg_has_role(c.relowner, 'USAGE')), true) FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE (n.nspname::text, c.relname::text) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+    )
+    .bind(&schemas)
+    .bind(&names)
+    .fetch_one(&mut *connection)
+    .await?;
+    let homes: Vec<&str> = plan.adds.iter().filter_map(home).collect();
+    let creates: bool = sqlx::query_scalar(
+        "SELECT coalesce(bool_and(has_schema_privilege(oid, 'CREATE')), true) FROM pg_namespace \
+         WHERE nspname::text = ANY($1)",
+    )
+    .bind(&homes)
+    .fetch_one(connection)
+    .await?;
+    Ok(if journals && owns && creates { Access::Granted } else { Access::Denied })
+}
+
+/// The schema in which an object is created, where that needs a privilege of its own.
+fn home(object: &Object) -> Option<&str> {
+    match object {
+        Object::Function { schema, .. } | Object::Index { schema, .. } => Some(schema),
+        Object::Table(table) => Some(&table.schema),
+        Object::Column { .. } | Object::Trigger { .. } => None,
+    }
+}
+
+fn fact<T>(read: Result<T, Failure>) -> Fact<T> {
+    match read {
+        Ok(value) => Fact::Known(value),
+        Err(failure) => Fact::Unknown(failure.why()),
+    }
+}
+
+/// Nothing could be read; only the access may be known by the way in which that failed.
+fn unknown(failure: &Failure) -> SchemaObservation {
+    let why = failure.why();
+    SchemaObservation {
+        access: failure.access().map_or(Fact::Unknown(why), Fact::Known),
+        journal: Fact::Unknown(why),
+        other_open: Fact::Unknown(why),
+        objects: Fact::Unknown(why),
+        blockers: Fact::Unknown(why),
+        check: Fact::Unknown(why),
+        evidence: Fact::Unknown(why),
+    }
+}

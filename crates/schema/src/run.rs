@@ -1,0 +1,342 @@
+//! The steps: expand, one backfill batch, purge; and the claim that fences them.
+//!
+//! Called by the executor, which journals the intent first. Each step is one transaction: fence, journal and catalog
+//! are compared first, the effect and its bookkeeping commit together, and nothing is tried twice. Whether and when to
+//! try again is the caller's. If the connection is lost at the commit, the journal tells later what happened.
+//!
+//! A process claims once for each lease that it holds, never again after [`Failure::Fenced`]: being fenced means that
+//! another process has the release.
+
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use tidegate_model::{
+    ReleaseName,
+    name::Marker,
+    schema::{BackfillPlan, BackfillProgress, Blocker, ChangePlan, FilePhase, MigrationFile, Object},
+};
+
+use crate::{
+    catalog,
+    connect::{Database, MARK},
+    failure::Failure,
+    journal::{self, Epoch, Key},
+    sessions,
+};
+
+/// What one attempt of a step came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt<T> {
+    /// It is committed, now or by an earlier attempt.
+    Done(T),
+    /// A lock was not granted in time, and nothing changed. The sessions that were seen in the way; none if they were
+    /// gone before they could be asked for.
+    Blocked(Vec<Blocker>),
+}
+
+/// One batch of a backfill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Rows that this batch changed.
+    pub rows: u64,
+    /// Where the backfill stands after it.
+    pub progress: BackfillProgress,
+}
+
+/// Which change a step belongs to, and with which authority it is taken.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// The release.
+    pub release: &'a ReleaseName,
+    /// The change's plan, as it was accepted.
+    pub plan: &'a ChangePlan,
+    /// The marker for the journal.
+    pub marker: &'a Marker,
+    /// The claim.
+    pub epoch: Epoch,
+}
+
+impl<'a> Job<'a> {
+    fn key(&self) -> Key<'a> {
+        Key { release: self.release, change: &self.plan.change }
+    }
+
+    fn file(&self, phase: FilePhase, name: &str) -> Result<&'a MigrationFile, Failure> {
+        self.plan.files(phase).find(|file| file.name == name).ok_or(Failure::NoSuchFile)
+    }
+}
+
+impl Database {
+    /// Claims the fence for a release and creates the journal where it is missing. Earlier claims are void afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`]; nothing is claimed then, unless the connection was lost.
+    pub async fn claim(&self, release: &ReleaseName) -> Result<Epoch, Failure> {
+        let mut transaction = self.begin(self.limits.statement).await?;
+        journal::create(&mut transaction).await?;
+        let epoch = journal::claim(&mut transaction, release).await?;
+        transaction.commit().await?;
+        Ok(epoch)
+    }
+
+    /// Applies one expand file; done at once if the journal shows it applied.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`]; the transaction is rolled back.
+    pub async fn expand(&self, job: Job<'_>, file: &str) -> Result<Attempt<()>, Failure> {
+        let file = job.file(FilePhase::Expand, file)?;
+        let mut transaction = self.begin(self.limits.statement).await?;
+        let pid = pid(&mut transaction).await?;
+        let attempt = async {
+            let applied = enter(&mut transaction, &job).await?;
+            if applied.contains_key(&file.name) {
+                return Ok(());
+            }
+            let adds = added_by(file)?;
+            journal::open(&mut transaction, job.key(), job.plan, job.marker).await?;
+            catalog::expect(&mut transaction, &adds, false).await?;
+            run_file(&mut transaction, file).await?;
+            let facts = catalog::expect(&mut transaction, &adds, true).await?;
+            let facts = facts_text(&facts);
+            journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
+            transaction.commit().await?;
+            Ok(())
+        };
+        self.watched(pid, attempt).await
+    }
+
+    /// Runs one batch of a backfill file and saves the cursor with it; done at once if the walk is over.
+    ///
+    /// The walk ends at the highest key that existed when it began: later rows are the sync trigger's.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`]; the batch is rolled back, and the next call begins where the cursor stands.
+    pub async fn backfill(&self, job: Job<'_>, file: &str) -> Result<Attempt<Batch>, Failure> {
+        let file = job.file(FilePhase::Backfill, file)?;
+        let plan = file.backfill.as_ref().ok_or(Failure::NoSuchFile)?;
+        let mut transaction = self.begin(self.limits.batch).await?;
+        let pid = pid(&mut transaction).await?;
+        let attempt = async {
+            let applied = enter(&mut transaction, &job).await?;
+            require(&job, &applied, &[FilePhase::Expand])?;
+            let before = match journal::cursor(&mut transaction, job.key(), &file.name).await? {
+                Some(progress) => progress,
+                None => whole_range(&mut transaction, plan).await?,
+            };
+            let batch = one_batch(&mut transaction, file, plan, before).await?;
+            journal::move_cursor(&mut transaction, job.key(), file, job.marker, &batch.progress).await?;
+            transaction.commit().await?;
+            Ok(batch)
+        };
+        self.watched(pid, attempt).await
+    }
+
+    /// Applies every contract file in one transaction: the point of no return. Done at once if the journal shows it.
+    ///
+    /// Refuses unless every expand and backfill is recorded as complete and the catalog shows all that expand added
+    /// and all that contract removes. Evidence, approval and snapshot are the planner's gates, not looked at here.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`]; the transaction is rolled back.
+    pub async fn purge(&self, job: Job<'_>) -> Result<Attempt<()>, Failure> {
+        let mut transaction = self.begin(self.limits.statement).await?;
+        let pid = pid(&mut transaction).await?;
+        let attempt = async {
+            let applied = enter(&mut transaction, &job).await?;
+            let journal = journal::read(&mut transaction, job.key()).await?.ok_or(Failure::TooEarly)?;
+            if journal.purged_at.is_some() {
+                return Ok(());
+            }
+            require(&job, &applied, &[FilePhase::Expand, FilePhase::Backfill])?;
+            let backfilled =
+                |file: &MigrationFile| journal.backfills.get(&file.name).is_some_and(|at| at.done);
+            if !job.plan.files(FilePhase::Backfill).all(backfilled) {
+                return Err(Failure::TooEarly);
+            }
+            catalog::expect(&mut transaction, job.plan.adds.iter().chain(&job.plan.removes), true).await?;
+            for file in job.plan.files(FilePhase::Contract) {
+                run_file(&mut transaction, file).await?;
+            }
+            let facts = catalog::expect(&mut transaction, &job.plan.removes, false).await?;
+            let facts = facts_text(&facts);
+            for file in job.plan.files(FilePhase::Contract) {
+                journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
+            }
+            journal::purged(&mut transaction, job.key()).await?;
+            transaction.commit().await?;
+            Ok(())
+        };
+        self.watched(pid, attempt).await
+    }
+
+    /// Sessions that would make the change's DDL wait beyond its lock budget.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`].
+    pub async fn blockers(&self, plan: &ChangePlan) -> Result<Vec<Blocker>, Failure> {
+        let mut transaction = self.read(self.limits.read).await?;
+        sessions::holders(&mut transaction, &catalog::tables(plan), self.limits.lock).await
+    }
+
+    /// Runs an attempt while another connection notes who is in its way; a lock that was not granted is an answer.
+    async fn watched<T>(
+        &self,
+        pid: i32,
+        attempt: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<Attempt<T>, Failure> {
+        let mut seen = Vec::new();
+        let outcome = {
+            let watch = self.watch(pid, &mut seen);
+            tokio::pin!(watch, attempt);
+            tokio::select! {
+                outcome = &mut attempt => outcome,
+                // The watcher gave up: only the attempt is left to wait for.
+                () = &mut watch => attempt.await,
+            }
+        };
+        match outcome {
+            Ok(done) => Ok(Attempt::Done(done)),
+            Err(Failure::Lock) => Ok(Attempt::Blocked(seen)),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Notes the sessions that block a server session, several times within its lock budget.
+    async fn watch(&self, pid: i32, seen: &mut Vec<Blocker>) {
+        let pause = (self.limits.lock / 4).max(Duration::from_millis(10));
+        loop {
+            tokio::time::sleep(pause).await;
+            let Ok(mut connection) = self.watcher().await else { return };
+            match sessions::blocking(&mut connection, pid).await {
+                Ok(blockers) if blockers.is_empty() => {}
+                Ok(blockers) => *seen = blockers,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// What every step does first: the fence, then the texts that were applied before.
+async fn enter(
+    connection: &mut PgConnection,
+    job: &Job<'_>,
+) -> Result<BTreeMap<String, tidegate_model::Digest>, Failure> {
+    if !journal::exists(connection).await? {
+        return Err(Failure::Fenced { ours: job.epoch.number(), found: 0 });
+    }
+    journal::fence(connection, job.release, job.epoch).await?;
+    journal::unchanged(connection, job.key(), job.plan).await
+}
+
+fn require(
+    job: &Job<'_>,
+    applied: &BTreeMap<String, tidegate_model::Digest>,
+    phases: &[FilePhase],
+) -> Result<(), Failure> {
+    let needed = job.plan.files.iter().filter(|file| phases.contains(&file.phase));
+    if needed.into_iter().all(|file| applied.contains_key(&file.name)) {
+        Ok(())
+    } else {
+        Err(Failure::TooEarly)
+    }
+}
+
+async fn pid(transaction: &mut Transaction<'static, Postgres>) -> Result<i32, Failure> {
+    Ok(sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut **transaction).await?)
+}
+
+/// Runs a file's statements as they stand. The text was judged when the spec was accepted, and its checksum is part of
+/// the plan.
+async fn run_file(connection: &mut PgConnection, file: &MigrationFile) -> Result<(), Failure> {
+    sqlx::raw_sql(AssertSqlSafe(format!("{MARK}{}", file.text))).execute(connection).await?;
+    Ok(())
+}
+
+/// What one expand file adds: read again from its text, because the plan lists it for all files together.
+fn added_by(file: &MigrationFile) -> Result<Vec<Object>, Failure> {
+    crate::sql::added_by(&file.text).ok_or(Failure::NoSuchFile)
+}
+
+fn facts_text(facts: &BTreeMap<Object, bool>) -> String {
+    let line =
+        |(object, exists): (&Object, &bool)| format!("{object}: {}", if *exists { "there" } else { "gone" });
+    facts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The range that a backfill will walk, before its first batch.
+async fn whole_range(
+    connection: &mut PgConnection,
+    plan: &BackfillPlan,
+) -> Result<BackfillProgress, Failure> {
+    let integer: Option<bool> = sqlx::query_scalar(
+        "SELECT a.attnotnull AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) \
+         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 AND a.attnum > 0 AND NOT a.attisdropped",
+    )
+    .bind(&plan.table.schema)
+    .bind(&plan.table.table)
+    .bind(&plan.key)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if integer != Some(true) {
+        return Err(Failure::Key);
+    }
+    let (key, table) = (catalog::quoted(&plan.key), table_text(plan));
+    let sql = format!("SELECT min({key})::int8, max({key})::int8 FROM {table}");
+    let (first, last): (Option<i64>, Option<i64>) =
+        sqlx::query_as(AssertSqlSafe(sql)).fetch_one(connection).await?;
+    Ok(match (first, last) {
+        (Some(first), Some(last)) => {
+            BackfillProgress { cursor: first.saturating_sub(1), last_key: last, rows: 0, done: false }
+        }
+        (_, _) => BackfillProgress { cursor: 0, last_key: 0, rows: 0, done: true },
+    })
+}
+
+async fn one_batch(
+    connection: &mut PgConnection,
+    file: &MigrationFile,
+    plan: &BackfillPlan,
+    before: BackfillProgress,
+) -> Result<Batch, Failure> {
+    if before.done {
+        return Ok(Batch { rows: 0, progress: before });
+    }
+    let (key, table) = (catalog::quoted(&plan.key), table_text(plan));
+    let sql = format!(
+        "SELECT max(k)::int8 FROM (SELECT {key} AS k FROM {table} WHERE {key} > $1 AND {key} <= $2 \
+         ORDER BY {key} LIMIT $3) AS window_of_keys"
+    );
+    let upper: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(before.cursor)
+        .bind(before.last_key)
+        .bind(i64::from(plan.batch))
+        .fetch_one(&mut *connection)
+        .await?;
+    let Some(upper) = upper else {
+        let progress = BackfillProgress { cursor: before.last_key, done: true, ..before };
+        return Ok(Batch { rows: 0, progress });
+    };
+    let rows = sqlx::query(AssertSqlSafe(format!("{MARK}{}", file.text)))
+        .bind(before.cursor)
+        .bind(upper)
+        .execute(connection)
+        .await?
+        .rows_affected();
+    let progress = BackfillProgress {
+        cursor: upper,
+        last_key: before.last_key,
+        rows: before.rows.saturating_add(rows),
+        done: upper >= before.last_key,
+    };
+    Ok(Batch { rows, progress })
+}
+
+fn table_text(plan: &BackfillPlan) -> String {
+    format!("{}.{}", catalog::quoted(&plan.table.schema), catalog::quoted(&plan.table.table))
+}
