@@ -7,6 +7,7 @@
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use crate::failure::Failure;
+use crate::{evidence::Readings, failure::Failure};
 
 /// The name that our sessions show in `pg_stat_activity`.
 pub const APPLICATION: &str = "tidegate";
@@ -113,6 +114,8 @@ impl Default for Limits {
 pub struct Database {
     pool: PgPool,
     pub(crate) limits: Limits,
+    /// What statements were found to say, so that each is parsed once.
+    pub(crate) readings: Arc<Mutex<Readings>>,
 }
 
 impl Database {
@@ -135,7 +138,7 @@ impl Database {
             .acquire_timeout(Duration::from_secs(5))
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options);
-        Ok(Self { pool, limits })
+        Ok(Self { pool, limits, readings: Arc::default() })
     }
 
     /// Closes every connection.

@@ -4,7 +4,10 @@
 //! statement by user, database, statement and level. It needs to be preloaded, may be missing, may hide texts, forgets
 //! entries when it is full and can be reset; each of these is evidence that is missing, never evidence of silence.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError},
+};
 
 use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -56,12 +59,15 @@ impl Database {
             Err(failure) => return Err(failure),
         };
         transaction.rollback().await?;
-        let reader = dependents.reader;
-        let namers = tokio::task::spawn_blocking(move || on_parser_stack(|| namers(&reader, statements)))
-            .await
-            .ok()
-            .flatten()
-            .ok_or(Failure::Malformed)?;
+        let (reader, readings) = (dependents.reader, Arc::clone(&self.readings));
+        let read = move || {
+            on_parser_stack(|| {
+                // A poisoned lock only means that an earlier read stopped halfway: every entry is still right.
+                let mut readings = readings.lock().unwrap_or_else(PoisonError::into_inner);
+                namers(&mut readings, reader, statements)
+            })
+        };
+        let namers = tokio::task::spawn_blocking(read).await.ok().flatten().ok_or(Failure::Malformed)?;
         let Some(namers) = namers else {
             return Ok(Evidence::Missing(format!(
                 "more than {MOST_NAMERS} statements name what contract removes"
@@ -138,15 +144,52 @@ async fn statements(connection: &mut PgConnection, home: &str) -> Result<Vec<Sta
         .collect()
 }
 
+/// What statements say, as long as neither the change nor the catalog is another: parsing thousands of them takes
+/// seconds, and their texts hardly change between two reads.
+#[derive(Default)]
+pub(crate) struct Readings {
+    reader: Option<Reader>,
+    mentions: BTreeMap<(String, bool), Mention>,
+}
+
+impl Readings {
+    /// Forgets everything if the question is another one now, and otherwise what was not among the last statements.
+    fn prepare(&mut self, reader: Reader, statements: &[Statement]) {
+        if self.reader.as_ref() == Some(&reader) {
+            let now: BTreeSet<(&str, bool)> =
+                statements.iter().map(|statement| (statement.text.as_str(), statement.top_level)).collect();
+            self.mentions.retain(|(text, top_level), _| now.contains(&(text.as_str(), *top_level)));
+        } else {
+            *self = Self { reader: Some(reader), mentions: BTreeMap::new() };
+        }
+    }
+
+    fn mention(&mut self, statement: &Statement) -> Mention {
+        let key = (statement.text.clone(), statement.top_level);
+        if let Some(known) = self.mentions.get(&key) {
+            return known.clone();
+        }
+        let Some(reader) = &self.reader else { return Mention::Unreadable("nothing is asked for") };
+        let mention = reader.mention(&statement.text, statement.top_level);
+        self.mentions.insert(key, mention.clone());
+        mention
+    }
+}
+
 /// The statements that name the old form or may; `None` if there are too many to keep.
-fn namers(reader: &Reader, statements: Vec<Statement>) -> Option<BTreeMap<String, Namer>> {
+fn namers(
+    readings: &mut Readings,
+    reader: Reader,
+    statements: Vec<Statement>,
+) -> Option<BTreeMap<String, Namer>> {
+    readings.prepare(reader, &statements);
     let mut namers: BTreeMap<String, Namer> = BTreeMap::new();
     for statement in statements {
         // Run by an earlier role of ours.
         if statement.text.trim_start().starts_with(MARK.trim_end()) {
             continue;
         }
-        let how = match reader.mention(&statement.text, statement.top_level) {
+        let how = match readings.mention(&statement) {
             Mention::DoesNot => continue,
             Mention::Names(how) | Mention::Unreadable(how) => how,
         };
@@ -202,6 +245,8 @@ pub fn growth(before: &EvidenceRead, now: &EvidenceRead) -> Growth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::readers::Catalog;
+    use tidegate_model::schema::{Object, TableName};
 
     fn read(namers: &[(&str, i64)]) -> EvidenceRead {
         let namer = |calls| Namer { calls, text: String::new(), how: "names the column".into() };
@@ -232,5 +277,55 @@ mod tests {
         for now in [reset, full, read(&[]), read(&[("a", 4)])] {
             assert!(matches!(growth(&before, &now), Growth::Broken(_)));
         }
+    }
+
+    fn statement(text: &str) -> Statement {
+        Statement { key: format!("1/1/{text}/true"), top_level: true, calls: 1, text: text.into() }
+    }
+
+    fn reader_of(column: &str) -> Reader {
+        let table = TableName { schema: "public".into(), table: "customers".into() };
+        Reader::new(&[Object::Column { table, column: column.into() }], Catalog::default())
+    }
+
+    #[test]
+    fn what_was_read_for_another_question_is_not_reused() {
+        let mut readings = Readings::default();
+        let statements =
+            || vec![statement("SELECT address FROM customers"), statement("SELECT id FROM customers")];
+        let mut found = |column| {
+            on_parser_stack(|| namers(&mut readings, reader_of(column), statements()))
+                .unwrap()
+                .unwrap()
+                .into_keys()
+                .collect()
+        };
+        let of_address: Vec<String> = found("address");
+        assert_eq!(of_address, ["1/1/SELECT address FROM customers/true"]);
+        assert_eq!(found("address"), of_address);
+        assert_eq!(found("id"), ["1/1/SELECT id FROM customers/true"]);
+    }
+
+    #[test]
+    fn what_is_no_longer_among_the_statements_is_forgotten() {
+        let mut readings = Readings::default();
+        let mut keep = |texts: &[&str]| {
+            let statements = texts.iter().map(|text| statement(text)).collect();
+            on_parser_stack(|| namers(&mut readings, reader_of("address"), statements)).unwrap();
+            readings.mentions.len()
+        };
+        assert_eq!(keep(&["SELECT 1", "SELECT 2"]), 2);
+        assert_eq!(keep(&["SELECT 2"]), 1);
+    }
+
+    #[test]
+    fn a_marked_statement_is_our_own_and_hidden_ones_add_up() {
+        let mut readings = Readings::default();
+        let hidden = || Statement { key: "1/1/hidden/true".into(), ..statement("<insufficient privilege>") };
+        let statements = vec![hidden(), statement("/* tidegate */ SELECT address FROM customers"), hidden()];
+        let found =
+            on_parser_stack(|| namers(&mut readings, reader_of("address"), statements)).unwrap().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found["1/1/hidden/true"].calls, 2);
     }
 }

@@ -45,7 +45,7 @@ pub struct Catalog {
 }
 
 /// Reads statements for one change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reader {
     pub(crate) catalog: Catalog,
     /// Removed columns by name, each with the tables that have it.

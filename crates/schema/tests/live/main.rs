@@ -1,5 +1,7 @@
 //! The schema half against a real PostgreSQL server.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
+
 mod cluster;
 mod evidence;
 mod steps;
