@@ -1,7 +1,477 @@
-//! This service's operations.
+//! ECS's operations.
 
-use crate::{error::ApiError, node::Node, world::World};
+use crate::{
+    error::ApiError,
+    node::Node,
+    world::{
+        World,
+        ecs::{Controller, Service, Task, TaskDefinition, TaskSet, TaskState, cluster_name},
+    },
+};
 
-pub(crate) fn handle(_world: &mut World, operation: &str, _input: &Node) -> Result<Node, ApiError> {
-    Err(ApiError::unknown_operation(operation))
+pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
+    let result = match operation {
+        "RegisterTaskDefinition" => register_task_definition(world, input),
+        "DescribeTaskDefinition" => describe_task_definition(world, input),
+        "DeregisterTaskDefinition" => deregister_task_definition(world, input),
+        "ListTaskDefinitions" => list_task_definitions(world, input),
+        "DescribeClusters" => describe_clusters(world, input),
+        "ListClusters" => Ok(Node::map([(
+            "clusterArns",
+            Node::texts(
+                world.ecs.clusters.iter().map(|name| world.identity.arn("ecs", &format!("cluster/{name}"))),
+            ),
+        )])),
+        "DescribeServices" => describe_services(world, input),
+        "ListServices" => list_services(world, input),
+        "UpdateService" => update_service(world, input),
+        "DescribeTasks" => describe_tasks(world, input),
+        "ListTasks" => list_tasks(world, input),
+        "RunTask" => run_task(world, input),
+        "StopTask" => stop_task(world, input),
+        "CreateTaskSet" | "UpdateTaskSet" | "DeleteTaskSet" | "UpdateServicePrimaryTaskSet" => {
+            refuse_task_sets()
+        }
+        _ => Err(ApiError::unknown_operation(operation)),
+    };
+    result
+        .map_err(|error| if error.is_malformed() { error.coded("InvalidParameterException") } else { error })
+}
+
+fn refuse_task_sets() -> Result<Node, ApiError> {
+    let message = "Amazon ECS only supports task set management on services configured to use external deployment controllers.";
+    Err(ApiError::new("InvalidParameterException", message))
+}
+
+fn cluster(world: &World, input: &Node) -> Result<String, ApiError> {
+    let name = cluster_name(input.opt_text("cluster")?.unwrap_or("default"));
+    if world.ecs.clusters.contains(&name) {
+        Ok(name)
+    } else {
+        Err(ApiError::new("ClusterNotFoundException", "Cluster not found."))
+    }
+}
+
+fn client(message: &str) -> ApiError {
+    ApiError::new("ClientException", message)
+}
+
+fn tags(input: &Node) -> Result<Vec<(String, String)>, ApiError> {
+    input
+        .items("tags")?
+        .iter()
+        .map(|tag| Ok((tag.text("key")?.to_owned(), tag.opt_text("value")?.unwrap_or("").to_owned())))
+        .collect()
+}
+
+fn tag_nodes(tags: &[(String, String)]) -> Node {
+    Node::list(tags.iter().map(|(k, v)| Node::map([("key", k.into()), ("value", v.into())])))
+}
+
+fn register_task_definition(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let family = input.text("family")?.to_owned();
+    if family.len() > 255 || !family.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+        return Err(client("Family contains invalid characters."));
+    }
+    let containers = input.items("containerDefinitions")?;
+    if containers.is_empty() {
+        return Err(client("Container list cannot be empty."));
+    }
+    for container in containers {
+        if !container.has("name") || !container.has("image") {
+            return Err(client("Container.image and Container.name should not be null or empty."));
+        }
+    }
+    let given = tags(input)?;
+    let mut content = input.clone();
+    content.set("tags", Node::Null);
+    let marker = given.iter().find(|(k, _)| k == "tidegate:marker").map(|(_, v)| v.clone());
+    let registered = world.register_task_definition(&family, content, given);
+    world.note_effect(
+        "ecs",
+        "RegisterTaskDefinition",
+        &registered.arn,
+        "revision registered".to_owned(),
+        marker,
+    );
+    Ok(Node::map([
+        ("taskDefinition", task_definition_node(&registered, world)),
+        ("tags", tag_nodes(&registered.tags)),
+    ]))
+}
+
+fn task_definition_node(definition: &TaskDefinition, world: &World) -> Node {
+    let mut node = definition.content.clone();
+    // ECS describes absent lists as empty ones.
+    for list in ["volumes", "placementConstraints"] {
+        if !node.has(list) {
+            node.set(list, Node::List(vec![]));
+        }
+    }
+    node.set("taskDefinitionArn", (&definition.arn).into());
+    node.set("family", (&definition.family).into());
+    node.set("revision", definition.revision.into());
+    node.set("status", if definition.active { "ACTIVE" } else { "INACTIVE" }.into());
+    node.set("registeredAt", definition.registered.into());
+    node.set("registeredBy", format!("arn:aws:iam::{}:user/sandbox", world.identity.account).into());
+    node.set("compatibilities", Node::texts(["EC2", "FARGATE"]));
+    node.set(
+        "requiresAttributes",
+        Node::list([Node::map([("name", "com.amazonaws.ecs.capability.docker-remote-api.1.18".into())])]),
+    );
+    node
+}
+
+fn describe_task_definition(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let definition = world
+        .ecs
+        .task_definition(input.text("taskDefinition")?)
+        .ok_or_else(|| client("Unable to describe task definition."))?;
+    let wants_tags = input.text_items("include")?.iter().any(|what| what == "TAGS");
+    let mut output = Node::map([("taskDefinition", task_definition_node(definition, world))]);
+    if wants_tags {
+        output.set("tags", tag_nodes(&definition.tags));
+    }
+    Ok(output)
+}
+
+fn deregister_task_definition(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let asked = input.text("taskDefinition")?;
+    let arn = world
+        .ecs
+        .task_definition(asked)
+        .map(|td| td.arn.clone())
+        .ok_or_else(|| client("The specified task definition does not exist."))?;
+    for definition in world.ecs.families.values_mut().flatten().filter(|td| td.arn == arn) {
+        definition.active = false;
+    }
+    world.note_effect("ecs", "DeregisterTaskDefinition", &arn, "revision deregistered".to_owned(), None);
+    let shown = world.ecs.task_definition(&arn).map(|td| task_definition_node(td, world));
+    Ok(Node::map([("taskDefinition", shown.into())]))
+}
+
+fn list_task_definitions(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let family = input.opt_text("familyPrefix")?;
+    let status = input.opt_text("status")?.unwrap_or("ACTIVE");
+    let mut arns: Vec<String> = world
+        .ecs
+        .families
+        .values()
+        .flatten()
+        .filter(|td| family.is_none_or(|f| td.family == f) && td.active == (status == "ACTIVE"))
+        .map(|td| td.arn.clone())
+        .collect();
+    if input.opt_text("sort")? == Some("DESC") {
+        arns.reverse();
+    }
+    arns.truncate(100);
+    Ok(Node::map([("taskDefinitionArns", Node::texts(arns))]))
+}
+
+fn describe_clusters(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let asked = input.text_items("clusters")?;
+    let asked = if asked.is_empty() { vec!["default".to_owned()] } else { asked };
+    let (mut found, mut failures) = (vec![], vec![]);
+    for name in asked.iter().map(|name| cluster_name(name)) {
+        let arn = world.identity.arn("ecs", &format!("cluster/{name}"));
+        if world.ecs.clusters.contains(&name) {
+            found.push(Node::map([
+                ("clusterArn", arn.into()),
+                ("clusterName", name.into()),
+                ("status", "ACTIVE".into()),
+            ]));
+        } else {
+            failures.push(Node::map([("arn", arn.into()), ("reason", "MISSING".into())]));
+        }
+    }
+    Ok(Node::map([("clusters", Node::List(found)), ("failures", Node::List(failures))]))
+}
+
+fn load_balancers(service: &Service, target_group: &str) -> Node {
+    Node::list([Node::map([
+        ("targetGroupArn", target_group.into()),
+        ("containerName", (&service.container).into()),
+        ("containerPort", service.port.into()),
+    ])])
+}
+
+fn task_set_node(world: &World, service: &Service, set: &TaskSet) -> Node {
+    let (running, pending) = world.ecs.counts(&set.id);
+    let steady = world.is_steady(service, set);
+    Node::map([
+        ("id", (&set.id).into()),
+        (
+            "taskSetArn",
+            world
+                .identity
+                .arn("ecs", &format!("task-set/{}/{}/{}", service.cluster, service.name, set.id))
+                .into(),
+        ),
+        ("serviceArn", (&service.arn).into()),
+        ("clusterArn", world.identity.arn("ecs", &format!("cluster/{}", service.cluster)).into()),
+        ("startedBy", if set.external_id.is_some() { Node::from("CODE_DEPLOY") } else { Node::Null }),
+        ("externalId", set.external_id.clone().into()),
+        ("status", set.status.as_str().into()),
+        ("taskDefinition", (&set.task_definition).into()),
+        ("computedDesiredCount", ((service.desired * set.scale).div_ceil(100)).into()),
+        ("pendingCount", pending.into()),
+        ("runningCount", running.into()),
+        ("createdAt", set.created.into()),
+        ("updatedAt", set.updated.into()),
+        ("launchType", "FARGATE".into()),
+        ("platformVersion", "1.4.0".into()),
+        ("platformFamily", "Linux".into()),
+        ("loadBalancers", load_balancers(service, &set.target_group)),
+        ("serviceRegistries", Node::List(vec![])),
+        ("scale", Node::map([("value", f64::from(set.scale).into()), ("unit", "PERCENT".into())])),
+        ("stabilityStatus", if steady { "STEADY_STATE" } else { "STABILIZING" }.into()),
+        ("stabilityStatusAt", set.updated.into()),
+        ("tags", Node::List(vec![])),
+    ])
+}
+
+fn service_node(world: &World, service: &Service) -> Node {
+    let primary = service.primary();
+    let totals = service
+        .task_sets
+        .iter()
+        .map(|set| world.ecs.counts(&set.id))
+        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let by_codedeploy = service.controller == Controller::CodeDeploy;
+    let sets = service.task_sets.iter().map(|set| task_set_node(world, service, set));
+    let deployments = service.task_sets.iter().filter(|_| !by_codedeploy).map(|set| {
+        let (running, pending) = world.ecs.counts(&set.id);
+        Node::map([
+            ("id", (&set.id).into()),
+            ("status", set.status.as_str().into()),
+            ("taskDefinition", (&set.task_definition).into()),
+            ("desiredCount", service.desired.into()),
+            ("pendingCount", pending.into()),
+            ("runningCount", running.into()),
+            ("createdAt", set.created.into()),
+            ("updatedAt", set.updated.into()),
+            ("rolloutState", if world.is_steady(service, set) { "COMPLETED" } else { "IN_PROGRESS" }.into()),
+        ])
+    });
+    Node::map([
+        ("serviceArn", (&service.arn).into()),
+        ("serviceName", (&service.name).into()),
+        ("clusterArn", world.identity.arn("ecs", &format!("cluster/{}", service.cluster)).into()),
+        (
+            "loadBalancers",
+            primary.map_or(Node::List(vec![]), |set| load_balancers(service, &set.target_group)),
+        ),
+        ("serviceRegistries", Node::List(vec![])),
+        ("status", "ACTIVE".into()),
+        ("desiredCount", service.desired.into()),
+        ("runningCount", totals.0.into()),
+        ("pendingCount", totals.1.into()),
+        ("launchType", "FARGATE".into()),
+        ("platformVersion", "LATEST".into()),
+        ("platformFamily", "Linux".into()),
+        ("taskDefinition", primary.map(|set| set.task_definition.clone()).into()),
+        (
+            "deploymentConfiguration",
+            Node::map([("maximumPercent", 200_i64.into()), ("minimumHealthyPercent", 100_i64.into())]),
+        ),
+        ("taskSets", Node::list(sets)),
+        ("deployments", Node::list(deployments)),
+        ("events", Node::List(vec![])),
+        ("createdAt", service.created.into()),
+        ("placementConstraints", Node::List(vec![])),
+        ("placementStrategy", Node::List(vec![])),
+        ("healthCheckGracePeriodSeconds", 0_i64.into()),
+        ("schedulingStrategy", "REPLICA".into()),
+        ("deploymentController", Node::map([("type", service.controller.as_str().into())])),
+        ("enableECSManagedTags", false.into()),
+        ("propagateTags", "NONE".into()),
+        ("enableExecuteCommand", false.into()),
+    ])
+}
+
+fn describe_services(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let cluster = cluster(world, input)?;
+    let asked = input.text_items("services")?;
+    if asked.is_empty() || asked.len() > 10 {
+        let message = if asked.is_empty() {
+            "Services cannot be empty."
+        } else {
+            "Services cannot have more than 10 elements."
+        };
+        return Err(ApiError::new("InvalidParameterException", message));
+    }
+    let (mut found, mut failures) = (vec![], vec![]);
+    for name in asked {
+        match world.ecs.service(&cluster, &name) {
+            Some(service) => found.push(service_node(world, service)),
+            None => {
+                let arn = world.identity.arn("ecs", &format!("service/{cluster}/{}", cluster_name(&name)));
+                failures.push(Node::map([("arn", arn.into()), ("reason", "MISSING".into())]));
+            }
+        }
+    }
+    Ok(Node::map([("services", Node::List(found)), ("failures", Node::List(failures))]))
+}
+
+fn list_services(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let cluster = cluster(world, input)?;
+    let arns = world.ecs.services.values().filter(|s| s.cluster == cluster).map(|s| s.arn.clone());
+    Ok(Node::map([("serviceArns", Node::texts(arns))]))
+}
+
+fn update_service(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let cluster = cluster(world, input)?;
+    let name = cluster_name(input.text("service")?);
+    let service = world
+        .ecs
+        .service(&cluster, &name)
+        .cloned()
+        .ok_or_else(|| ApiError::new("ServiceNotFoundException", "Service not found."))?;
+    let refused =
+        ["taskDefinition", "networkConfiguration", "platformVersion", "loadBalancers", "forceNewDeployment"];
+    if service.controller == Controller::CodeDeploy
+        && let Some(member) = refused.iter().find(|member| input.has(member))
+    {
+        let what = match *member {
+            "taskDefinition" => "task definition",
+            "networkConfiguration" => "network parameters",
+            "platformVersion" => "platform version",
+            "loadBalancers" => "load balancers",
+            _ => "force new deployment",
+        };
+        let message = format!(
+            "Unable to update {what} on services with a CODE_DEPLOY deployment controller. Use AWS CodeDeploy to trigger a new deployment."
+        );
+        return Err(ApiError::new("InvalidParameterException", message));
+    }
+    if let Some(count) = input.opt_int("desiredCount")? {
+        let count = u32::try_from(count)
+            .map_err(|_| ApiError::new("InvalidParameterException", "desiredCount must not be negative."))?;
+        world.scale_service(&cluster, &name, count);
+        world.note_effect("ecs", "UpdateService", &service.arn, format!("desired count {count}"), None);
+    }
+    if let Some(asked) = input.opt_text("taskDefinition")? {
+        let arn = world
+            .ecs
+            .task_definition(asked)
+            .map(|td| td.arn.clone())
+            .ok_or_else(|| client("TaskDefinition not found."))?;
+        world.roll_service(&cluster, &name, &arn);
+        world.note_effect("ecs", "UpdateService", &service.arn, format!("deploys {arn}"), None);
+    }
+    let shown = world.ecs.service(&cluster, &name).map(|service| service_node(world, service));
+    Ok(Node::map([("service", shown.into())]))
+}
+
+fn task_node(world: &World, task: &Task) -> Node {
+    let desired = if task.state.counts() { "RUNNING" } else { "STOPPED" };
+    let group = task
+        .service
+        .as_ref()
+        .map_or_else(|| format!("family:{}", task.task_definition), |s| format!("service:{s}"));
+    let container = Node::map([
+        ("taskArn", (&task.arn).into()),
+        ("name", "app".into()),
+        ("image", (&task.image).into()),
+        ("lastStatus", task.state.as_str().into()),
+        ("exitCode", task.exit_code.map(i64::from).into()),
+        (
+            "reason",
+            (task.state == TaskState::Stopped && task.exit_code.is_none())
+                .then(|| task.reason.clone())
+                .into(),
+        ),
+    ]);
+    Node::map([
+        ("taskArn", (&task.arn).into()),
+        ("clusterArn", world.identity.arn("ecs", &format!("cluster/{}", task.cluster)).into()),
+        ("taskDefinitionArn", (&task.task_definition).into()),
+        ("lastStatus", task.state.as_str().into()),
+        ("desiredStatus", desired.into()),
+        ("group", group.into()),
+        ("startedBy", task.started_by.clone().into()),
+        ("createdAt", task.created.into()),
+        ("startedAt", task.started.into()),
+        ("stoppedAt", task.stopped.into()),
+        ("stoppedReason", (!task.reason.is_empty()).then(|| task.reason.clone()).into()),
+        ("launchType", "FARGATE".into()),
+        ("cpu", "256".into()),
+        ("memory", "512".into()),
+        ("containers", Node::list([container])),
+    ])
+}
+
+fn describe_tasks(world: &World, input: &Node) -> Result<Node, ApiError> {
+    cluster(world, input)?;
+    let asked = input.text_items("tasks")?;
+    if asked.is_empty() || asked.len() > 100 {
+        return Err(ApiError::new(
+            "InvalidParameterException",
+            "Tasks must have between 1 and 100 elements.",
+        ));
+    }
+    let (mut found, mut failures) = (vec![], vec![]);
+    for id in asked {
+        let task = world.ecs.tasks.values().find(|t| t.arn == id || t.arn.ends_with(&format!("/{id}")));
+        match task {
+            Some(task) => found.push(task_node(world, task)),
+            None => failures.push(Node::map([("arn", id.into()), ("reason", "MISSING".into())])),
+        }
+    }
+    Ok(Node::map([("tasks", Node::List(found)), ("failures", Node::List(failures))]))
+}
+
+fn list_tasks(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let cluster = cluster(world, input)?;
+    let service = input.opt_text("serviceName")?.map(cluster_name);
+    let started_by = input.opt_text("startedBy")?;
+    let running = input.opt_text("desiredStatus")?.unwrap_or("RUNNING") == "RUNNING";
+    let arns = world
+        .ecs
+        .tasks
+        .values()
+        .filter(|t| t.cluster == cluster && t.state.counts() == running)
+        .filter(|t| service.as_ref().is_none_or(|s| t.service.as_ref() == Some(s)))
+        .filter(|t| started_by.is_none_or(|s| t.started_by.as_deref() == Some(s)))
+        .map(|t| t.arn.clone())
+        .take(100);
+    Ok(Node::map([("taskArns", Node::texts(arns))]))
+}
+
+fn run_task(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let cluster = cluster(world, input)?;
+    let definition = world
+        .ecs
+        .task_definition(input.text("taskDefinition")?)
+        .cloned()
+        .ok_or_else(|| client("TaskDefinition not found."))?;
+    let count = input.opt_int("count")?.unwrap_or(1);
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|n| (1..=10).contains(n))
+        .ok_or_else(|| ApiError::new("InvalidParameterException", "count should be between 1 and 10."))?;
+    let started_by = input.opt_text("startedBy")?.map(str::to_owned);
+    let arns = world.run_tasks(&cluster, &definition, count, started_by);
+    for arn in &arns {
+        world.note_effect("ecs", "RunTask", arn, format!("task of {} started", definition.arn), None);
+    }
+    let tasks = arns.iter().filter_map(|arn| world.ecs.tasks.get(arn)).map(|task| task_node(world, task));
+    Ok(Node::map([("tasks", Node::list(tasks)), ("failures", Node::List(vec![]))]))
+}
+
+fn stop_task(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    cluster(world, input)?;
+    let id = input.text("task")?;
+    let arn = world
+        .ecs
+        .tasks
+        .keys()
+        .find(|arn| arn.as_str() == id || arn.ends_with(&format!("/{id}")))
+        .cloned()
+        .ok_or_else(|| ApiError::new("InvalidParameterException", "The referenced task was not found."))?;
+    let reason = input.opt_text("reason")?.unwrap_or("Task stopped by user").to_owned();
+    world.stop_task(&arn, &reason);
+    world.note_effect("ecs", "StopTask", &arn, "task stopped".to_owned(), None);
+    let shown = world.ecs.tasks.get(&arn).map(|task| task_node(world, task));
+    Ok(Node::map([("task", shown.into())]))
 }

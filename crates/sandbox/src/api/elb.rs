@@ -1,7 +1,411 @@
-//! This service's operations.
+//! Elastic Load Balancing's operations (application load balancers).
 
-use crate::{error::ApiError, node::Node, world::World};
+use std::net::{IpAddr, SocketAddr};
 
-pub(crate) fn handle(_world: &mut World, operation: &str, _input: &Node) -> Result<Node, ApiError> {
-    Err(ApiError::unknown_operation(operation))
+use crate::{
+    error::ApiError,
+    node::Node,
+    world::{
+        World,
+        elb::{Balancer, Forward, Group, Listener, Rule, State},
+    },
+};
+
+pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
+    match operation {
+        "DescribeLoadBalancers" => describe_load_balancers(world, input),
+        "DescribeListeners" => describe_listeners(world, input),
+        "DescribeRules" => describe_rules(world, input),
+        "DescribeTargetGroups" => describe_target_groups(world, input),
+        "DescribeTargetGroupAttributes" => describe_target_group_attributes(world, input),
+        "DescribeTargetHealth" => describe_target_health(world, input),
+        "DescribeTags" => describe_tags(input),
+        "ModifyListener" => modify_listener(world, input),
+        "ModifyRule" => modify_rule(world, input),
+        "ModifyTargetGroupAttributes" => modify_target_group_attributes(world, input),
+        "RegisterTargets" => change_targets(world, operation, input),
+        "DeregisterTargets" => change_targets(world, operation, input),
+        _ => Err(ApiError::new(
+            "InvalidAction",
+            format!("Could not find operation {operation} for version 2015-12-01"),
+        )),
+    }
+}
+
+fn not_found(what: &str) -> ApiError {
+    ApiError::new(&format!("{what}NotFound"), format!("One or more {what}s not found"))
+}
+
+fn group_not_found() -> ApiError {
+    ApiError::new("TargetGroupNotFound", "One or more target groups not found")
+}
+
+fn describe_load_balancers(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let (arns, names) = (input.text_items("LoadBalancerArns")?, input.text_items("Names")?);
+    let all: Vec<&Balancer> = world
+        .elb
+        .balancers
+        .values()
+        .filter(|b| {
+            (arns.is_empty() || arns.contains(&b.arn)) && (names.is_empty() || names.contains(&b.name))
+        })
+        .collect();
+    if all.len() < arns.len().max(names.len()) {
+        return Err(ApiError::new("LoadBalancerNotFound", "One or more load balancers not found"));
+    }
+    let shape = |b: &&Balancer| {
+        Node::map([
+            ("LoadBalancerArn", (&b.arn).into()),
+            ("DNSName", (&b.dns_name).into()),
+            ("CanonicalHostedZoneId", "Z32O12XQLNTSW2".into()),
+            ("CreatedTime", b.created.into()),
+            ("LoadBalancerName", (&b.name).into()),
+            ("Scheme", "internet-facing".into()),
+            ("VpcId", "vpc-0123456789abcdef0".into()),
+            ("State", Node::map([("Code", "active".into())])),
+            ("Type", "application".into()),
+            ("IpAddressType", "ipv4".into()),
+        ])
+    };
+    Ok(Node::map([("LoadBalancers", Node::list(all.iter().map(shape)))]))
+}
+
+/// The action as AWS describes it: the plain member as long as a single group takes everything.
+fn actions(forward: &Forward) -> Node {
+    let groups = Node::list(
+        forward
+            .groups
+            .iter()
+            .map(|(arn, weight)| Node::map([("TargetGroupArn", arn.into()), ("Weight", (*weight).into())])),
+    );
+    let stickiness =
+        Node::map([("Enabled", forward.sticky.is_some().into()), ("DurationSeconds", forward.sticky.into())]);
+    let only = match forward.groups.as_slice() {
+        [(arn, _)] => Some(arn.clone()),
+        _ => None,
+    };
+    Node::list([Node::map([
+        ("Type", "forward".into()),
+        ("TargetGroupArn", only.into()),
+        ("ForwardConfig", Node::map([("TargetGroups", groups), ("TargetGroupStickinessConfig", stickiness)])),
+    ])])
+}
+
+fn listener_node(listener: &Listener) -> Node {
+    Node::map([
+        ("ListenerArn", (&listener.arn).into()),
+        ("LoadBalancerArn", (&listener.balancer).into()),
+        ("Port", listener.port.into()),
+        ("Protocol", (&listener.protocol).into()),
+        ("DefaultActions", actions(&listener.default)),
+    ])
+}
+
+fn describe_listeners(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let arns = input.text_items("ListenerArns")?;
+    let balancer = input.opt_text("LoadBalancerArn")?;
+    if arns.is_empty() && balancer.is_none() {
+        return Err(ApiError::new(
+            "ValidationError",
+            "You must specify either listener ARNs or a load balancer ARN",
+        ));
+    }
+    if balancer.is_some_and(|arn| !world.elb.balancers.contains_key(arn)) {
+        return Err(ApiError::new("LoadBalancerNotFound", "One or more load balancers not found"));
+    }
+    if arns.iter().any(|arn| !world.elb.listeners.contains_key(arn)) {
+        return Err(not_found("Listener"));
+    }
+    let found = world
+        .elb
+        .listeners
+        .values()
+        .filter(|l| arns.contains(&l.arn) || balancer.is_some_and(|arn| l.balancer == arn))
+        .map(listener_node);
+    Ok(Node::map([("Listeners", Node::list(found))]))
+}
+
+fn default_rule_arn(listener: &str) -> String {
+    let arn = listener.replace(":listener/", ":listener-rule/");
+    let tail = arn.rsplit('/').next().unwrap_or("").to_owned();
+    format!("{arn}/{}", tail.chars().rev().collect::<String>())
+}
+
+fn rule_node(rule: &Rule) -> Node {
+    Node::map([
+        ("RuleArn", (&rule.arn).into()),
+        ("Priority", rule.priority.to_string().into()),
+        ("Conditions", rule.conditions.clone()),
+        ("Actions", actions(&rule.action)),
+        ("IsDefault", false.into()),
+    ])
+}
+
+fn default_rule_node(listener: &Listener) -> Node {
+    Node::map([
+        ("RuleArn", default_rule_arn(&listener.arn).into()),
+        ("Priority", "default".into()),
+        ("Conditions", Node::List(vec![])),
+        ("Actions", actions(&listener.default)),
+        ("IsDefault", true.into()),
+    ])
+}
+
+fn describe_rules(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let arns = input.text_items("RuleArns")?;
+    let listener = input.opt_text("ListenerArn")?;
+    if arns.is_empty() == listener.is_none() {
+        return Err(ApiError::new("ValidationError", "You must specify either rule ARNs or a listener ARN"));
+    }
+    if listener.is_some_and(|arn| !world.elb.listeners.contains_key(arn)) {
+        return Err(not_found("Listener"));
+    }
+    let wanted = |arn: &String, of: &str| arns.contains(arn) || listener == Some(of);
+    let mut found: Vec<Node> =
+        world.elb.rules.values().filter(|rule| wanted(&rule.arn, &rule.listener)).map(rule_node).collect();
+    found.extend(
+        world
+            .elb
+            .listeners
+            .values()
+            .filter(|l| wanted(&default_rule_arn(&l.arn), &l.arn))
+            .map(default_rule_node),
+    );
+    if found.len() < arns.len() {
+        return Err(not_found("Rule"));
+    }
+    Ok(Node::map([("Rules", Node::List(found))]))
+}
+
+fn group_node(world: &World, group: &Group) -> Node {
+    let balancer = world.elb.balancer_of_group(&group.arn).map(|b| b.arn.clone());
+    let matcher = match group.check.matcher {
+        (low, high) if low == high => low.to_string(),
+        (low, high) => format!("{low}-{high}"),
+    };
+    Node::map([
+        ("TargetGroupArn", (&group.arn).into()),
+        ("TargetGroupName", (&group.name).into()),
+        ("Protocol", "HTTP".into()),
+        ("Port", group.port.into()),
+        ("VpcId", "vpc-0123456789abcdef0".into()),
+        ("HealthCheckProtocol", "HTTP".into()),
+        ("HealthCheckPort", "traffic-port".into()),
+        ("HealthCheckEnabled", true.into()),
+        ("HealthCheckIntervalSeconds", group.check.interval.into()),
+        ("HealthCheckTimeoutSeconds", group.check.timeout.into()),
+        ("HealthyThresholdCount", group.check.healthy_threshold.into()),
+        ("UnhealthyThresholdCount", group.check.unhealthy_threshold.into()),
+        ("HealthCheckPath", (&group.check.path).into()),
+        ("Matcher", Node::map([("HttpCode", matcher.into())])),
+        ("LoadBalancerArns", Node::texts(balancer)),
+        ("TargetType", "ip".into()),
+        ("ProtocolVersion", "HTTP1".into()),
+        ("IpAddressType", "ipv4".into()),
+    ])
+}
+
+fn describe_target_groups(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let (arns, names) = (input.text_items("TargetGroupArns")?, input.text_items("Names")?);
+    let balancer = input.opt_text("LoadBalancerArn")?;
+    let found: Vec<Node> = world
+        .elb
+        .groups
+        .values()
+        .filter(|g| {
+            (arns.is_empty() || arns.contains(&g.arn)) && (names.is_empty() || names.contains(&g.name))
+        })
+        .filter(|g| {
+            balancer.is_none_or(|arn| world.elb.balancer_of_group(&g.arn).is_some_and(|b| b.arn == arn))
+        })
+        .map(|g| group_node(world, g))
+        .collect();
+    if found.len() < arns.len().max(names.len()) {
+        return Err(group_not_found());
+    }
+    Ok(Node::map([("TargetGroups", Node::List(found))]))
+}
+
+fn attributes(group: &Group) -> Node {
+    let pairs = [
+        ("deregistration_delay.timeout_seconds", group.deregistration_delay.to_string()),
+        ("stickiness.enabled", "false".to_owned()),
+        ("load_balancing.algorithm.type", "round_robin".to_owned()),
+    ];
+    Node::list(pairs.into_iter().map(|(k, v)| Node::map([("Key", k.into()), ("Value", v.into())])))
+}
+
+fn describe_target_group_attributes(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let group = world.elb.groups.get(input.text("TargetGroupArn")?).ok_or_else(group_not_found)?;
+    Ok(Node::map([("Attributes", attributes(group))]))
+}
+
+fn modify_target_group_attributes(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let arn = input.text("TargetGroupArn")?.to_owned();
+    let group = world.elb.groups.get_mut(&arn).ok_or_else(group_not_found)?;
+    for attribute in input.items("Attributes")? {
+        let (key, value) = (attribute.text("Key")?, attribute.text("Value")?);
+        match (key, value.parse::<i64>()) {
+            ("deregistration_delay.timeout_seconds", Ok(seconds)) if (0..=3_600).contains(&seconds) => {
+                group.deregistration_delay = seconds;
+            }
+            _ => {
+                return Err(ApiError::new(
+                    "InvalidConfigurationRequest",
+                    format!("The attribute '{key}' is not valid here"),
+                ));
+            }
+        }
+    }
+    let shown = attributes(group);
+    world.note_effect(
+        "elasticloadbalancing",
+        "ModifyTargetGroupAttributes",
+        &arn,
+        "attributes changed".to_owned(),
+        None,
+    );
+    Ok(Node::map([("Attributes", shown)]))
+}
+
+fn describe_target_health(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let arn = input.text("TargetGroupArn")?;
+    let group = world.elb.groups.get(arn).ok_or_else(group_not_found)?;
+    let in_use = world.elb.is_in_use(arn);
+    let described = group.targets.iter().map(|(address, target)| {
+        let (state, reason) = match target.state {
+            State::Draining => ("draining", Some("Target.DeregistrationInProgress")),
+            State::Initial | State::Healthy | State::Unhealthy if !in_use => {
+                ("unused", Some("Target.NotInUse"))
+            }
+            State::Initial => ("initial", Some("Elb.RegistrationInProgress")),
+            State::Healthy => ("healthy", None),
+            State::Unhealthy => ("unhealthy", Some("Target.FailedHealthChecks")),
+        };
+        Node::map([
+            (
+                "Target",
+                Node::map([
+                    ("Id", address.ip().to_string().into()),
+                    ("Port", address.port().into()),
+                    ("AvailabilityZone", format!("{}a", world.identity.region).into()),
+                ]),
+            ),
+            ("HealthCheckPort", address.port().to_string().into()),
+            (
+                "TargetHealth",
+                Node::map([
+                    ("State", state.into()),
+                    ("Reason", reason.map(str::to_owned).into()),
+                    ("Description", reason.map(|_| "see the reason".to_owned()).into()),
+                ]),
+            ),
+        ])
+    });
+    Ok(Node::map([("TargetHealthDescriptions", Node::list(described))]))
+}
+
+fn describe_tags(input: &Node) -> Result<Node, ApiError> {
+    let arns = input.text_items("ResourceArns")?;
+    let shape = |arn: String| Node::map([("ResourceArn", arn.into()), ("Tags", Node::List(vec![]))]);
+    Ok(Node::map([("TagDescriptions", Node::list(arns.into_iter().map(shape)))]))
+}
+
+/// Reads and checks the one forward action that the sandbox models.
+fn read_forward(world: &World, items: &[Node]) -> Result<Forward, ApiError> {
+    let invalid = |message: &str| ApiError::new("ValidationError", message);
+    let [action] = items else {
+        return Err(invalid("A listener must have exactly one default action here"));
+    };
+    if action.text("Type")? != "forward" {
+        return Err(ApiError::new("InvalidLoadBalancerAction", "Only forward actions are simulated"));
+    }
+    let config = action.get("ForwardConfig");
+    let mut groups = vec![];
+    for group in config.items("TargetGroups")? {
+        let weight = group.opt_int("Weight")?.unwrap_or(1);
+        let weight = u32::try_from(weight).ok().filter(|w| *w <= 999).ok_or_else(|| {
+            ApiError::new("ValidationError", format!("Weight '{weight}' must be between 0 and 999"))
+        })?;
+        groups.push((group.text("TargetGroupArn")?.to_owned(), weight));
+    }
+    match (action.opt_text("TargetGroupArn")?, groups.as_slice()) {
+        (Some(arn), []) => groups.push((arn.to_owned(), 1)),
+        (Some(arn), [(only, _)]) if arn == only => {}
+        (Some(_), _) => return Err(invalid("TargetGroupArn and ForwardConfig must agree")),
+        (None, []) => return Err(invalid("A forward action needs a target group")),
+        (None, _) => {}
+    }
+    if groups.len() > 5 {
+        return Err(ApiError::new("TooManyTargetGroups", "A forward action can have up to 5 target groups"));
+    }
+    if groups.iter().any(|(arn, _)| !world.elb.groups.contains_key(arn)) {
+        return Err(group_not_found());
+    }
+    let stickiness = config.get("TargetGroupStickinessConfig");
+    let sticky = stickiness.opt_bool("Enabled")?.unwrap_or(false);
+    let sticky = if sticky { Some(stickiness.opt_int("DurationSeconds")?.unwrap_or(3_600)) } else { None };
+    Ok(Forward { groups, sticky })
+}
+
+fn weights(forward: &Forward) -> String {
+    let name = |arn: &str| arn.split('/').nth(1).unwrap_or(arn).to_owned();
+    forward.groups.iter().map(|(arn, weight)| format!("{}={weight}", name(arn))).collect::<Vec<_>>().join(" ")
+}
+
+fn modify_listener(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let arn = input.text("ListenerArn")?.to_owned();
+    if !world.elb.listeners.contains_key(&arn) {
+        return Err(not_found("Listener"));
+    }
+    let items = input.items("DefaultActions")?;
+    if !items.is_empty() {
+        let forward = read_forward(world, items)?;
+        world.note_effect("elasticloadbalancing", "ModifyListener", &arn, weights(&forward), None);
+        if let Some(listener) = world.elb.listeners.get_mut(&arn) {
+            listener.default = forward;
+        }
+    }
+    let shown = world.elb.listeners.get(&arn).map(listener_node);
+    Ok(Node::map([("Listeners", Node::list(shown))]))
+}
+
+fn modify_rule(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let arn = input.text("RuleArn")?.to_owned();
+    if world.elb.listeners.keys().any(|listener| default_rule_arn(listener) == arn) {
+        return Err(ApiError::new(
+            "OperationNotPermitted",
+            "The default rule can't be modified; modify the listener",
+        ));
+    }
+    if !world.elb.rules.contains_key(&arn) {
+        return Err(not_found("Rule"));
+    }
+    let forward = read_forward(world, input.items("Actions")?)?;
+    world.note_effect("elasticloadbalancing", "ModifyRule", &arn, weights(&forward), None);
+    if let Some(rule) = world.elb.rules.get_mut(&arn) {
+        rule.action = forward;
+    }
+    let shown = world.elb.rules.get(&arn).map(rule_node);
+    Ok(Node::map([("Rules", Node::list(shown))]))
+}
+
+fn change_targets(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
+    let arn = input.text("TargetGroupArn")?.to_owned();
+    let port = world.elb.groups.get(&arn).ok_or_else(group_not_found)?.port;
+    for target in input.items("Targets")? {
+        let id = target.text("Id")?;
+        let ip: IpAddr = id
+            .parse()
+            .map_err(|_| ApiError::new("InvalidTarget", format!("The IP address '{id}' is not valid")))?;
+        let port = target.opt_int("Port")?.and_then(|p| u16::try_from(p).ok()).unwrap_or(port);
+        let address = SocketAddr::new(ip, port);
+        if operation == "RegisterTargets" {
+            world.register_target(&arn, address);
+        } else {
+            world.deregister_target(&arn, address);
+        }
+        world.note_effect("elasticloadbalancing", operation, &arn, format!("target {address}"), None);
+    }
+    Ok(Node::empty())
 }

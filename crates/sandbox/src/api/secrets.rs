@@ -32,9 +32,9 @@ pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result
 }
 
 fn find<'w>(world: &'w World, input: &Node) -> Result<(&'w str, &'w Secret), ApiError> {
-    world
-        .secret(input.text("SecretId")?)
-        .ok_or_else(|| ApiError::new("ResourceNotFoundException", "Secrets Manager can't find the specified secret."))
+    world.secret(input.text("SecretId")?).ok_or_else(|| {
+        ApiError::new("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+    })
 }
 
 fn get_secret_value(world: &World, input: &Node) -> Result<Node, ApiError> {
@@ -101,7 +101,13 @@ fn put_secret_value(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     let (name, arn) = find(world, input).map(|(name, secret)| (name.to_owned(), secret.arn.clone()))?;
     let value = input.text("SecretString")?.to_owned();
     let version = world.rotate_secret(&name, &value);
-    world.note_effect("secretsmanager", "PutSecretValue", &arn, "a new version is AWSCURRENT".to_owned(), None);
+    world.note_effect(
+        "secretsmanager",
+        "PutSecretValue",
+        &arn,
+        "a new version is AWSCURRENT".to_owned(),
+        None,
+    );
     Ok(Node::map([
         ("ARN", arn.into()),
         ("Name", name.into()),

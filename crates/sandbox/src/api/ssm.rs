@@ -44,7 +44,9 @@ fn put_parameter(world: &mut World, input: &Node) -> Result<Node, ApiError> {
         None => None,
         Some("Standard") => Some(Tier::Standard),
         Some("Advanced") => Some(Tier::Advanced),
-        Some("Intelligent-Tiering") => Some(if value.len() > 4 * 1024 { Tier::Advanced } else { Tier::Standard }),
+        Some("Intelligent-Tiering") => {
+            Some(if value.len() > 4 * 1024 { Tier::Advanced } else { Tier::Standard })
+        }
         Some(_) => return Err(enumeration("tier", "[Standard, Advanced, Intelligent-Tiering]")),
     };
     let mut tags = BTreeMap::new();
@@ -69,7 +71,9 @@ fn put_parameter(world: &mut World, input: &Node) -> Result<Node, ApiError> {
 fn enumeration(member: &str, values: &str) -> ApiError {
     ApiError::new(
         "ValidationException",
-        format!("1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must satisfy enum value set: {values}"),
+        format!(
+            "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must satisfy enum value set: {values}"
+        ),
     )
 }
 
@@ -85,7 +89,14 @@ fn split_selector(asked: &str) -> (String, Option<String>) {
     }
 }
 
-fn shape(world: &World, name: &str, parameter: &Parameter, version: &Version, selector: Option<String>, decrypt: bool) -> Node {
+fn shape(
+    world: &World,
+    name: &str,
+    parameter: &Parameter,
+    version: &Version,
+    selector: Option<String>,
+    decrypt: bool,
+) -> Node {
     // Without decryption AWS gives the ciphertext: never the value.
     let value = if parameter.kind == Kind::SecureString && !decrypt {
         format!("AQICAHhEncrypted{:016x}", version.number)
@@ -99,7 +110,13 @@ fn shape(world: &World, name: &str, parameter: &Parameter, version: &Version, se
         ("Version", i64::try_from(version.number).unwrap_or(i64::MAX).into()),
         ("Selector", selector.map(|s| format!(":{s}")).into()),
         ("LastModifiedDate", version.modified.into()),
-        ("ARN", world.identity.arn("ssm", &format!("parameter{}{name}", if name.starts_with('/') { "" } else { "/" })).into()),
+        (
+            "ARN",
+            world
+                .identity
+                .arn("ssm", &format!("parameter{}{name}", if name.starts_with('/') { "" } else { "/" }))
+                .into(),
+        ),
         ("DataType", "text".into()),
     ])
 }
@@ -108,7 +125,13 @@ fn find(world: &World, asked: &str, decrypt: bool) -> Result<Node, ApiError> {
     let (name, selector) = split_selector(asked);
     let parameter = world.ssm.parameters.get(&name).ok_or_else(|| ApiError::new("ParameterNotFound", ""))?;
     let version = parameter.select(selector.as_deref()).ok_or_else(|| {
-        ApiError::new("ParameterVersionNotFound", format!("Systems Manager could not find version {} of {name}.", selector.clone().unwrap_or_default()))
+        ApiError::new(
+            "ParameterVersionNotFound",
+            format!(
+                "Systems Manager could not find version {} of {name}.",
+                selector.clone().unwrap_or_default()
+            ),
+        )
     })?;
     Ok(shape(world, &name, parameter, version, selector, decrypt))
 }
@@ -170,11 +193,14 @@ fn get_parameters_by_path(world: &World, input: &Node) -> Result<Node, ApiError>
     let recursive = input.opt_bool("Recursive")?.unwrap_or(false);
     let decrypt = input.opt_bool("WithDecryption")?.unwrap_or(false);
     let prefix = format!("{}/", path.trim_end_matches('/'));
-    let below = world.ssm.parameters.iter().filter(|(name, _)| {
-        name.strip_prefix(&prefix).is_some_and(|rest| recursive || !rest.contains('/'))
-    });
+    let below =
+        world.ssm.parameters.iter().filter(|(name, _)| {
+            name.strip_prefix(&prefix).is_some_and(|rest| recursive || !rest.contains('/'))
+        });
     let all = below
-        .filter_map(|(name, parameter)| Some(shape(world, name, parameter, parameter.newest()?, None, decrypt)))
+        .filter_map(|(name, parameter)| {
+            Some(shape(world, name, parameter, parameter.newest()?, None, decrypt))
+        })
         .collect();
     let (parameters, token) = page(all, input, 10)?;
     Ok(Node::map([("Parameters", Node::List(parameters)), ("NextToken", token)]))
@@ -232,7 +258,8 @@ fn matches_filters(name: &str, parameter: &Parameter, input: &Node) -> Result<bo
     for filter in input.items("ParameterFilters")? {
         let values = filter.text_items("Values")?;
         let begins = filter.opt_text("Option")? == Some("BeginsWith");
-        let matches = |text: &str| values.iter().any(|v| if begins { text.starts_with(v.as_str()) } else { text == v });
+        let matches =
+            |text: &str| values.iter().any(|v| if begins { text.starts_with(v.as_str()) } else { text == v });
         let ok = match filter.text("Key")? {
             "Name" => matches(name),
             "Path" => values.iter().any(|path| name.starts_with(&format!("{}/", path.trim_end_matches('/')))),
@@ -264,8 +291,10 @@ fn label_parameter_version(world: &mut World, input: &Node) -> Result<Node, ApiE
     let name = input.text("Name")?.to_owned();
     let asked = input.opt_int("ParameterVersion")?;
     let labels = input.text_items("Labels")?;
-    let parameter = world.ssm.parameters.get_mut(&name).ok_or_else(|| ApiError::new("ParameterNotFound", ""))?;
-    let number = asked.and_then(|n| u64::try_from(n).ok()).or(parameter.newest().map(|v| v.number)).unwrap_or(0);
+    let parameter =
+        world.ssm.parameters.get_mut(&name).ok_or_else(|| ApiError::new("ParameterNotFound", ""))?;
+    let number =
+        asked.and_then(|n| u64::try_from(n).ok()).or(parameter.newest().map(|v| v.number)).unwrap_or(0);
     let valid = |label: &String| {
         label.len() <= 100
             && label.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
@@ -274,10 +303,16 @@ fn label_parameter_version(world: &mut World, input: &Node) -> Result<Node, ApiE
     };
     let (good, bad): (Vec<String>, Vec<String>) = labels.into_iter().partition(valid);
     let Some(position) = parameter.versions.iter().position(|v| v.number == number) else {
-        return Err(ApiError::new("ParameterVersionNotFound", format!("Systems Manager could not find version {number} of {name}.")));
+        return Err(ApiError::new(
+            "ParameterVersionNotFound",
+            format!("Systems Manager could not find version {number} of {name}."),
+        ));
     };
     if parameter.versions[position].labels.len() + good.len() > 10 {
-        return Err(ApiError::new("ParameterVersionLabelLimitExceeded", "A parameter version can have a maximum of ten labels."));
+        return Err(ApiError::new(
+            "ParameterVersionLabelLimitExceeded",
+            "A parameter version can have a maximum of ten labels.",
+        ));
     }
     for version in &mut parameter.versions {
         version.labels.retain(|label| !good.contains(label));

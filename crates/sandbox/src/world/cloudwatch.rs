@@ -1,9 +1,349 @@
-//! Metrics and alarms.
+//! Metrics by the minute and alarms that evaluate by the minute.
+//!
+//! Source: CloudWatch's metrics for Application Load Balancers (which are reported only when not zero), dimensions as
+//! exact sets, and the alarm evaluation rules. A closed minute becomes visible after a publication delay.
 
-use super::World;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    World,
+    live::{Answer, Served},
+};
+
+/// How long metrics are kept here, in minutes: longer than any look back that the daemon makes.
+const MINUTES_KEPT: i64 = 26 * 60;
+
+/// The namespace of load balancer metrics.
+pub(crate) const ALB: &str = "AWS/ApplicationELB";
 
 /// The service's state.
-#[derive(Debug, Default)]
-pub struct CloudWatch {}
+#[derive(Debug)]
+pub struct CloudWatch {
+    pub(crate) metrics: BTreeMap<MetricKey, BTreeMap<i64, Datum>>,
+    pub(crate) alarms: BTreeMap<String, Alarm>,
+    /// How long after its end a minute becomes visible.
+    pub publication_delay: SignedDuration,
+}
 
-pub(crate) fn minute_closes(_world: &mut World) {}
+impl Default for CloudWatch {
+    fn default() -> Self {
+        Self {
+            metrics: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            publication_delay: SignedDuration::from_secs(60),
+        }
+    }
+}
+
+/// A metric: CloudWatch never aggregates over dimensions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MetricKey {
+    pub namespace: String,
+    pub name: String,
+    pub dimensions: BTreeMap<String, String>,
+}
+
+impl MetricKey {
+    pub(crate) fn new<const N: usize>(namespace: &str, name: &str, dimensions: [(&str, &str); N]) -> Self {
+        let dimensions = dimensions.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        Self { namespace: namespace.to_owned(), name: name.to_owned(), dimensions }
+    }
+}
+
+/// The values of one minute, each with how often it was seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Datum {
+    pub values: Vec<(f64, f64)>,
+    pub unit: &'static str,
+}
+
+impl Datum {
+    /// A statistic by CloudWatch's name: Sum, Average, Minimum, Maximum, SampleCount or a percentile `p95`, `p99.9`.
+    pub(crate) fn statistic(&self, name: &str) -> Option<f64> {
+        let count: f64 = self.values.iter().map(|(_, n)| n).sum();
+        if count <= 0.0 {
+            return None;
+        }
+        let sum: f64 = self.values.iter().map(|(v, n)| v * n).sum();
+        match name {
+            "Sum" => Some(sum),
+            "Average" => Some(sum / count),
+            "SampleCount" => Some(count),
+            "Minimum" => self.values.iter().map(|(v, _)| *v).reduce(f64::min),
+            "Maximum" => self.values.iter().map(|(v, _)| *v).reduce(f64::max),
+            _ => self.percentile(name.strip_prefix('p')?.parse().ok()?, count),
+        }
+    }
+
+    fn percentile(&self, percent: f64, count: f64) -> Option<f64> {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut rest = percent / 100.0 * count;
+        for (value, n) in &sorted {
+            rest -= n;
+            if rest <= 1e-9 {
+                return Some(*value);
+            }
+        }
+        sorted.last().map(|(value, _)| *value)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.values.extend(&other.values);
+        self.unit = other.unit;
+    }
+}
+
+/// A metric alarm.
+#[derive(Clone, Debug)]
+pub(crate) struct Alarm {
+    pub name: String,
+    pub arn: String,
+    pub metric: MetricKey,
+    pub statistic: String,
+    pub period: i64,
+    pub evaluation_periods: usize,
+    pub datapoints_to_alarm: usize,
+    pub threshold: f64,
+    pub comparison: Comparison,
+    pub missing: Missing,
+    pub actions_enabled: bool,
+    pub state: AlarmState,
+    pub reason: String,
+    pub updated: Timestamp,
+    pub configured: Timestamp,
+}
+
+/// How a statistic is compared with the threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "CloudWatch's own names")]
+pub(crate) enum Comparison {
+    GreaterThanThreshold,
+    GreaterThanOrEqualToThreshold,
+    LessThanThreshold,
+    LessThanOrEqualToThreshold,
+}
+
+impl Comparison {
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
+        ("GreaterThanThreshold", Self::GreaterThanThreshold),
+        ("GreaterThanOrEqualToThreshold", Self::GreaterThanOrEqualToThreshold),
+        ("LessThanThreshold", Self::LessThanThreshold),
+        ("LessThanOrEqualToThreshold", Self::LessThanOrEqualToThreshold),
+    ];
+
+    fn breaches(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Self::GreaterThanThreshold => value > threshold,
+            Self::GreaterThanOrEqualToThreshold => value >= threshold,
+            Self::LessThanThreshold => value < threshold,
+            Self::LessThanOrEqualToThreshold => value <= threshold,
+        }
+    }
+}
+
+/// What a missing data point counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Missing,
+    NotBreaching,
+    Breaching,
+    Ignore,
+}
+
+impl Missing {
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
+        ("missing", Self::Missing),
+        ("notBreaching", Self::NotBreaching),
+        ("breaching", Self::Breaching),
+        ("ignore", Self::Ignore),
+    ];
+}
+
+/// State of an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AlarmState {
+    Ok,
+    Alarm,
+    InsufficientData,
+}
+
+impl AlarmState {
+    pub(crate) const ALL: [(&'static str, Self); 3] =
+        [("OK", Self::Ok), ("ALARM", Self::Alarm), ("INSUFFICIENT_DATA", Self::InsufficientData)];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, state)| *state == self).map_or("", |(name, _)| name)
+    }
+}
+
+fn minute_of(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(60)
+}
+
+impl CloudWatch {
+    /// Adds a value, seen `count` times, to the minute that holds `at`.
+    pub(crate) fn record(
+        &mut self,
+        at: Timestamp,
+        key: MetricKey,
+        value: f64,
+        count: f64,
+        unit: &'static str,
+    ) {
+        let datum = self.metrics.entry(key).or_default().entry(minute_of(at)).or_default();
+        datum.unit = unit;
+        // Counts are summed in place: their values would fill memory for nothing.
+        match datum.values.first_mut() {
+            Some(first) if unit == "Count" && (first.0 - value).abs() < f64::EPSILON => first.1 += count,
+            Some(_) | None => datum.values.push((value, count)),
+        }
+    }
+
+    /// The visible periods of a metric, `[start, end)`, as (period start in seconds, merged datum), oldest first.
+    pub(crate) fn periods(
+        &self,
+        key: &MetricKey,
+        start: Timestamp,
+        end: Timestamp,
+        period: i64,
+        now: Timestamp,
+    ) -> Vec<(i64, Datum)> {
+        let visible_until = minute_of(now - self.publication_delay);
+        let mut periods: BTreeMap<i64, Datum> = BTreeMap::new();
+        for (minute, datum) in self.metrics.get(key).into_iter().flatten() {
+            let at = minute * 60;
+            if *minute < visible_until && at >= start.as_second().div_euclid(60) * 60 && at < end.as_second()
+            {
+                periods.entry(at.div_euclid(period) * period).or_default().merge(datum);
+            }
+        }
+        periods.into_iter().collect()
+    }
+
+    fn evaluate(&self, alarm: &Alarm, now: Timestamp) -> Option<(AlarmState, String)> {
+        let last_visible = minute_of(now - self.publication_delay) * 60;
+        let end = last_visible.div_euclid(alarm.period) * alarm.period;
+        let wanted = i64::try_from(alarm.evaluation_periods).unwrap_or(1);
+        let start = Timestamp::from_second(end - wanted * alarm.period).ok()?;
+        let found: BTreeMap<i64, f64> = self
+            .periods(&alarm.metric, start, Timestamp::from_second(end).ok()?, alarm.period, now)
+            .into_iter()
+            .filter_map(|(at, datum)| Some((at, datum.statistic(&alarm.statistic)?)))
+            .collect();
+        if found.is_empty() {
+            return match alarm.missing {
+                Missing::NotBreaching => {
+                    Some((AlarmState::Ok, "no datapoints were received; treated as NonBreaching".into()))
+                }
+                Missing::Breaching => {
+                    Some((AlarmState::Alarm, "no datapoints were received; treated as Breaching".into()))
+                }
+                Missing::Missing => {
+                    Some((AlarmState::InsufficientData, "no datapoints were received".into()))
+                }
+                Missing::Ignore => None,
+            };
+        }
+        let breaching = (0..wanted)
+            .filter(|i| match found.get(&(start.as_second() + i * alarm.period)) {
+                Some(value) => alarm.comparison.breaches(*value, alarm.threshold),
+                None => alarm.missing == Missing::Breaching,
+            })
+            .count();
+        let sentence =
+            format!("{breaching} of {wanted} datapoints breach the threshold ({})", alarm.threshold);
+        let state = if breaching >= alarm.datapoints_to_alarm { AlarmState::Alarm } else { AlarmState::Ok };
+        Some((state, sentence))
+    }
+}
+
+/// A minute closes: host counts are taken, alarms evaluate, old minutes go.
+pub(crate) fn minute_closes(world: &mut World) {
+    let closed = world.now() - SignedDuration::from_secs(1);
+    for (load_balancer, group, healthy, unhealthy) in world.host_counts() {
+        let dimensions = [("LoadBalancer", load_balancer.as_str()), ("TargetGroup", group.as_str())];
+        let cloudwatch = &mut world.cloudwatch;
+        cloudwatch.record(
+            closed,
+            MetricKey::new(ALB, "HealthyHostCount", dimensions),
+            f64::from(healthy),
+            1.0,
+            "Count",
+        );
+        cloudwatch.record(
+            closed,
+            MetricKey::new(ALB, "UnHealthyHostCount", dimensions),
+            f64::from(unhealthy),
+            1.0,
+            "Count",
+        );
+    }
+    for (instance, connections) in world.database_connections() {
+        let key =
+            MetricKey::new("AWS/RDS", "DatabaseConnections", [("DBInstanceIdentifier", instance.as_str())]);
+        world.cloudwatch.record(closed, key, connections, 1.0, "Count");
+    }
+    let oldest = minute_of(closed) - MINUTES_KEPT;
+    for minutes in world.cloudwatch.metrics.values_mut() {
+        *minutes = minutes.split_off(&oldest);
+    }
+    evaluate_alarms(world);
+}
+
+fn evaluate_alarms(world: &mut World) {
+    let now = world.now();
+    let names: Vec<String> = world.cloudwatch.alarms.keys().cloned().collect();
+    for name in names {
+        let Some(alarm) = world.cloudwatch.alarms.get(&name) else { continue };
+        let Some((state, reason)) = world.cloudwatch.evaluate(alarm, now) else { continue };
+        if let Some(alarm) = world.cloudwatch.alarms.get_mut(&name)
+            && alarm.state != state
+        {
+            (alarm.state, alarm.reason, alarm.updated) = (state, reason, now);
+        }
+    }
+}
+
+/// The tail of an ARN as CloudWatch's dimensions have it: `app/name/id` or `targetgroup/name/id`.
+pub(crate) fn dimension(arn: &str) -> &str {
+    let resource = arn.rsplit(':').next().unwrap_or(arn);
+    resource.strip_prefix("loadbalancer/").unwrap_or(resource)
+}
+
+impl World {
+    /// Takes answered requests into the minute that is running.
+    pub fn report_served(&mut self, served: &[Served]) {
+        let at = self.now();
+        for one in served {
+            let Some(load_balancer) = self.load_balancer_of(&one.listener) else { continue };
+            self.count_served(at, dimension(&load_balancer), one, 1.0);
+        }
+    }
+
+    /// Counts `count` requests that went the same way. Zero counts are never reported, as AWS does not.
+    pub(crate) fn count_served(&mut self, at: Timestamp, load_balancer: &str, served: &Served, count: f64) {
+        let cloudwatch = &mut self.cloudwatch;
+        let of_balancer = |name: &str| MetricKey::new(ALB, name, [("LoadBalancer", load_balancer)]);
+        if let Answer::Elb(status) = served.answer {
+            cloudwatch.record(at, of_balancer("HTTPCode_ELB_5XX_Count"), 1.0, count, "Count");
+            cloudwatch.record(at, of_balancer(&format!("HTTPCode_ELB_{status}_Count")), 1.0, count, "Count");
+        }
+        let Some(group) = served.target_group.as_deref().map(dimension) else { return };
+        let of_group =
+            |name: &str| MetricKey::new(ALB, name, [("LoadBalancer", load_balancer), ("TargetGroup", group)]);
+        if served.connection_error {
+            cloudwatch.record(at, of_group("TargetConnectionErrorCount"), 1.0, count, "Count");
+        }
+        let Answer::Status(status) = served.answer else { return };
+        let class = format!("HTTPCode_Target_{}XX_Count", status / 100);
+        for key in [of_group("RequestCount"), of_balancer("RequestCount"), of_group(&class)] {
+            cloudwatch.record(at, key, 1.0, count, "Count");
+        }
+        if let Some(seconds) = served.seconds {
+            cloudwatch.record(at, of_group("TargetResponseTime"), seconds, count, "Seconds");
+        }
+    }
+}

@@ -48,10 +48,17 @@ impl World {
     }
 
     /// Makes a secret under a known ARN: world files name ARNs in task definitions and specs.
-    pub(crate) fn put_secret(&mut self, name: &str, arn: String, value: &str, tags: BTreeMap<String, String>) {
+    pub(crate) fn put_secret(
+        &mut self,
+        name: &str,
+        arn: String,
+        value: &str,
+        tags: BTreeMap<String, String>,
+    ) {
         let now = self.now();
         let current = SecretVersion { id: self.request_id(), value: value.to_owned(), created: now };
-        let secret = Secret { arn, created: now, changed: now, description: None, tags, current, previous: None };
+        let secret =
+            Secret { arn, created: now, changed: now, description: None, tags, current, previous: None };
         self.secrets.all.insert(name.to_owned(), secret);
     }
 

@@ -126,17 +126,29 @@ impl World {
         }
         let resting = self.ssm.deleted.get(&put.name).is_some_and(|at| now < *at + NAME_RESTS);
         if existing.is_none() && resting {
-            return Err(ApiError::new("TooManyUpdates", "The parameter was deleted less than 30 seconds ago."));
+            return Err(ApiError::new(
+                "TooManyUpdates",
+                "The parameter was deleted less than 30 seconds ago.",
+            ));
         }
         let tier = put.tier.or(existing.map(|p| p.tier)).unwrap_or(Tier::Standard);
         if existing.is_some_and(|p| p.tier == Tier::Advanced) && tier == Tier::Standard {
-            return Err(ApiError::new("ValidationException", "This parameter uses the advanced-parameter tier. You can't downgrade it."));
+            return Err(ApiError::new(
+                "ValidationException",
+                "This parameter uses the advanced-parameter tier. You can't downgrade it.",
+            ));
         }
         let Some(kind) = put.kind.or(existing.map(|p| p.kind)) else {
-            return Err(ApiError::new("ValidationException", "A parameter type is required when you create a parameter."));
+            return Err(ApiError::new(
+                "ValidationException",
+                "A parameter type is required when you create a parameter.",
+            ));
         };
         if existing.is_some() && !put.tags.is_empty() {
-            return Err(ApiError::new("ValidationException", "Invalid request: tags and overwrite can't be used together."));
+            return Err(ApiError::new(
+                "ValidationException",
+                "Invalid request: tags and overwrite can't be used together.",
+            ));
         }
         check_value(&put.value, tier)?;
         let description = put.description.or(existing.and_then(|p| p.description.clone()));
@@ -151,13 +163,20 @@ impl World {
             if parameter.versions[0].labels.is_empty() {
                 parameter.versions.remove(0);
             } else {
-                let message = "The oldest version of the parameter has a label, so it can't be deleted to make room.";
+                let message =
+                    "The oldest version of the parameter has a label, so it can't be deleted to make room.";
                 return Err(ApiError::new("ParameterMaxVersionLimitExceeded", message));
             }
         }
         let number = parameter.newest().map_or(1, |v| v.number + 1);
         let user = format!("arn:aws:iam::{}:user/sandbox", self.identity.account);
-        parameter.versions.push(Version { number, value: put.value, modified: now, user, labels: BTreeSet::new() });
+        parameter.versions.push(Version {
+            number,
+            value: put.value,
+            modified: now,
+            user,
+            labels: BTreeSet::new(),
+        });
         (parameter.kind, parameter.tier, parameter.description) = (kind, tier, description);
         self.ssm.deleted.remove(&put.name);
         Ok((number, tier))
@@ -184,7 +203,10 @@ fn check_name(name: &str) -> Result<(), ApiError> {
         return invalid("must be a fully qualified name.");
     }
     if name.split('/').filter(|part| !part.is_empty()).count() > 15 {
-        return Err(ApiError::new("HierarchyLevelLimitExceededException", "A hierarchy can have a maximum of 15 levels."));
+        return Err(ApiError::new(
+            "HierarchyLevelLimitExceededException",
+            "A hierarchy can have a maximum of 15 levels.",
+        ));
     }
     let first = name.trim_start_matches('/').to_ascii_lowercase();
     if first.starts_with("aws") || first.starts_with("ssm") {
@@ -195,7 +217,10 @@ fn check_name(name: &str) -> Result<(), ApiError> {
 
 fn check_value(value: &str, tier: Tier) -> Result<(), ApiError> {
     if value.is_empty() {
-        return Err(ApiError::new("ValidationException", "1 validation error detected: Value at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1"));
+        return Err(ApiError::new(
+            "ValidationException",
+            "1 validation error detected: Value at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1",
+        ));
     }
     if value.len() > tier.max_bytes() {
         let message = format!(

@@ -1,9 +1,145 @@
-//! The modelled traffic.
+//! The modelled traffic: in each minute, requests spread by live weights over healthy targets and are answered as the
+//! images behind them behave. In live mode real clients do this and only the history before the start is modelled.
 
-use super::World;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Mode, World,
+    cloudwatch::dimension,
+    live::{Answer, Served, TargetState},
+};
 
 /// The traffic model.
-#[derive(Debug, Default)]
-pub struct Traffic {}
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    /// Requests a minute on each listener, by listener ARN; listeners without an entry are idle.
+    pub requests_per_minute: BTreeMap<String, f64>,
+    /// How images behave; an image without an entry behaves like the default.
+    pub images: BTreeMap<String, Behaviour>,
+    /// Minutes of traffic that each target group has served since it got its present image.
+    served_minutes: BTreeMap<String, (String, u32)>,
+}
 
-pub(crate) fn minute_closes(_world: &mut World) {}
+/// How an image answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Behaviour {
+    /// Share of requests answered with 5xx, 0 to 1.
+    pub error_share: f64,
+    /// The same once the image has served traffic for `sound_minutes`: starts healthy, then fails.
+    pub later_error_share: Option<f64>,
+    /// Minutes under traffic before `later_error_share` counts.
+    pub sound_minutes: u32,
+    /// Median response time in seconds.
+    pub latency: f64,
+    /// True if its targets never pass a health check.
+    pub unhealthy: bool,
+    /// True if its tasks cannot be pulled.
+    pub missing: bool,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            error_share: 0.0,
+            later_error_share: None,
+            sound_minutes: 0,
+            latency: 0.02,
+            unhealthy: false,
+            missing: false,
+        }
+    }
+}
+
+/// Serves the minute that closes now, in modelled mode.
+pub(crate) fn minute_closes(world: &mut World) {
+    let Mode::Modelled { seed } = world.mode else { return };
+    let at = world.now() - SignedDuration::from_secs(30);
+    for listener in world.live_listeners() {
+        let Some(requests) = world.traffic.requests_per_minute.get(&listener.arn).copied() else { continue };
+        let Some(load_balancer) = world.load_balancer_of(&listener.arn) else { continue };
+        let total: u32 = listener.forward.iter().map(|(_, weight)| weight).sum();
+        // A tenth of noise from minute to minute, the same for the same seed.
+        let requests = (requests * (0.95 + 0.1 * unit(seed, at, &listener.arn))).round();
+        for (group, weight) in &listener.forward {
+            if *weight > 0 {
+                let share = (requests * f64::from(*weight) / f64::from(total)).round();
+                serve(world, at, seed, &load_balancer, &listener.arn, group, share);
+            }
+        }
+    }
+}
+
+fn serve(
+    world: &mut World,
+    at: Timestamp,
+    seed: u64,
+    load_balancer: &str,
+    listener: &str,
+    group: &str,
+    requests: f64,
+) {
+    let targets = world.live_targets(group);
+    // With every target unhealthy a load balancer fails open; with none registered it answers 503 itself.
+    let usable = targets.iter().any(|t| match t.state {
+        TargetState::Initial | TargetState::Healthy | TargetState::Unhealthy => true,
+        TargetState::Draining | TargetState::Unused => false,
+    });
+    let served = |answer, seconds| Served {
+        listener: listener.to_owned(),
+        target_group: Some(group.to_owned()),
+        answer,
+        seconds,
+        connection_error: false,
+    };
+    if !usable {
+        let refused = Served { target_group: None, ..served(Answer::Elb(503), None) };
+        world.count_served(at, dimension(load_balancer), &refused, requests);
+        return;
+    }
+    let image = world.image_behind(group).unwrap_or_default();
+    let behaviour = world.traffic.images.get(&image).copied().unwrap_or_default();
+    let minutes = world.traffic.age(group, &image);
+    let share = match behaviour.later_error_share {
+        Some(later) if minutes > behaviour.sound_minutes => later,
+        Some(_) | None => behaviour.error_share,
+    };
+    let noise = 0.8 + 0.4 * unit(seed, at, group);
+    let failures = (requests * share * noise).round().min(requests);
+    if failures > 0.0 {
+        world.count_served(
+            at,
+            dimension(load_balancer),
+            &served(Answer::Status(500), Some(behaviour.latency)),
+            failures,
+        );
+    }
+    // Three response times make percentiles mean something: median, slow twentieth, slowest hundredth.
+    for (part, factor) in [(0.94, 1.0), (0.05, 2.0), (0.01, 4.0)] {
+        let count = (requests - failures) * part;
+        if count > 0.0 {
+            let seconds = Some(behaviour.latency * factor);
+            world.count_served(at, dimension(load_balancer), &served(Answer::Status(200), seconds), count);
+        }
+    }
+}
+
+impl Traffic {
+    /// Counts a minute of traffic for the image behind a group and gives how many it has served.
+    fn age(&mut self, group: &str, image: &str) -> u32 {
+        let entry = self.served_minutes.entry(group.to_owned()).or_insert_with(|| (image.to_owned(), 0));
+        if entry.0 != image {
+            *entry = (image.to_owned(), 0);
+        }
+        entry.1 += 1;
+        entry.1
+    }
+}
+
+/// A number in [0, 1) that depends on seed, time and name only.
+fn unit(seed: u64, at: Timestamp, name: &str) -> f64 {
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::digest(format!("{seed}:{}:{name}", at.as_second()));
+    f64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])) / (f64::from(u32::MAX) + 1.0)
+}
