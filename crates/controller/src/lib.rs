@@ -1,1 +1,25 @@
-//! Queue, reconcile pass, executor.
+//! The controller: a queue of releases, the reconcile pass, and the executor that carries steps out.
+//!
+//! The binary makes a [`Controller`] from its [`Parts`] and runs it; the web crate reads what it publishes. This crate
+//! joins observers (`tidegate-aws`, `tidegate-schema`), planner and ledger. It decides nothing, speaks to AWS and
+//! PostgreSQL only through those crates, and to a release's own listener through its probes.
+
+mod clock;
+mod controller;
+mod damaged;
+mod executor;
+mod pass;
+mod probe;
+mod queue;
+mod schema_access;
+mod status_parameter;
+mod telemetry;
+mod telling;
+mod tls;
+mod track;
+
+pub use clock::{Clock, ClockError, Manual, Remote, System};
+pub use controller::{Controller, Parts, RunError, Settings, StartError};
+pub use pass::PassReport;
+pub use schema_access::{SchemaAccess, SchemaSettings};
+pub use telemetry::{PassResult, Silent, StepResult, Telemetry};

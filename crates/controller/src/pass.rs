@@ -1,0 +1,397 @@
+//! One reconcile pass: read what is due in the fewest calls, then for each release decide, journal, act, journal.
+//!
+//! Started by the controller, which owns the releases between passes. Reads are shared by all due releases; from then on
+//! each release is a task of its own, so that a slow step or a panic of one does not touch another. Nothing in here
+//! chooses: what to read is the planner's `needs`, what to do is its decision.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tidegate_ledger::{Damage, Ledger, LedgerError};
+use tidegate_model::{
+    ReleaseName,
+    decision::{Decision, step_fields},
+    ledger::{Entry, Intent, ReleaseState, Resolution},
+    observation::{Needs, Observation},
+};
+use tidegate_planner::Input;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::{
+    clock::Clock,
+    controller::{Message, Settings},
+    damaged,
+    executor::{Executor, Sent},
+    status_parameter,
+    telemetry::{PassResult, StepResult, Telemetry},
+    telling,
+    track::{Chain, Tracked, is_in_flight, is_unmanaged},
+};
+
+/// How long a release rests after a pass that could not write the ledger or ended in a panic.
+const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(15);
+
+/// How long a release rests after a call whose answer was lost: its effect may be seen soon.
+const AFTER_DOUBT: SignedDuration = SignedDuration::from_secs(1);
+
+/// Everything that passes share.
+pub(crate) struct Core {
+    pub executor: Executor,
+    pub ledger: Ledger,
+    pub clock: Arc<dyn Clock>,
+    pub telemetry: Arc<dyn Telemetry>,
+    pub settings: Settings,
+    /// Once cancelled, no step is begun any more.
+    pub stopping: CancellationToken,
+}
+
+/// What a pass for one release came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassReport {
+    /// What was decided; `None` if the ledger is damaged or could not be written, or the pass ended in a panic.
+    pub decision: Option<Decision>,
+    /// What became of the decision's step, if it had one and its outcome is known.
+    pub resolution: Option<Resolution>,
+    /// How the pass ended.
+    pub result: PassResult,
+}
+
+/// The end of a pass for one release: the report, and what goes back to the controller.
+pub(crate) struct Done {
+    pub release: ReleaseName,
+    /// Which dispatch it belongs to.
+    pub ticket: u64,
+    pub tracked: Tracked,
+    pub report: PassReport,
+    pub next_look: Timestamp,
+    /// False if the release is not to be published: there is nothing to look after.
+    pub managed: bool,
+    /// True if the release's parameters could be read.
+    pub read: bool,
+    /// The whole daemon must stop: it no longer has the ledger for itself.
+    pub fatal: Option<LedgerError>,
+}
+
+/// What was read for one release.
+struct Look {
+    needs: Needs,
+    observation: Observation,
+}
+
+/// Looks after every given release once. Each sends one [`Done`], when it is done.
+pub(crate) async fn batch(
+    core: Arc<Core>,
+    ticket: u64,
+    tracked: BTreeMap<ReleaseName, Tracked>,
+    messages: mpsc::UnboundedSender<Message>,
+) {
+    let began = Instant::now();
+    let mut sound = BTreeMap::new();
+    for (release, mut tracked) in tracked {
+        reload(&core, &release, &mut tracked).await;
+        match tracked.chain {
+            Chain::Sound(_) => drop(sound.insert(release, tracked)),
+            Chain::Damaged(ref why) => {
+                let why = why.clone();
+                hand_over(&core, ticket, release.clone(), &messages, began, {
+                    let core = Arc::clone(&core);
+                    async move { refuse(&core, ticket, release, tracked, &why).await }
+                });
+            }
+            Chain::Stale => {
+                hand_over(&core, ticket, release.clone(), &messages, began, {
+                    let done = failed(&core, ticket, release, tracked, None);
+                    async move { done }
+                });
+            }
+        }
+    }
+    let mut looks = look(&core, &sound).await;
+    for (release, tracked) in sound {
+        let look = looks.remove(&release);
+        let span = tracing::info_span!("pass", %release);
+        hand_over(&core, ticket, release.clone(), &messages, began, {
+            let core = Arc::clone(&core);
+            async move { one(&core, ticket, release, tracked, look).await }.instrument(span)
+        });
+    }
+}
+
+/// Runs a release's part of the pass as a task of its own and sends what comes of it, a panic included.
+fn hand_over(
+    core: &Arc<Core>,
+    ticket: u64,
+    release: ReleaseName,
+    messages: &mpsc::UnboundedSender<Message>,
+    began: Instant,
+    part: impl Future<Output = Done> + Send + 'static,
+) {
+    let (core, messages) = (Arc::clone(core), messages.clone());
+    tokio::spawn(async move {
+        let done = tokio::spawn(part).await.unwrap_or_else(|_| lost(&core, ticket, release));
+        core.telemetry.pass(done.report.result, began.elapsed().as_secs_f64());
+        // Nobody listens any more only when the process ends.
+        drop(messages.send(Message::Done(Box::new(done))));
+    });
+}
+
+/// Reads a stale chain again.
+async fn reload(core: &Core, release: &ReleaseName, tracked: &mut Tracked) {
+    match tracked.chain {
+        Chain::Sound(_) | Chain::Damaged(_) => return,
+        Chain::Stale => {}
+    }
+    match core.ledger.history(release).await {
+        Ok(history) => {
+            let mut state = ReleaseState::default();
+            history.for_each(|record| state.apply(record.at, &record.entry));
+            tracked.chain = Chain::Sound(Box::new(state));
+        }
+        Err(LedgerError::Damaged { why, .. }) => tracked.chain = Chain::Damaged(why),
+        Err(error) => tracing::warn!(%release, error = chain_of(&error), "the ledger cannot be read"),
+    }
+}
+
+/// Reads parameters and AWS facts of all releases together.
+async fn look(core: &Core, tracked: &BTreeMap<ReleaseName, Tracked>) -> BTreeMap<ReleaseName, Look> {
+    if tracked.is_empty() {
+        return BTreeMap::new();
+    }
+    let aws = &core.executor.aws;
+    let releases: BTreeSet<ReleaseName> = tracked.keys().cloned().collect();
+    let mut parameters = aws.parameters(&releases).await;
+    let now = core.clock.now();
+    let mut needs = BTreeMap::new();
+    for (release, tracked) in tracked {
+        let (spec, orders) = parameters.entry(release.clone()).or_default();
+        if let Chain::Sound(state) = &tracked.chain {
+            needs.insert(release.clone(), tidegate_planner::needs(release, state, spec, orders, now));
+        }
+    }
+    let mut observations = aws.observe(&needs, now).await;
+    needs
+        .into_iter()
+        .map(|(release, needs)| {
+            let mut observation = observations.remove(&release).unwrap_or_default();
+            (observation.spec, observation.orders) = parameters.remove(&release).unwrap_or_default();
+            (release, Look { needs, observation })
+        })
+        .collect()
+}
+
+/// The part of the pass that belongs to one release.
+async fn one(
+    core: &Core,
+    ticket: u64,
+    release: ReleaseName,
+    mut tracked: Tracked,
+    look: Option<Look>,
+) -> Done {
+    let (Some(Look { needs, mut observation }), Chain::Sound(mut state)) =
+        (look, std::mem::replace(&mut tracked.chain, Chain::Stale))
+    else {
+        return failed(core, ticket, release, tracked, None);
+    };
+    let aws = &core.executor.aws;
+    core.executor.schema.look(aws, &release, &needs, &mut observation).await;
+    let now = core.clock.now();
+    let input = Input {
+        release: &release,
+        state: &state,
+        observation: &observation,
+        previous: tracked.status.as_ref(),
+        now,
+    };
+    let decision = tidegate_planner::decide(&input);
+    let carried = match carry_out(core, &release, &mut state, &decision, now).await {
+        Ok(carried) => carried,
+        Err(error) => return failed(core, ticket, release, tracked, Some(error)),
+    };
+    let managed = !is_unmanaged(&state, &observation.spec);
+    let (result, resolution) = carried.result();
+    let next_look = next_look(core, &decision, result, is_in_flight(&state));
+    tracked.chain = Chain::Sound(state);
+    tracked.status = Some(decision.status.clone());
+    tracked.alone = false;
+    if managed {
+        write_status(core, &release, &mut tracked).await;
+    }
+    let read = observation.spec.unknown().is_none();
+    let report = PassReport { decision: Some(decision), resolution, result };
+    Done { release, ticket, tracked, report, next_look, managed, read, fatal: None }
+}
+
+/// What carrying a decision out came to.
+enum Carried {
+    /// There was nothing to journal or to send.
+    Nothing,
+    /// Entries were journaled.
+    Journaled,
+    /// The step was sent.
+    Step(Sent),
+}
+
+impl Carried {
+    fn result(self) -> (PassResult, Option<Resolution>) {
+        match self {
+            Self::Nothing => (PassResult::Quiet, None),
+            Self::Journaled => (PassResult::Progress, None),
+            Self::Step(Sent::Resolved(resolution)) => (PassResult::Progress, Some(resolution)),
+            Self::Step(Sent::InDoubt { .. }) => (PassResult::InDoubt, None),
+        }
+    }
+}
+
+/// Journals the decision's entries with the intent behind them, then sends the step and journals what became of it. An
+/// answer that was lost leaves the intent open: the next passes resolve it by reading.
+async fn carry_out(
+    core: &Core,
+    release: &ReleaseName,
+    state: &mut ReleaseState,
+    decision: &Decision,
+    now: Timestamp,
+) -> Result<Carried, LedgerError> {
+    let mut entries = decision.entries.clone();
+    let step = decision.step.as_ref().filter(|_| !core.stopping.is_cancelled());
+    let id = state.length + entries.len() as u64;
+    entries.extend(step.map(|step| Entry::Intended(Box::new(Intent { id, step: step.clone() }))));
+    if entries.is_empty() {
+        return Ok(Carried::Nothing);
+    }
+    journal(core, release, state, now, &entries).await?;
+    let Some(step) = step else { return Ok(Carried::Journaled) };
+
+    let word = step.as_str();
+    tracing::info!(step = word, intent = id, about = ?step_fields(step), "step sent");
+    let sent = core.executor.send(step).await;
+    let result = match &sent {
+        Sent::Resolved(Resolution::Done(_) | Resolution::NotApplied) => StepResult::Done,
+        Sent::Resolved(Resolution::Refused { code }) => {
+            tracing::info!(step = word, intent = id, code, "step refused");
+            StepResult::Refused
+        }
+        Sent::InDoubt { why } => {
+            tracing::info!(step = word, intent = id, why, "the step's outcome is not known");
+            StepResult::InDoubt
+        }
+    };
+    core.telemetry.step(word, result);
+    if let Sent::Resolved(resolution) = &sent {
+        let resolved = Entry::Resolved { intent: id, resolution: resolution.clone() };
+        journal(core, release, state, core.clock.now(), &[resolved]).await?;
+    }
+    Ok(Carried::Step(sent))
+}
+
+async fn journal(
+    core: &Core,
+    release: &ReleaseName,
+    state: &mut ReleaseState,
+    at: Timestamp,
+    entries: &[Entry],
+) -> Result<(), LedgerError> {
+    core.ledger.append(release, state.length, at, entries).await?;
+    let before = state.events.clone();
+    for entry in entries {
+        state.apply(at, entry);
+    }
+    telling::tell(core.telemetry.as_ref(), release, &before, state, entries);
+    Ok(())
+}
+
+/// Soon after something happened; else when the decision says, bounded while something is in flight, and a little earlier
+/// than that so that releases do not keep step with each other.
+fn next_look(core: &Core, decision: &Decision, result: PassResult, in_flight: bool) -> Timestamp {
+    let now = core.clock.now();
+    let settings = &core.settings;
+    let soon = now + settings.floor;
+    match result {
+        PassResult::Progress => soon,
+        PassResult::InDoubt => now + AFTER_DOUBT,
+        PassResult::Quiet | PassResult::Failed | PassResult::Panicked => {
+            let most = if in_flight { settings.in_flight_look } else { settings.resync };
+            let wait = decision.next_look.min(now + most).duration_since(now);
+            soon.max(now + settings.jittered(wait))
+        }
+    }
+}
+
+/// Writes the status parameter if it shows another transition. A failure is told once and tried again next pass.
+async fn write_status(core: &Core, release: &ReleaseName, tracked: &mut Tracked) {
+    let Some(status) = &tracked.status else { return };
+    let transition = status_parameter::transition(status);
+    if tracked.written.as_ref() == Some(&transition) {
+        return;
+    }
+    let text = status_parameter::text(status);
+    match core.executor.aws.write_status(release, &text).await {
+        Ok(()) => {
+            tracked.written = Some(transition);
+            tracked.write_failing = false;
+        }
+        Err(_) if tracked.write_failing => {}
+        Err(error) => {
+            tracked.write_failing = true;
+            tracing::warn!(error = chain_of(&error), "the status parameter cannot be written");
+        }
+    }
+}
+
+/// The end of a pass for a release whose chain is damaged: published and told, and nothing else.
+async fn refuse(core: &Core, ticket: u64, release: ReleaseName, mut tracked: Tracked, why: &Damage) -> Done {
+    let now = core.clock.now();
+    let next_look = now + core.settings.resync;
+    let since = tracked.status.as_ref().and_then(|status| status.waiting.first()).map(|wait| wait.since);
+    if since.is_none() {
+        tracing::warn!(%release, why = %why, "the ledger of a release is damaged; nothing is done for it");
+    }
+    tracked.status = Some(damaged::status(&release, why, since.unwrap_or(now), now, next_look));
+    write_status(core, &release, &mut tracked).await;
+    let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
+    Done { release, ticket, tracked, report, next_look, managed: true, read: true, fatal: None }
+}
+
+/// The end of a pass that could not read or write the ledger: the chain is read again before anything is done.
+fn failed(
+    core: &Core,
+    ticket: u64,
+    release: ReleaseName,
+    mut tracked: Tracked,
+    error: Option<LedgerError>,
+) -> Done {
+    if let Some(error) = &error {
+        tracing::warn!(error = chain_of(error), "the ledger cannot be written; nothing more is done");
+    }
+    tracked.chain = Chain::Stale;
+    let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
+    let next_look = core.clock.now() + AFTER_FAILURE;
+    let fatal = error.filter(|error| matches!(error, LedgerError::LockLost { .. }));
+    Done { release, ticket, tracked, report, next_look, managed: true, read: false, fatal }
+}
+
+/// The end of a pass that panicked.
+pub(crate) fn lost(core: &Core, ticket: u64, release: ReleaseName) -> Done {
+    tracing::error!(%release, "a pass panicked; the release is looked at again");
+    let tracked = Tracked { alone: true, ..Tracked::new(Chain::Stale) };
+    let report = PassReport { decision: None, resolution: None, result: PassResult::Panicked };
+    let next_look = core.clock.now() + AFTER_FAILURE;
+    Done { release, ticket, tracked, report, next_look, managed: true, read: false, fatal: None }
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,349 @@
+//! The way from a release to its target database and its migration files.
+//!
+//! Called in each pass whose planner asks for the schema, and by the executor for schema steps. It joins the secret that
+//! AWS keeps with the database crate: which server a secret may be sent to is decided here, and nowhere in the spec.
+//! Connections are kept between passes; a secret is read again after [`KEPT`] or once the server refuses it.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tidegate_aws::Aws;
+use tidegate_model::{
+    Fact, ReleaseName, Why,
+    decision::{Outcome, SchemaStep, Step},
+    ledger::Resolution,
+    observation::{Needs, Observation, SchemaNeeds},
+    schema::{Access, ChangePlan, SchemaObservation},
+    spec::{self, DatabaseSpec, Problem, Source},
+};
+use tidegate_schema::{Attempt, Database, Endpoint, Epoch, Failure, Job, Limits, RawFile, Secret, Wanted};
+use tokio::sync::Mutex;
+
+use crate::executor::{Sent, done};
+
+/// How long a connection's secret and binding are believed, in real time.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// What the daemon's configuration allows and knows of databases and migration files.
+#[derive(Clone, Debug, Default)]
+pub struct SchemaSettings {
+    /// Folders under which every release's migration files may lie.
+    pub roots: Vec<PathBuf>,
+    /// Folders for single releases, instead of the above.
+    pub release_roots: BTreeMap<ReleaseName, Vec<PathBuf>>,
+    /// PEM file of certificate authorities for database servers.
+    pub ca_bundle: Option<PathBuf>,
+    /// Time limits of statements.
+    pub limits: Limits,
+}
+
+/// The way to target databases and migration files. Cheap to clone.
+#[derive(Clone)]
+pub struct SchemaAccess(Arc<Inner>);
+
+struct Inner {
+    settings: SchemaSettings,
+    connections: Mutex<BTreeMap<(String, String), Connection>>,
+    claims: Mutex<BTreeMap<(String, ReleaseName), Claim>>,
+}
+
+/// A database that was opened, and when its secret was read.
+struct Connection {
+    database: Database,
+    opened: Instant,
+}
+
+/// This process's claim of the fence in a database for one release.
+#[derive(Clone, Copy)]
+enum Claim {
+    Held(Epoch),
+    /// Another process claimed later: this one must not claim again.
+    Lost,
+}
+
+/// Why a database cannot be opened.
+enum Closed {
+    /// It must not or cannot be used.
+    Access(Access),
+    /// It is not known whether it may.
+    Unknown(Why),
+}
+
+impl SchemaAccess {
+    /// Access under the given settings; nothing is opened yet.
+    pub fn new(settings: SchemaSettings) -> Self {
+        Self(Arc::new(Inner { settings, connections: Mutex::default(), claims: Mutex::default() }))
+    }
+
+    /// Reads what the planner asked for of migration files and database into the observation.
+    pub(crate) async fn look(
+        &self,
+        aws: &Aws,
+        release: &ReleaseName,
+        needs: &Needs,
+        observation: &mut Observation,
+    ) {
+        if needs.plan {
+            observation.plan = self.plan(aws, release, observation).await;
+        }
+        if let Some(needs) = &needs.schema {
+            observation.schema = self.observe(aws, release, needs).await;
+        }
+    }
+
+    /// Sends a schema step. The journal in the database shares its transaction, so it tells what became of a step whose
+    /// answer was lost.
+    pub(crate) async fn perform(&self, aws: &Aws, step: &Step) -> Sent {
+        let (Step::Expand(schema) | Step::Backfill(schema) | Step::Purge(schema)) = step else {
+            return refused("NotMine");
+        };
+        if schema.service_secrets.iter().any(|secret| schema.database.secret.starts_with(secret.as_str())) {
+            return refused("SecretShared");
+        }
+        let database = match self.open(aws, &schema.database).await {
+            Ok(database) => database,
+            Err(Closed::Access(access)) => return refused(access_code(access)),
+            Err(Closed::Unknown(_)) => return refused("SecretUnread"),
+        };
+        match self.attempt(&database, step, schema).await {
+            Ok(sent) => sent,
+            Err(failure) => self.failed(schema, &failure).await,
+        }
+    }
+
+    async fn attempt(&self, database: &Database, step: &Step, schema: &SchemaStep) -> Result<Sent, Failure> {
+        let Some(epoch) = self.claim(database, schema).await? else { return Ok(refused("Fenced")) };
+        let job = Job { release: &schema.change.release, plan: &schema.plan, marker: &schema.marker, epoch };
+        let outcome = match step {
+            Step::Expand(_) => came_to(database.expand(job, &schema.file).await?, |()| Outcome::Expanded),
+            Step::Backfill(_) => came_to(database.backfill(job, &schema.file).await?, |batch| {
+                Outcome::Backfilled { rows: batch.rows }
+            }),
+            Step::Purge(_) => came_to(database.purge(job).await?, |()| Outcome::Purged),
+            Step::RegisterTaskDefinition(_)
+            | Step::CreateDeploymentConfig { .. }
+            | Step::CreateDeployment(_)
+            | Step::ContinueTraffic { .. }
+            | Step::ContinueTermination { .. }
+            | Step::StopDeployment { .. }
+            | Step::Verify(_)
+            | Step::CreateSnapshot { .. } => refused("NotMine"),
+        };
+        Ok(outcome)
+    }
+
+    /// This process's claim for the change's release, made before its first step; `None` once another process has it.
+    async fn claim(&self, database: &Database, schema: &SchemaStep) -> Result<Option<Epoch>, Failure> {
+        let key = claim_key(schema);
+        let known = self.0.claims.lock().await.get(&key).copied();
+        match known {
+            Some(Claim::Held(epoch)) => Ok(Some(epoch)),
+            Some(Claim::Lost) => Ok(None),
+            None => {
+                let epoch = database.claim(&schema.change.release).await?;
+                self.0.claims.lock().await.insert(key, Claim::Held(epoch));
+                Ok(Some(epoch))
+            }
+        }
+    }
+
+    async fn failed(&self, schema: &SchemaStep, failure: &Failure) -> Sent {
+        tracing::info!(failure = %failure, "the database did not take a step");
+        match failure {
+            Failure::Fenced { .. } => {
+                tracing::warn!(
+                    "another process claimed this release's database; no step is sent to it any more"
+                );
+                self.0.claims.lock().await.insert(claim_key(schema), Claim::Lost);
+            }
+            Failure::Login | Failure::Secret => self.forget(&schema.database).await,
+            Failure::Unreachable
+            | Failure::Tls
+            | Failure::Privilege
+            | Failure::Lock
+            | Failure::Timeout
+            | Failure::Dependents
+            | Failure::Sql(_)
+            | Failure::Malformed
+            | Failure::FutureFormat
+            | Failure::Changed(_)
+            | Failure::NoSuchFile
+            | Failure::Unexpected { .. }
+            | Failure::OtherChange(_)
+            | Failure::TooEarly
+            | Failure::Key => {}
+        }
+        match failure {
+            // The connection may have been lost behind the commit.
+            Failure::Unreachable | Failure::Malformed => Sent::InDoubt { why: failure.to_string() },
+            Failure::Sql(state) => refused(state.as_str()),
+            Failure::Secret => refused("Secret"),
+            Failure::Tls => refused("Tls"),
+            Failure::Login => refused("Login"),
+            Failure::Privilege => refused("Privilege"),
+            Failure::Lock => refused("Lock"),
+            Failure::Timeout => refused("Timeout"),
+            Failure::Dependents => refused("Dependents"),
+            Failure::Fenced { .. } => refused("Fenced"),
+            Failure::FutureFormat => refused("FutureFormat"),
+            Failure::Changed(_) => refused("Changed"),
+            Failure::NoSuchFile => refused("NoSuchFile"),
+            Failure::Unexpected { .. } => refused("Unexpected"),
+            Failure::OtherChange(_) => refused("OtherChange"),
+            Failure::TooEarly => refused("TooEarly"),
+            Failure::Key => refused("Key"),
+        }
+    }
+
+    async fn observe(&self, aws: &Aws, release: &ReleaseName, needs: &SchemaNeeds) -> SchemaObservation {
+        let database = match self.open(aws, &needs.database).await {
+            Ok(database) => database,
+            Err(Closed::Access(access)) => {
+                return nothing_seen(Fact::Known(access), Why::Denied);
+            }
+            Err(Closed::Unknown(why)) => return nothing_seen(Fact::Unknown(why), why),
+        };
+        let wanted = Wanted { blockers: needs.blockers, check: needs.check, evidence: needs.evidence };
+        let seen = database.observe(release, &needs.plan, wanted).await;
+        if seen.access == Fact::Known(Access::Denied) {
+            // The secret may have been rotated.
+            self.forget(&needs.database).await;
+        }
+        seen
+    }
+
+    /// Opens the database of a spec, if its secret may be sent there.
+    async fn open(&self, aws: &Aws, spec: &DatabaseSpec) -> Result<Database, Closed> {
+        let key = (spec.secret.clone(), spec.instance.clone());
+        if let Some(connection) = self.0.connections.lock().await.get(&key)
+            && connection.opened.elapsed() < KEPT
+        {
+            return Ok(connection.database.clone());
+        }
+        // Read without the lock: one slow database must not keep the others waiting.
+        let database = self.opened(aws, spec).await?;
+        let connection = Connection { database: database.clone(), opened: Instant::now() };
+        self.0.connections.lock().await.insert(key, connection);
+        Ok(database)
+    }
+
+    async fn opened(&self, aws: &Aws, spec: &DatabaseSpec) -> Result<Database, Closed> {
+        let binding = match aws.instance_binding(&spec.secret, &spec.instance).await {
+            Fact::Known(binding) => binding,
+            Fact::Absent => return Err(Closed::Access(Access::SecretNotBound)),
+            Fact::Unknown(why) => return Err(Closed::Unknown(why)),
+        };
+        if binding.aurora {
+            return Err(Closed::Access(Access::Aurora));
+        }
+        let value = aws.secret(&spec.secret).await.map_err(|error| Closed::Unknown(error.why()))?;
+        let secret = Secret::new(value.expose().to_owned());
+        let endpoint = binding.endpoint.filter(|_| binding.bound);
+        if secret.host().is_none() && endpoint.is_none() {
+            return Err(Closed::Access(Access::SecretNotBound));
+        }
+        let endpoint = endpoint.map(|(host, port)| Endpoint {
+            host,
+            port,
+            database: binding.database.unwrap_or_else(|| "postgres".to_owned()),
+        });
+        let Inner { settings, .. } = &*self.0;
+        Database::open(&secret, endpoint.as_ref(), settings.ca_bundle.as_deref(), settings.limits)
+            .map_err(|failure| failure.access().map_or(Closed::Unknown(failure.why()), Closed::Access))
+    }
+
+    async fn forget(&self, spec: &DatabaseSpec) {
+        let key = (spec.secret.clone(), spec.instance.clone());
+        self.0.connections.lock().await.remove(&key);
+    }
+
+    /// Reads the migration source of the spec that was just read. Only a valid one is asked for by the planner.
+    async fn plan(
+        &self,
+        aws: &Aws,
+        release: &ReleaseName,
+        observation: &Observation,
+    ) -> Fact<Result<ChangePlan, Vec<Problem>>> {
+        let Some(Ok(spec)) = observation.spec.known().map(|read| spec::read(&read.text)) else {
+            return Fact::default();
+        };
+        let Some(schema) = spec.schema else { return Fact::default() };
+        let files = match &schema.source {
+            Source::Folder(folder) => self.folder(release, folder.clone()).await,
+            Source::Ssm => match aws.schema_files(release).await {
+                Fact::Known(files) => Some(tidegate_schema::source::in_memory(files)),
+                Fact::Absent => Some(tidegate_schema::source::in_memory([])),
+                Fact::Unknown(why) => return Fact::Unknown(why),
+            },
+        };
+        let parsed = match files {
+            Some(Ok(files)) => parsed(schema, files).await,
+            Some(Err(problems)) => Some(Err(problems)),
+            None => None,
+        };
+        parsed.map_or(Fact::Unknown(Why::Failed), Fact::Known)
+    }
+
+    async fn folder(
+        &self,
+        release: &ReleaseName,
+        folder: String,
+    ) -> Option<Result<Vec<RawFile>, Vec<Problem>>> {
+        let settings = &self.0.settings;
+        let roots = settings.release_roots.get(release).unwrap_or(&settings.roots).clone();
+        blocking(move || tidegate_schema::source::read_folder(&folder, &roots)).await
+    }
+}
+
+async fn parsed(schema: spec::SchemaSpec, files: Vec<RawFile>) -> Option<Result<ChangePlan, Vec<Problem>>> {
+    blocking(move || tidegate_schema::sql::plan(&schema.change, &schema.database, files)).await
+}
+
+/// Runs work that would hold a runtime thread; `None` if it panicked.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// An attempt that was blocked changed nothing; who was in the way is observed before the next one.
+fn came_to<T>(attempt: Attempt<T>, outcome: impl FnOnce(T) -> Outcome) -> Sent {
+    match attempt {
+        Attempt::Done(value) => done(outcome(value)),
+        Attempt::Blocked(_) => refused("Blocked"),
+    }
+}
+
+fn refused(code: &str) -> Sent {
+    Sent::Resolved(Resolution::Refused { code: code.to_owned() })
+}
+
+fn access_code(access: Access) -> &'static str {
+    match access {
+        Access::Granted => "Granted",
+        Access::SecretNotBound => "SecretNotBound",
+        Access::SecretShared => "SecretShared",
+        Access::Unreachable => "Unreachable",
+        Access::Denied => "Denied",
+        Access::TooOld => "TooOld",
+        Access::Aurora => "Aurora",
+    }
+}
+
+fn claim_key(schema: &SchemaStep) -> (String, ReleaseName) {
+    (schema.database.secret.clone(), schema.change.release.clone())
+}
+
+fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
+    SchemaObservation {
+        access,
+        journal: Fact::Unknown(why),
+        other_open: Fact::Unknown(why),
+        objects: Fact::Unknown(why),
+        blockers: Fact::Unknown(why),
+        check: Fact::Unknown(why),
+        evidence: Fact::Unknown(why),
+    }
+}

@@ -1,0 +1,60 @@
+//! What the controller keeps of a release between passes. Everything in it can be had again from ledger and world.
+
+use tidegate_ledger::{Damage, Loaded};
+use tidegate_model::{Digest, Fact, ledger::ReleaseState, orders::ParameterRead, status::ReleaseStatus};
+
+/// One release between two passes.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    /// Its chain of ledger entries.
+    pub chain: Chain,
+    /// What was last decided to be published.
+    pub status: Option<ReleaseStatus>,
+    /// The transition that the status parameter shows; `None` until it was written by this process.
+    pub written: Option<Digest>,
+    /// True if the last write of the status parameter failed: told once, tried again.
+    pub write_failing: bool,
+    /// True after a panic: it is read alone, so that it cannot take others with it again.
+    pub alone: bool,
+}
+
+/// A release's chain, as far as this process knows it.
+#[derive(Debug)]
+pub(crate) enum Chain {
+    /// Folded, and the newest as far as this process knows.
+    Sound(Box<ReleaseState>),
+    /// It does not hold: nothing may be done for the release.
+    Damaged(Damage),
+    /// It must be read again before anything is done: an append failed, or a pass ended in a panic.
+    Stale,
+}
+
+impl Tracked {
+    pub(crate) fn new(chain: Chain) -> Self {
+        Self { chain, status: None, written: None, write_failing: false, alone: false }
+    }
+}
+
+impl From<Loaded> for Tracked {
+    fn from(loaded: Loaded) -> Self {
+        Self::new(match loaded {
+            Loaded::State(state) => Chain::Sound(state),
+            Loaded::Damaged { why } => Chain::Damaged(why),
+        })
+    }
+}
+
+/// True if there is nothing to look after: no spec was ever taken, or it was deleted, and nothing is open.
+pub(crate) fn is_unmanaged(state: &ReleaseState, spec: &Fact<ParameterRead>) -> bool {
+    spec.is_absent()
+        && state.accepted.is_none()
+        && state.refused.is_none()
+        && state.rollout.is_none()
+        && state.open.is_empty()
+        && !state.change.as_ref().is_some_and(tidegate_model::ledger::ChangeState::is_open)
+}
+
+/// True while the world moves for this release without being asked again.
+pub(crate) fn is_in_flight(state: &ReleaseState) -> bool {
+    state.rollout.is_some() || !state.open.is_empty()
+}
