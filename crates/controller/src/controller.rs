@@ -335,3 +335,18 @@ impl Controller {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_only_shortens_a_wait() {
+        let settings = Settings::default();
+        let wait = SignedDuration::from_secs(100);
+        for _ in 0..1_000 {
+            let jittered = settings.jittered(wait);
+            assert!(jittered <= wait && jittered >= SignedDuration::from_secs(90), "{jittered:?}");
+        }
+    }
+}

@@ -242,15 +242,17 @@ impl SchemaAccess {
         }
         let value = aws.secret(&spec.secret).await.map_err(|error| Closed::Unknown(error.why()))?;
         let secret = Secret::new(value.expose().to_owned());
+        // Only an instance that is proven to belong to the secret may say where it is sent.
         let endpoint = binding.endpoint.filter(|_| binding.bound);
         if secret.host().is_none() && endpoint.is_none() {
             return Err(Closed::Access(Access::SecretNotBound));
         }
-        let endpoint = endpoint.map(|(host, port)| Endpoint {
-            host,
-            port,
-            database: binding.database.unwrap_or_else(|| "postgres".to_owned()),
-        });
+        // A database name is never guessed: the server would take an empty one as the role's own name.
+        if binding.database.is_none() && !names_database(value.expose()) {
+            return Err(Closed::Access(Access::Denied));
+        }
+        let database = binding.database.unwrap_or_default();
+        let endpoint = endpoint.map(|(host, port)| Endpoint { host, port, database });
         let Inner { settings, .. } = &*self.0;
         Database::open(&secret, endpoint.as_ref(), settings.ca_bundle.as_deref(), settings.limits)
             .map_err(|failure| failure.access().map_or(Closed::Unknown(failure.why()), Closed::Access))
@@ -336,6 +338,15 @@ fn claim_key(schema: &SchemaStep) -> (String, ReleaseName) {
     (schema.database.secret.clone(), schema.change.release.clone())
 }
 
+/// True if a secret's JSON names the database.
+fn names_database(secret: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        dbname: Option<String>,
+    }
+    serde_json::from_str::<Named>(secret).is_ok_and(|named| named.dbname.is_some_and(|name| !name.is_empty()))
+}
+
 fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
     SchemaObservation {
         access,
@@ -345,5 +356,18 @@ fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
         blockers: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_named_by_a_secret_that_has_one() {
+        assert!(names_database(r#"{"username":"u","password":"p","dbname":"shop"}"#));
+        for secret in [r#"{"username":"u","password":"p"}"#, r#"{"dbname":""}"#, r#"{"dbname":1}"#, "shop"] {
+            assert!(!names_database(secret), "{secret}");
+        }
     }
 }

@@ -58,3 +58,31 @@ pub(crate) fn is_unmanaged(state: &ReleaseState, spec: &Fact<ParameterRead>) -> 
 pub(crate) fn is_in_flight(state: &ReleaseState) -> bool {
     state.rollout.is_some() || !state.open.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tidegate_model::{
+        Why,
+        decision::Step,
+        ledger::{Entry, Intent},
+    };
+
+    use super::*;
+
+    #[test]
+    fn only_a_complete_read_makes_a_release_unmanaged() {
+        let state = ReleaseState::default();
+        assert!(is_unmanaged(&state, &Fact::Absent));
+        assert!(!is_unmanaged(&state, &Fact::Unknown(Why::Throttled)));
+    }
+
+    #[test]
+    fn a_release_with_an_open_intent_is_looked_after_without_a_spec() {
+        let mut state = ReleaseState::default();
+        let step = Step::StopDeployment { deployment: "d-1".into() };
+        state.apply(Timestamp::UNIX_EPOCH, &Entry::Intended(Box::new(Intent { id: 0, step })));
+        assert!(!is_unmanaged(&state, &Fact::Absent));
+        assert!(is_in_flight(&state));
+    }
+}
