@@ -223,6 +223,11 @@ impl Reader {
                 (Some(_), Some(SyntaxKind::CALL_EXPR)) if is_callee(node) => false,
                 (_, _) => self.in_scope(node, owners),
             },
+            // `SET address = ...` and the list of an INSERT are about the statement's own table.
+            SyntaxKind::COLUMN_NAME_REF if parent_kind == Some(SyntaxKind::COLUMN_TARGET) => {
+                let statement = node.ancestors().find(|up| scope::changes(up.kind()));
+                statement.is_none_or(|statement| self.targets(&statement, owners))
+            }
             _ => is_only_token(token, node) && self.in_scope(node, owners),
         }
     }
@@ -238,7 +243,7 @@ impl Reader {
         for block in scope.blocks() {
             let mut shadowed = false;
             for relation in block {
-                match scope.known(&relation.name, relation.derived) {
+                match relation.known() {
                     Known::Derived => {}
                     Known::Table(table) => {
                         if self.is_one_of(&table, owners) || self.is_view(&table) {
@@ -277,7 +282,7 @@ impl Reader {
         for block in scope.blocks() {
             for relation in block.iter().filter(|relation| relation.answers_to(&qualifier)) {
                 found = true;
-                match scope.known(&relation.name, relation.derived) {
+                match relation.known() {
                     Known::Derived => {}
                     Known::Table(table) => {
                         if self.is_one_of(&table, owners) || self.is_view(&table) {
@@ -311,7 +316,7 @@ impl Reader {
         let qualifier = [name.to_owned()];
         let scope = Scope::of(node);
         scope.blocks().iter().flatten().filter(|relation| relation.answers_to(&qualifier)).any(|relation| {
-            match scope.known(&relation.name, relation.derived) {
+            match relation.known() {
                 Known::Derived => false,
                 Known::Table(table) => self.is_owner(&table),
             }
@@ -324,7 +329,7 @@ impl Reader {
         if !scope.has_block() {
             return self.any_relation(&scope.statement());
         }
-        scope.blocks().iter().flatten().any(|relation| match scope.known(&relation.name, relation.derived) {
+        scope.blocks().iter().flatten().any(|relation| match relation.known() {
             Known::Derived => false,
             Known::Table(table) => self.is_owner(&table),
         })
@@ -332,11 +337,17 @@ impl Reader {
 
     /// True if the statement's own target (INSERT INTO, TABLE) is of the old form.
     fn targets_old_form(&self, block: &SyntaxNode) -> bool {
-        scope::relations(block).first().is_some_and(|relation| {
-            match Scope::of(block).known(&relation.name, relation.derived) {
-                Known::Derived => false,
-                Known::Table(table) => self.is_owner(&table),
-            }
+        scope::relations(block).first().is_some_and(|relation| match relation.known() {
+            Known::Derived => false,
+            Known::Table(table) => self.is_owner(&table),
+        })
+    }
+
+    /// True if a statement changes one of these tables, or a view over them.
+    fn targets(&self, statement: &SyntaxNode, owners: &BTreeSet<TableName>) -> bool {
+        scope::relations(statement).first().is_none_or(|relation| match relation.known() {
+            Known::Derived => false,
+            Known::Table(table) => self.is_one_of(&table, owners) || self.is_view(&table),
         })
     }
 
@@ -346,8 +357,7 @@ impl Reader {
     }
 
     fn removed_or_view(&self, node: &SyntaxNode) -> Option<&'static str> {
-        let name = tree::dotted(node);
-        match Scope::of(node).known(&name, false) {
+        match scope::named_by(node).known() {
             Known::Derived => None,
             Known::Table(table) if self.tables.iter().any(|removed| same(&table, removed)) => {
                 Some("names the table")

@@ -16,10 +16,25 @@ pub(super) struct Relation {
     /// Its alias.
     alias: Option<String>,
     /// True for what has no table of its own: subqueries, functions.
-    pub(super) derived: bool,
+    derived: bool,
+    /// True for what a statement changes: that is always a table, whatever a WITH clause defines.
+    target: bool,
+    /// Where it stands: that decides which WITH clauses are in force.
+    at: SyntaxNode,
 }
 
 impl Relation {
+    /// What it is.
+    pub(super) fn known(&self) -> Known {
+        if self.derived || self.name.is_empty() {
+            return Known::Derived;
+        }
+        match self.name.as_slice() {
+            [single] if !self.target && is_with_entry(&self.at, single) => Known::Derived,
+            name => Known::Table(name.to_vec()),
+        }
+    }
+
     /// True if `qualifier.column` may be about this one. An alias hides the table's name.
     pub(super) fn answers_to(&self, qualifier: &[String]) -> bool {
         match (&self.alias, qualifier) {
@@ -77,34 +92,23 @@ impl Scope {
         let statement = self.node.ancestors().take_while(|up| up.kind() != SyntaxKind::SOURCE_FILE).last();
         statement.unwrap_or_else(|| self.node.clone())
     }
+}
 
-    /// What a written name is, seen from the node.
-    pub(super) fn known(&self, name: &[String], derived: bool) -> Known {
-        if derived || name.is_empty() {
-            return Known::Derived;
-        }
-        match name {
-            [single] if self.is_with_entry(single) => Known::Derived,
-            _ => Known::Table(name.to_vec()),
-        }
-    }
-
-    /// True if a WITH clause around the node defines the name and is in force here: an entry does not see itself or
-    /// later ones unless the clause is recursive.
-    fn is_with_entry(&self, name: &str) -> bool {
-        self.node.ancestors().filter(|up| is_block(up.kind())).any(|block| {
-            let Some(with) = tree::child(&block, SyntaxKind::WITH_CLAUSE) else { return false };
-            let recursive = tree::has_token(&with, SyntaxKind::RECURSIVE_KW);
-            let entries: Vec<SyntaxNode> =
-                with.children().filter(|entry| entry.kind() == SyntaxKind::WITH_TABLE).collect();
-            let inside = entries.iter().position(|entry| self.node.ancestors().any(|up| up == *entry));
-            entries.iter().enumerate().any(|(at, entry)| {
-                let defines = tree::child(entry, SyntaxKind::CTE_NAME)
-                    .is_some_and(|written| tree::dotted(&written).first().is_some_and(|first| first == name));
-                defines && (recursive || inside.is_none_or(|inside| at < inside))
-            })
+/// True if a WITH clause around a node defines the name and is in force there: an entry does not see itself or later
+/// ones unless the clause is recursive.
+fn is_with_entry(node: &SyntaxNode, name: &str) -> bool {
+    node.ancestors().filter(|up| is_block(up.kind())).any(|block| {
+        let Some(with) = tree::child(&block, SyntaxKind::WITH_CLAUSE) else { return false };
+        let recursive = tree::has_token(&with, SyntaxKind::RECURSIVE_KW);
+        let entries: Vec<SyntaxNode> =
+            with.children().filter(|entry| entry.kind() == SyntaxKind::WITH_TABLE).collect();
+        let inside = entries.iter().position(|entry| node.ancestors().any(|up| up == *entry));
+        entries.iter().enumerate().any(|(at, entry)| {
+            let defines = tree::child(entry, SyntaxKind::CTE_NAME)
+                .is_some_and(|written| tree::dotted(&written).first().is_some_and(|first| first == name));
+            defines && (recursive || inside.is_none_or(|inside| at < inside))
         })
-    }
+    })
 }
 
 /// True for queries and data-changing statements.
@@ -137,22 +141,50 @@ pub(super) fn relations(block: &SyntaxNode) -> Vec<Relation> {
     for child in block.children() {
         collect(&child, &mut found);
     }
-    if let Some(alias) = block
+    let alias = block
         .children()
-        .find(|child| matches!(child.kind(), SyntaxKind::OPTIONAL_AS_ALIAS | SyntaxKind::REQUIRED_AS_ALIAS))
+        .find(|child| matches!(child.kind(), SyntaxKind::OPTIONAL_AS_ALIAS | SyntaxKind::REQUIRED_AS_ALIAS));
+    if changes(block.kind())
         && let Some(target) = found.first_mut()
     {
-        target.alias =
-            tree::child(&alias, SyntaxKind::TABLE_ALIAS).and_then(|alias| tree::dotted(&alias).pop());
+        target.target = true;
+        target.alias = alias
+            .and_then(|alias| tree::child(&alias, SyntaxKind::TABLE_ALIAS))
+            .and_then(|alias| tree::dotted(&alias).pop());
     }
     found
+}
+
+/// True for statements that change the first table they name.
+pub(super) fn changes(kind: SyntaxKind) -> bool {
+    matches!(kind, SyntaxKind::INSERT | SyntaxKind::UPDATE | SyntaxKind::DELETE | SyntaxKind::MERGE)
+}
+
+/// A table name that stands by itself, as a relation.
+pub(super) fn named_by(node: &SyntaxNode) -> Relation {
+    let holder = node.ancestors().skip(1).find(|up| up.kind() != SyntaxKind::RELATION_NAME);
+    let may_be_entry =
+        holder.is_some_and(|up| matches!(up.kind(), SyntaxKind::RELATION_FROM_ITEM | SyntaxKind::TABLE));
+    Relation {
+        name: tree::dotted(node),
+        alias: None,
+        derived: false,
+        target: !may_be_entry,
+        at: node.clone(),
+    }
 }
 
 fn collect(node: &SyntaxNode, found: &mut Vec<Relation>) {
     match node.kind() {
         SyntaxKind::WITH_CLAUSE => {}
         SyntaxKind::RELATION_NAME_REF | SyntaxKind::TABLE_NAME_REF => {
-            found.push(Relation { name: tree::dotted(node), alias: None, derived: false });
+            found.push(Relation {
+                name: tree::dotted(node),
+                alias: None,
+                derived: false,
+                target: false,
+                at: node.clone(),
+            });
         }
         SyntaxKind::PAREN_FROM_ITEM => paren_item(node, found),
         kind if is_from_item(kind) => found.push(from_item(node)),
@@ -204,6 +236,8 @@ fn from_item(node: &SyntaxNode) -> Relation {
         name: table.as_ref().map(tree::dotted).unwrap_or_default(),
         alias,
         derived: node.kind() != SyntaxKind::RELATION_FROM_ITEM,
+        target: false,
+        at: node.clone(),
     }
 }
 

@@ -214,6 +214,8 @@ fn other_tables_with_such_a_column_are_no_mention() {
         "SELECT archive.customers.address FROM archive.customers, public.customers",
         "INSERT INTO customers (name) SELECT address FROM suppliers",
         "INSERT INTO suppliers (address) SELECT name FROM customers",
+        "UPDATE suppliers SET address = c.name FROM customers c",
+        "UPDATE suppliers s SET (name, address) = (SELECT c.name, c.city FROM customers c WHERE c.id = s.id)",
         "WITH customers AS (SELECT id, address FROM suppliers) SELECT * FROM customers",
         "WITH x AS (SELECT address FROM suppliers) UPDATE customers SET name = x.address FROM x",
         "WITH RECURSIVE customers AS (SELECT 1 AS address UNION ALL SELECT address + 1 FROM customers) TABLE customers",
@@ -227,6 +229,10 @@ fn an_entry_of_a_with_clause_does_not_hide_the_table_from_itself() {
         "WITH customers AS (SELECT address FROM customers) SELECT 1",
         "WITH a AS (SELECT address FROM customers), customers AS (SELECT 1) SELECT * FROM a",
         "WITH x AS (SELECT 1) SELECT * FROM public.customers",
+        "WITH customers AS (SELECT 1) INSERT INTO customers VALUES ($1, $2)",
+        "WITH customers AS (SELECT 1) UPDATE customers SET address = $1",
+        "WITH customers AS (SELECT 1) DELETE FROM customers WHERE address IS NULL",
+        "SELECT (WITH customers AS (SELECT 1 AS id) SELECT address FROM orders) FROM customers",
     ]);
 }
 

@@ -4,5 +4,6 @@
 
 mod cluster;
 mod evidence;
+mod oracle;
 mod steps;
 mod world;
