@@ -17,8 +17,9 @@ use crate::{
     catalog,
     connect::{Database, MARK},
     failure::Failure,
-    readers::{Mention, Reader, on_parser_stack},
+    readers::{HIDDEN_TEXT, Mention, Reader, on_parser_stack},
     sessions::printable,
+    tree,
 };
 
 /// Most statements that are kept as namers: beyond it the evidence is no better, only longer.
@@ -196,7 +197,7 @@ fn namers(
         // Hidden statements of one role share a key: their calls add up.
         let namer = namers.entry(statement.key).or_insert_with(|| Namer {
             calls: 0,
-            text: printable(&statement.text, 200),
+            text: shown(&statement.text),
             how: how.to_owned(),
         });
         namer.calls = namer.calls.saturating_add(statement.calls);
@@ -205,6 +206,11 @@ fn namers(
         }
     }
     Some(namers)
+}
+
+/// A statement's text as it may be published: without constants, cut; empty if the server hides it.
+fn shown(text: &str) -> String {
+    if text.trim() == HIDDEN_TEXT { String::new() } else { printable(&tree::without_constants(text), 200) }
 }
 
 /// What happened between two reads of the evidence.
@@ -326,6 +332,6 @@ mod tests {
         let found =
             on_parser_stack(|| namers(&mut readings, reader_of("address"), statements)).unwrap().unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!(found["1/1/hidden/true"].calls, 2);
+        assert_eq!((found["1/1/hidden/true"].calls, found["1/1/hidden/true"].text.as_str()), (2, ""));
     }
 }

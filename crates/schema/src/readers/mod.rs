@@ -18,7 +18,7 @@ use crate::tree;
 use scope::{Known, Scope, is_block};
 
 /// What the server puts in place of a text that the reader may not see.
-const HIDDEN_TEXT: &str = "<insufficient privilege>";
+pub(crate) const HIDDEN_TEXT: &str = "<insufficient privilege>";
 
 /// Whether a statement names the old form.
 #[derive(Clone, Debug, PartialEq, Eq)]
