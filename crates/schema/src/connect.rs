@@ -199,8 +199,13 @@ fn options(
         (None, Some(endpoint)) => endpoint.port,
         (None, None) => 5432,
     };
-    let database =
-        secret.dbname.as_deref().or(endpoint.map(|at| at.database.as_str())).ok_or(Failure::Secret)?;
+    let database = secret
+        .dbname
+        .as_deref()
+        .or(endpoint.map(|at| at.database.as_str()))
+        // The server would take an empty name as the role's own.
+        .filter(|name| !name.is_empty())
+        .ok_or(Failure::Secret)?;
     // Without the password file: only what the secret says may be sent to the server.
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(host)
@@ -256,6 +261,11 @@ mod tests {
         let options = opened(r#"{"username":"u","password":"p"}"#, Some(&endpoint)).unwrap();
         assert_eq!((options.get_host(), options.get_port()), ("127.0.0.1", 5433));
         assert_eq!(opened(r#"{"username":"u","password":"p"}"#, None).unwrap_err(), Failure::Secret);
+        let unnamed = Endpoint { database: String::new(), ..endpoint };
+        assert_eq!(
+            opened(r#"{"username":"u","password":"p"}"#, Some(&unnamed)).unwrap_err(),
+            Failure::Secret
+        );
     }
 
     #[test]
