@@ -1,0 +1,174 @@
+//! Parameter Store: specs, orders, migration files, and the status that is written back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ssm::types::{Parameter, ParameterType};
+use jiff::Timestamp;
+use tidegate_model::{
+    Fact, ParameterVersion, ReleaseName, Why,
+    orders::{Orders, ParameterRead},
+};
+
+use crate::{ActError, Aws, ReadError, budget::Bucket, call::Operation};
+
+/// Names in one GetParameters call. Source: the SSM model.
+const NAMES_A_CALL: usize = 10;
+
+/// A status longer than this does not fit a standard parameter.
+const STATUS_BYTES: usize = 4 * 1024;
+
+const BY_PATH: Operation = Operation { service: "ssm", name: "GetParametersByPath", bucket: Bucket::SsmRead };
+const GET: Operation = Operation { service: "ssm", name: "GetParameters", bucket: Bucket::SsmRead };
+const PUT: Operation = Operation { service: "ssm", name: "PutParameter", bucket: Bucket::SsmWrite };
+
+/// What is read of each release in one call, so that spec and orders are never of different instants.
+const OF_RELEASE: [&str; 4] = ["spec", "hold", "abort", "approve/contract"];
+
+impl Aws {
+    /// Every release that has a parameter under the prefix.
+    ///
+    /// # Errors
+    /// If any page cannot be read: a partial list would make releases vanish.
+    pub async fn releases(&self) -> Result<BTreeSet<ReleaseName>, ReadError> {
+        let names =
+            self.below(&self.prefix).await?.into_iter().map(|parameter| parameter.name.unwrap_or_default());
+        let release =
+            |name: String| name.strip_prefix(&format!("{}/", self.prefix))?.split('/').next()?.parse().ok();
+        Ok(names.filter_map(release).collect())
+    }
+
+    /// Every parameter below a path, all pages; a page may be empty and still carry a token.
+    async fn below(&self, path: &str) -> Result<Vec<Parameter>, ReadError> {
+        let mut all = vec![];
+        let mut token: Option<String> = None;
+        loop {
+            let request = self
+                .read
+                .ssm
+                .get_parameters_by_path()
+                .path(path)
+                .recursive(true)
+                .set_next_token(token.take());
+            let page = self
+                .calls
+                .call(BY_PATH, request.send())
+                .await
+                .map_err(|f| ReadError::new(BY_PATH.name, f))?;
+            all.extend(page.parameters.unwrap_or_default());
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Spec and orders of each release; what a complete answer does not name is absent, what could not be read is unknown.
+    pub async fn parameters(
+        &self,
+        releases: &BTreeSet<ReleaseName>,
+    ) -> BTreeMap<ReleaseName, (Fact<ParameterRead>, Orders)> {
+        // The fleet's hold takes one place in each call; whole releases share the rest.
+        let each = (NAMES_A_CALL - 1) / OF_RELEASE.len();
+        let all: Vec<&ReleaseName> = releases.iter().collect();
+        let reads = all.chunks(each).map(|chunk| self.parameters_of(chunk));
+        futures_util::future::join_all(reads).await.into_iter().flatten().collect()
+    }
+
+    async fn parameters_of(
+        &self,
+        releases: &[&ReleaseName],
+    ) -> Vec<(ReleaseName, (Fact<ParameterRead>, Orders))> {
+        let fleet = format!("{}/_fleet/hold", self.prefix);
+        let name = |release: &ReleaseName, tail: &str| format!("{}/{release}/{tail}", self.prefix);
+        let names: Vec<String> = releases
+            .iter()
+            .flat_map(|release| OF_RELEASE.iter().map(|tail| name(release, tail)))
+            .chain([fleet.clone()])
+            .collect();
+        let request = self.read.ssm.get_parameters().set_names(Some(names)).with_decryption(true);
+        let answer = self.calls.call(GET, request.send()).await;
+        let found = answer.map(|output| {
+            let invalid = output.invalid_parameters.unwrap_or_default();
+            let found: BTreeMap<String, Parameter> = output
+                .parameters
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|parameter| Some((parameter.name.clone()?, parameter)))
+                .collect();
+            (found, invalid)
+        });
+        let fact = |asked: &str| match &found {
+            Err(failure) => Fact::Unknown(failure.why()),
+            Ok((found, invalid)) => match found.get(asked) {
+                Some(parameter) => read(parameter),
+                None if invalid.iter().any(|name| name == asked) => Fact::Absent,
+                // Neither found nor named as missing: a partial answer proves nothing.
+                None => Fact::Unknown(Why::Malformed),
+            },
+        };
+        releases
+            .iter()
+            .map(|release| {
+                let orders = Orders {
+                    hold: fact(&name(release, "hold")),
+                    fleet_hold: fact(&fleet),
+                    abort: fact(&name(release, "abort")),
+                    approve_contract: fact(&name(release, "approve/contract")),
+                };
+                ((*release).clone(), (fact(&name(release, "spec")), orders))
+            })
+            .collect()
+    }
+
+    /// The migration files that stand in the release's own parameters, by file name.
+    pub async fn schema_files(&self, release: &ReleaseName) -> Fact<BTreeMap<String, String>> {
+        let path = format!("{}/{release}/schema", self.prefix);
+        match self.below(&path).await {
+            Err(error) => error.unknown(),
+            Ok(parameters) if parameters.is_empty() => Fact::Absent,
+            Ok(parameters) => Fact::Known(
+                parameters
+                    .into_iter()
+                    .filter(|parameter| parameter.r#type != Some(ParameterType::SecureString))
+                    .filter_map(|p| {
+                        Some((p.name?.strip_prefix(&path)?.trim_start_matches('/').to_owned(), p.value?))
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Writes the status parameter.
+    ///
+    /// # Errors
+    /// As AWS answers; the controller logs it and goes on, because a status never stops a release.
+    pub async fn write_status(&self, release: &ReleaseName, text: &str) -> Result<(), ActError> {
+        if text.len() > STATUS_BYTES {
+            return Err(ActError::Refused { code: "StatusTooLong".to_owned(), retry: false });
+        }
+        let request = self
+            .write
+            .ssm
+            .put_parameter()
+            .name(format!("{}/{release}/status", self.prefix))
+            .value(text)
+            .r#type(ParameterType::String)
+            .overwrite(true);
+        self.calls.call(PUT, request.send()).await.map(drop).map_err(crate::error::Failure::into_act)
+    }
+}
+
+fn read(parameter: &Parameter) -> Fact<ParameterRead> {
+    let modified = parameter.last_modified_date.and_then(|time| instant(&time));
+    match (&parameter.value, u64::try_from(parameter.version), modified) {
+        (Some(text), Ok(version), Some(modified)) if version > 0 => {
+            Fact::Known(ParameterRead { text: text.clone(), version: ParameterVersion(version), modified })
+        }
+        _ => Fact::Unknown(Why::Malformed),
+    }
+}
+
+/// An SDK time as an instant.
+pub(crate) fn instant(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(time.to_millis().ok()?).ok()
+}
