@@ -34,11 +34,14 @@ pub(crate) struct Operation {
     pub bucket: Bucket,
 }
 
+/// Takes the report of every call.
+pub(crate) type Report = Arc<dyn Fn(&CallReport) + Send + Sync>;
+
 /// Makes calls.
 #[derive(Clone)]
 pub(crate) struct Calls {
     budget: Arc<Budget>,
-    report: Option<Arc<dyn Fn(&CallReport) + Send + Sync>>,
+    report: Option<Report>,
 }
 
 impl Calls {
@@ -46,7 +49,7 @@ impl Calls {
         Self { budget: Arc::new(budget), report: None }
     }
 
-    pub(crate) fn reporting(mut self, report: Arc<dyn Fn(&CallReport) + Send + Sync>) -> Self {
+    pub(crate) fn reporting(mut self, report: Report) -> Self {
         self.report = Some(report);
         self
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ssm::types::{Parameter, ParameterType};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tidegate_model::{
     Fact, ParameterVersion, ReleaseName, Why,
@@ -70,7 +71,10 @@ impl Aws {
         // The fleet's hold takes one place in each call; whole releases share the rest.
         let each = (NAMES_A_CALL - 1) / OF_RELEASE.len();
         let all: Vec<&ReleaseName> = releases.iter().collect();
-        let reads = all.chunks(each).map(|chunk| self.parameters_of(chunk));
+        let mut reads = vec![];
+        for chunk in all.chunks(each) {
+            reads.push(self.parameters_of(chunk).boxed());
+        }
         futures_util::future::join_all(reads).await.into_iter().flatten().collect()
     }
 

@@ -114,7 +114,8 @@ impl Database {
             Err(Failure::Privilege) => return Err(Failure::Privilege),
             Err(failure) => (Fact::Unknown(failure.why()), Fact::Unknown(failure.why())),
         };
-        let objects = catalog::objects(&mut transaction, plan.adds.iter().chain(&plan.removes)).await?;
+        let all: Vec<&Object> = plan.adds.iter().chain(&plan.removes).collect();
+        let objects = catalog::objects(&mut transaction, all).await?;
         Ok(SchemaObservation {
             access: Fact::Known(access),
             journal,

@@ -157,7 +157,8 @@ impl Database {
             if !job.plan.files(FilePhase::Backfill).all(backfilled) {
                 return Err(Failure::TooEarly);
             }
-            catalog::expect(&mut transaction, job.plan.adds.iter().chain(&job.plan.removes), true).await?;
+            let all: Vec<&Object> = job.plan.adds.iter().chain(&job.plan.removes).collect();
+            catalog::expect(&mut transaction, all, true).await?;
             for file in job.plan.files(FilePhase::Contract) {
                 run_file(&mut transaction, file).await?;
             }

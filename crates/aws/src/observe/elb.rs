@@ -176,7 +176,10 @@ fn read_rule(rule: &elb::Rule, pair: &[TargetGroup]) -> Option<RuleWeights> {
                 let weight = u32::try_from(tuple.weight().unwrap_or(1)).unwrap_or(0);
                 weights.insert(TargetGroup(tuple.target_group_arn()?.to_owned()), weight);
             }
-            sticky = config.target_group_stickiness_config().and_then(|s| s.enabled()).unwrap_or(false);
+            sticky = config
+                .target_group_stickiness_config()
+                .and_then(elb::TargetGroupStickinessConfig::enabled)
+                .unwrap_or(false);
         }
         None => {
             weights.insert(TargetGroup(action.target_group_arn()?.to_owned()), 1);

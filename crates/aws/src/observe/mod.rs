@@ -8,6 +8,7 @@ use std::{
     sync::Mutex,
 };
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tidegate_model::{
     Fact, ReleaseName,
@@ -87,10 +88,14 @@ impl Aws {
         }
         let minutes = self.minutes(needs, &seen, now).await;
         let alarms = self.alarms(needs, &seen).await;
-        let each =
-            needs.iter().filter_map(|(release, need)| Some(self.rest(need, seen.get(release)?.clone())));
+        let mut each = vec![];
+        for (release, need) in needs {
+            let before = seen.get(release).cloned().unwrap_or_default();
+            each.push(self.rest(need, before).boxed());
+        }
         let observations = futures_util::future::join_all(each).await;
-        for ((release, observation), with_rest) in seen.iter_mut().zip(observations) {
+        for (release, with_rest) in needs.keys().zip(observations) {
+            let observation = seen.entry(release.clone()).or_default();
             *observation = with_rest;
             observation.minutes = minutes.get(release).cloned().unwrap_or_default();
             observation.alarms = alarms.get(release).cloned().unwrap_or_default();
