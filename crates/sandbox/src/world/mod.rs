@@ -14,6 +14,7 @@ pub mod cloudwatch;
 pub mod codedeploy;
 pub mod ecs;
 pub mod elb;
+pub mod file;
 pub mod live;
 pub mod rds;
 pub mod secrets;
