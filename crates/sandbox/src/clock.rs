@@ -36,11 +36,12 @@ impl Clock {
     /// The time.
     pub fn now(&self) -> Timestamp {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let elapsed = SignedDuration::try_from(state.read_at.elapsed()).unwrap_or(SignedDuration::ZERO);
+        let read_at = Instant::now();
+        let elapsed = SignedDuration::try_from(read_at - state.read_at).unwrap_or(SignedDuration::ZERO);
         let passed = elapsed
             .checked_mul(i32::try_from(self.speed).unwrap_or(i32::MAX))
             .unwrap_or(SignedDuration::ZERO);
-        state.read_at = Instant::now();
+        state.read_at = read_at;
         state.now += passed;
         state.now
     }

@@ -151,10 +151,7 @@ fn get_metric_data(world: &World, input: &Node) -> Result<Node, ApiError> {
             known.push((query.id.clone(), series));
         }
     }
-    let grid: Vec<i64> = {
-        let first = start.as_second().div_euclid(60) * 60;
-        (first..end.as_second()).step_by(60).collect()
-    };
+    let grid = grid(&queries, start, end);
     // Expressions may name earlier and later expressions: as many rounds as there are expressions settle any order.
     for _ in 0..queries.len() {
         for query in &queries {
@@ -178,6 +175,17 @@ fn get_metric_data(world: &World, input: &Node) -> Result<Node, ApiError> {
         results.push(result_node(query, series, descending));
     }
     Ok(Node::map([("MetricDataResults", Node::List(results)), ("Messages", Node::List(vec![]))]))
+}
+
+/// The period starts of the window, at the shortest period that is asked for: where FILL puts its values.
+fn grid(queries: &[Query], start: Timestamp, end: Timestamp) -> Vec<i64> {
+    let period = |query: &Query| match query.source {
+        Source::Metric { period, .. } => Some(period),
+        Source::Expression(_) => None,
+    };
+    let step = queries.iter().filter_map(period).min().unwrap_or(60);
+    let first = start.as_second().div_euclid(step) * step;
+    std::iter::successors(Some(first), |at| Some(at + step)).take_while(|at| *at < end.as_second()).collect()
 }
 
 fn result_node(query: &Query, series: &Series, descending: bool) -> Node {
@@ -324,6 +332,7 @@ fn put_metric_alarm(world: &mut World, input: &Node) -> Result<Node, ApiError> {
         reason,
         updated,
         configured: now,
+        set_until: None,
         name: name.clone(),
     };
     world.cloudwatch.alarms.insert(name.clone(), alarm);
@@ -376,9 +385,17 @@ fn describe_alarms(world: &World, input: &Node) -> Result<Node, ApiError> {
             && prefix.is_none_or(|p| alarm.name.starts_with(p))
             && state.is_none_or(|s| alarm.state.as_str() == s)
     });
+    let alarms: Vec<&Alarm> = alarms.collect();
+    // AWS's tokens are opaque; here it is the name of the last alarm of the page before.
+    let after = input.opt_text("NextToken")?;
+    let from = after.map_or(0, |name| alarms.partition_point(|alarm| alarm.name.as_str() <= name));
+    let size = input.opt_int("MaxRecords")?.map_or(50, |n| usize::try_from(n.clamp(1, 100)).unwrap_or(50));
+    let page = alarms.iter().skip(from).take(size);
+    let more = (from + size < alarms.len()).then(|| alarms[from + size - 1].name.clone());
     Ok(Node::map([
         ("CompositeAlarms", Node::List(vec![])),
-        ("MetricAlarms", Node::list(alarms.map(alarm_node))),
+        ("MetricAlarms", Node::list(page.map(|alarm| alarm_node(alarm)))),
+        ("NextToken", more.into()),
     ]))
 }
 
@@ -390,7 +407,9 @@ fn set_alarm_state(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     let Some(alarm) = world.cloudwatch.alarms.get_mut(&name) else {
         return Err(ApiError::new("ResourceNotFound", "").status(404));
     };
-    (alarm.state, alarm.reason, alarm.updated) = (state, reason, now + SignedDuration::ZERO);
+    (alarm.state, alarm.reason, alarm.updated) = (state, reason, now);
+    // As in AWS it lasts until the alarm is evaluated again: at least one period, so that whoever polls by the minute sees it.
+    alarm.set_until = Some(now + SignedDuration::from_secs(alarm.period));
     world.note_effect("cloudwatch", "SetAlarmState", &name, format!("state set to {}", state.as_str()), None);
     Ok(Node::empty())
 }

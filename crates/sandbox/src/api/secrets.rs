@@ -1,11 +1,14 @@
 //! Secrets Manager's operations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     error::ApiError,
     node::Node,
-    world::{World, secrets::Secret},
+    world::{
+        World,
+        secrets::{CURRENT, Secret, SecretVersion},
+    },
 };
 
 pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
@@ -27,6 +30,8 @@ pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result
         )])),
         "CreateSecret" => create_secret(world, input),
         "PutSecretValue" => put_secret_value(world, input),
+        "TagResource" => tag(world, input),
+        "UntagResource" => untag(world, input),
         _ => Err(ApiError::unknown_operation(operation)),
     }
 }
@@ -39,45 +44,65 @@ fn find<'w>(world: &'w World, input: &Node) -> Result<(&'w str, &'w Secret), Api
 
 fn get_secret_value(world: &World, input: &Node) -> Result<Node, ApiError> {
     let (name, secret) = find(world, input)?;
-    let stage = input.opt_text("VersionStage")?.unwrap_or("AWSCURRENT");
-    let not_found = || {
-        ApiError::new(
-            "ResourceNotFoundException",
-            format!("Secrets Manager can't find the specified secret value for staging label: {stage}"),
-        )
+    let (id, stage) = (input.opt_text("VersionId")?, input.opt_text("VersionStage")?);
+    let version = match id {
+        Some(id) => secret.versions.iter().find(|v| v.id == id && stage.is_none_or(|s| v.stages.contains(s))),
+        None => secret.staged(stage.unwrap_or(CURRENT)),
     };
-    let version = match stage {
-        "AWSCURRENT" => Some(&secret.current),
-        "AWSPREVIOUS" => secret.previous.as_ref(),
-        _ => None,
-    }
-    .ok_or_else(not_found)?;
+    let version = version.ok_or_else(|| {
+        let asked = id
+            .map_or(format!("staging label: {}", stage.unwrap_or(CURRENT)), |id| format!("VersionId: {id}"));
+        let message = format!("Secrets Manager can't find the specified secret value for {asked}");
+        ApiError::new("ResourceNotFoundException", message)
+    })?;
     Ok(Node::map([
         ("ARN", (&secret.arn).into()),
         ("Name", name.into()),
         ("VersionId", (&version.id).into()),
         ("SecretString", (&version.value).into()),
-        ("VersionStages", Node::texts([stage])),
+        ("VersionStages", Node::texts(version.stages.iter().cloned())),
         ("CreatedDate", version.created.into()),
     ]))
 }
 
 fn describe(name: &str, secret: &Secret) -> Node {
-    let mut stages = vec![(secret.current.id.clone(), Node::texts(["AWSCURRENT"]))];
-    stages.extend(secret.previous.iter().map(|v| (v.id.clone(), Node::texts(["AWSPREVIOUS"]))));
+    let stages = secret.versions.iter().map(|v| (v.id.clone(), Node::texts(v.stages.iter().cloned())));
     Node::map([
         ("ARN", (&secret.arn).into()),
         ("Name", name.into()),
         ("Description", secret.description.clone().into()),
         ("LastChangedDate", secret.changed.into()),
         ("Tags", tags(&secret.tags)),
-        ("VersionIdsToStages", Node::Map(stages)),
+        ("VersionIdsToStages", Node::Map(stages.collect())),
         ("CreatedDate", secret.created.into()),
     ])
 }
 
 fn tags(tags: &BTreeMap<String, String>) -> Node {
     Node::list(tags.iter().map(|(k, v)| Node::map([("Key", k.into()), ("Value", v.into())])))
+}
+
+fn tag(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let (name, arn) = find(world, input).map(|(name, secret)| (name.to_owned(), secret.arn.clone()))?;
+    let mut given = vec![];
+    for tag in input.items("Tags")? {
+        given.push((tag.text("Key")?.to_owned(), tag.text("Value")?.to_owned()));
+    }
+    if let Some(secret) = world.secrets.all.get_mut(&name) {
+        secret.tags.extend(given);
+    }
+    world.note_effect("secretsmanager", "TagResource", &arn, "tags written".to_owned(), None);
+    Ok(Node::empty())
+}
+
+fn untag(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let (name, arn) = find(world, input).map(|(name, secret)| (name.to_owned(), secret.arn.clone()))?;
+    let keys = input.text_items("TagKeys")?;
+    if let Some(secret) = world.secrets.all.get_mut(&name) {
+        secret.tags.retain(|key, _| !keys.contains(key));
+    }
+    world.note_effect("secretsmanager", "UntagResource", &arn, "tags removed".to_owned(), None);
+    Ok(Node::empty())
 }
 
 fn create_secret(world: &mut World, input: &Node) -> Result<Node, ApiError> {
@@ -93,25 +118,44 @@ fn create_secret(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     }
     let arn = world.create_secret(&name, &value, given);
     world.note_effect("secretsmanager", "CreateSecret", &arn, "secret created".to_owned(), None);
-    let version = world.secret(&arn).map(|(_, secret)| secret.current.id.clone());
+    let version = world.secret(&arn).and_then(|(_, secret)| Some(secret.staged(CURRENT)?.id.clone()));
     Ok(Node::map([("ARN", arn.into()), ("Name", name.into()), ("VersionId", version.into())]))
 }
 
 fn put_secret_value(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    let (name, arn) = find(world, input).map(|(name, secret)| (name.to_owned(), secret.arn.clone()))?;
     let value = input.text("SecretString")?.to_owned();
-    let version = world.rotate_secret(&name, &value);
-    world.note_effect(
-        "secretsmanager",
-        "PutSecretValue",
-        &arn,
-        "a new version is AWSCURRENT".to_owned(),
-        None,
-    );
-    Ok(Node::map([
+    let asked = input.text_items("VersionStages")?;
+    let stages: BTreeSet<String> =
+        if asked.is_empty() { [CURRENT.to_owned()].into() } else { asked.into_iter().collect() };
+    let (name, secret) = find(world, input)?;
+    let (name, arn) = (name.to_owned(), secret.arn.clone());
+    // The SDK fills the token, which becomes the version's id: a repeated write is the same version.
+    let token = input.opt_text("ClientRequestToken")?.map(str::to_owned);
+    let known = secret.versions.iter().find(|version| Some(&version.id) == token.as_ref());
+    match known {
+        Some(version) if version.value == value => Ok(put_answer(&arn, &name, version)),
+        Some(_) => {
+            let message = "You can't use ClientRequestToken that was used already with another secret value.";
+            Err(ApiError::new("ResourceExistsException", message))
+        }
+        None => {
+            let id = token.unwrap_or_else(|| world.request_id());
+            let effect =
+                format!("a new version is {}", stages.iter().cloned().collect::<Vec<_>>().join(", "));
+            world.stage_secret(&name, id.clone(), &value, stages);
+            world.note_effect("secretsmanager", "PutSecretValue", &arn, effect, None);
+            let (_, secret) = find(world, input)?;
+            let version = secret.versions.iter().find(|version| version.id == id);
+            Ok(version.map_or_else(Node::empty, |version| put_answer(&arn, &name, version)))
+        }
+    }
+}
+
+fn put_answer(arn: &str, name: &str, version: &SecretVersion) -> Node {
+    Node::map([
         ("ARN", arn.into()),
         ("Name", name.into()),
-        ("VersionId", version.into()),
-        ("VersionStages", Node::texts(["AWSCURRENT"])),
-    ]))
+        ("VersionId", (&version.id).into()),
+        ("VersionStages", Node::texts(version.stages.iter().cloned())),
+    ])
 }

@@ -27,6 +27,8 @@ pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result
         }
         "DeleteParameters" => delete_parameters(world, input),
         "LabelParameterVersion" => label_parameter_version(world, input),
+        "ListTagsForResource" => list_tags(world, input),
+        "AddTagsToResource" => add_tags(world, input),
         _ => Err(ApiError::unknown_operation(operation)),
     }
 }
@@ -89,6 +91,11 @@ fn split_selector(asked: &str) -> (String, Option<String>) {
     }
 }
 
+fn arn(world: &World, name: &str) -> String {
+    let slash = if name.starts_with('/') { "" } else { "/" };
+    world.identity.arn("ssm", &format!("parameter{slash}{name}"))
+}
+
 fn shape(
     world: &World,
     name: &str,
@@ -110,13 +117,7 @@ fn shape(
         ("Version", i64::try_from(version.number).unwrap_or(i64::MAX).into()),
         ("Selector", selector.map(|s| format!(":{s}")).into()),
         ("LastModifiedDate", version.modified.into()),
-        (
-            "ARN",
-            world
-                .identity
-                .arn("ssm", &format!("parameter{}{name}", if name.starts_with('/') { "" } else { "/" }))
-                .into(),
-        ),
+        ("ARN", arn(world, name).into()),
         ("DataType", "text".into()),
     ])
 }
@@ -209,7 +210,7 @@ fn get_parameters_by_path(world: &World, input: &Node) -> Result<Node, ApiError>
 fn metadata(world: &World, name: &str, parameter: &Parameter, version: &Version) -> Node {
     Node::map([
         ("Name", name.into()),
-        ("ARN", world.identity.arn("ssm", &format!("parameter{name}")).into()),
+        ("ARN", arn(world, name).into()),
         ("Type", parameter.kind.as_str().into()),
         ("LastModifiedDate", version.modified.into()),
         ("LastModifiedUser", (&version.user).into()),
@@ -323,4 +324,29 @@ fn label_parameter_version(world: &mut World, input: &Node) -> Result<Node, ApiE
         ("InvalidLabels", Node::texts(bad)),
         ("ParameterVersion", i64::try_from(number).unwrap_or(i64::MAX).into()),
     ]))
+}
+
+/// Tags of a parameter; other resource types are not modelled, and AWS knows no such resource then either.
+fn tagged<'w>(world: &'w mut World, input: &Node) -> Result<(String, &'w mut Parameter), ApiError> {
+    let name = input.text("ResourceId")?;
+    let kind = input.text("ResourceType")?;
+    let found = world.ssm.parameters.get_mut(name).filter(|_| kind == "Parameter");
+    found.map(|parameter| (name.to_owned(), parameter)).ok_or_else(|| ApiError::new("InvalidResourceId", ""))
+}
+
+fn list_tags(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let (_, parameter) = tagged(world, input)?;
+    let tags = parameter.tags.iter().map(|(k, v)| Node::map([("Key", k.into()), ("Value", v.into())]));
+    Ok(Node::map([("TagList", Node::list(tags))]))
+}
+
+fn add_tags(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let mut given = vec![];
+    for tag in input.items("Tags")? {
+        given.push((tag.text("Key")?.to_owned(), tag.text("Value")?.to_owned()));
+    }
+    let (name, parameter) = tagged(world, input)?;
+    parameter.tags.extend(given);
+    world.note_effect("ssm", "AddTagsToResource", &name, "tags written".to_owned(), None);
+    Ok(Node::empty())
 }

@@ -27,6 +27,9 @@ const ITEM_NAMES: [(&str, &str); 14] = [
     ("CertificateDetails", "CertificateDetails"),
 ];
 
+/// Members that are maps, not structures: their XML is a list of entries. Source: the CloudWatch model.
+const MAPS: [&str; 1] = ["ExtendedStatistics"];
+
 pub(super) fn read(body: &[u8]) -> Result<Call, http::Response<Bytes>> {
     let fail = |message: &str| {
         respond(400, CONTENT, "unparsed", error_body("InvalidAction", message, 400, "unparsed", ""))
@@ -190,6 +193,14 @@ fn element(xml: &mut String, name: &str, node: &Node) {
             let item = ITEM_NAMES.iter().find(|(list, _)| *list == name).map_or("member", |(_, item)| item);
             for value in items {
                 element(xml, item, value);
+            }
+        }
+        Node::Map(members) if MAPS.contains(&name) => {
+            for (key, value) in members {
+                xml.push_str("<entry>");
+                element(xml, "key", &Node::from(key));
+                element(xml, "value", value);
+                xml.push_str("</entry>");
             }
         }
         Node::Map(members) => {

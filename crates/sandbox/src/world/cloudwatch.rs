@@ -52,12 +52,15 @@ impl MetricKey {
     }
 }
 
-/// The values of one minute, each with how often it was seen.
+/// The values of one minute, ascending, each with how often it was seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Datum {
-    pub values: Vec<(f64, f64)>,
+    values: Vec<(f64, f64)>,
     pub unit: &'static str,
 }
+
+/// Response times are kept to a tenth of a millisecond: real traffic would otherwise fill memory with single requests.
+const PARTS_OF_A_SECOND: f64 = 10_000.0;
 
 impl Datum {
     /// A statistic by CloudWatch's name: Sum, Average, Minimum, Maximum, SampleCount or a percentile `p95`, `p99.9`.
@@ -71,27 +74,34 @@ impl Datum {
             "Sum" => Some(sum),
             "Average" => Some(sum / count),
             "SampleCount" => Some(count),
-            "Minimum" => self.values.iter().map(|(v, _)| *v).reduce(f64::min),
-            "Maximum" => self.values.iter().map(|(v, _)| *v).reduce(f64::max),
+            "Minimum" => self.values.first().map(|(v, _)| *v),
+            "Maximum" => self.values.last().map(|(v, _)| *v),
             _ => self.percentile(name.strip_prefix('p')?.parse().ok()?, count),
         }
     }
 
     fn percentile(&self, percent: f64, count: f64) -> Option<f64> {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut rest = percent / 100.0 * count;
-        for (value, n) in &sorted {
+        for (value, n) in &self.values {
             rest -= n;
             if rest <= 1e-9 {
                 return Some(*value);
             }
         }
-        sorted.last().map(|(value, _)| *value)
+        self.values.last().map(|(value, _)| *value)
+    }
+
+    fn add(&mut self, value: f64, count: f64) {
+        match self.values.binary_search_by(|(known, _)| known.total_cmp(&value)) {
+            Ok(at) => self.values[at].1 += count,
+            Err(at) => self.values.insert(at, (value, count)),
+        }
     }
 
     fn merge(&mut self, other: &Self) {
-        self.values.extend(&other.values);
+        for (value, count) in &other.values {
+            self.add(*value, *count);
+        }
         self.unit = other.unit;
     }
 }
@@ -114,6 +124,8 @@ pub(crate) struct Alarm {
     pub reason: String,
     pub updated: Timestamp,
     pub configured: Timestamp,
+    /// A state set by hand stays until the evaluation after this instant.
+    pub set_until: Option<Timestamp>,
 }
 
 /// How a statistic is compared with the threshold.
@@ -195,11 +207,9 @@ impl CloudWatch {
     ) {
         let datum = self.metrics.entry(key).or_default().entry(minute_of(at)).or_default();
         datum.unit = unit;
-        // Counts are summed in place: their values would fill memory for nothing.
-        match datum.values.first_mut() {
-            Some(first) if unit == "Count" && (first.0 - value).abs() < f64::EPSILON => first.1 += count,
-            Some(_) | None => datum.values.push((value, count)),
-        }
+        let value =
+            if unit == "Seconds" { (value * PARTS_OF_A_SECOND).round() / PARTS_OF_A_SECOND } else { value };
+        datum.add(value, count);
     }
 
     /// The visible periods of a metric, `[start, end)`, as (period start in seconds, merged datum), oldest first.
@@ -211,14 +221,14 @@ impl CloudWatch {
         period: i64,
         now: Timestamp,
     ) -> Vec<(i64, Datum)> {
-        let visible_until = minute_of(now - self.publication_delay);
+        // A minute that began before `end` counts, one that began before `start` does too if it holds `start`.
+        let until = minute_of(now - self.publication_delay).min((end.as_second() + 59).div_euclid(60));
+        let from = minute_of(start).min(until);
         let mut periods: BTreeMap<i64, Datum> = BTreeMap::new();
-        for (minute, datum) in self.metrics.get(key).into_iter().flatten() {
-            let at = minute * 60;
-            if *minute < visible_until && at >= start.as_second().div_euclid(60) * 60 && at < end.as_second()
-            {
-                periods.entry(at.div_euclid(period) * period).or_default().merge(datum);
-            }
+        for (minute, datum) in
+            self.metrics.get(key).into_iter().flat_map(|minutes| minutes.range(from..until))
+        {
+            periods.entry((minute * 60).div_euclid(period) * period).or_default().merge(datum);
         }
         periods.into_iter().collect()
     }
@@ -287,9 +297,12 @@ pub(crate) fn minute_closes(world: &mut World) {
         world.cloudwatch.record(closed, key, connections, 1.0, "Count");
     }
     let oldest = minute_of(closed) - MINUTES_KEPT;
-    for minutes in world.cloudwatch.metrics.values_mut() {
-        *minutes = minutes.split_off(&oldest);
-    }
+    world.cloudwatch.metrics.retain(|_, minutes| {
+        while minutes.first_entry().is_some_and(|entry| *entry.key() < oldest) {
+            minutes.pop_first();
+        }
+        !minutes.is_empty()
+    });
     evaluate_alarms(world);
 }
 
@@ -298,6 +311,9 @@ fn evaluate_alarms(world: &mut World) {
     let names: Vec<String> = world.cloudwatch.alarms.keys().cloned().collect();
     for name in names {
         let Some(alarm) = world.cloudwatch.alarms.get(&name) else { continue };
+        if alarm.set_until.is_some_and(|until| now < until) {
+            continue;
+        }
         let Some((state, reason)) = world.cloudwatch.evaluate(alarm, now) else { continue };
         if let Some(alarm) = world.cloudwatch.alarms.get_mut(&name)
             && alarm.state != state

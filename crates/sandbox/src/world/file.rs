@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 
 use super::{
     Identity, Mode, World,
@@ -19,6 +18,15 @@ use super::{
 };
 use crate::node::Node;
 
+mod parts;
+
+use parts::{
+    AlarmPart, DefinitionPart, DeploymentGroupPart, File, ImagePart, ParameterPart, SecretPart, ServicePart,
+};
+
+/// Services start before there is traffic on them, so that a history holds no start-up failures.
+const WARM_UP: SignedDuration = SignedDuration::from_mins(5);
+
 /// The file cannot be made a world.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorldFileError {
@@ -26,12 +34,26 @@ pub enum WorldFileError {
     #[error("read the world file: {0}")]
     Toml(String),
     /// It names something that it does not define.
-    #[error("{place} of the world file names {name}, which it does not define")]
+    #[error("{place} of the world file names {name}, which the file does not define")]
     Undefined {
-        /// Where.
-        place: &'static str,
+        /// Where: kind and name of the part.
+        place: String,
         /// What.
         name: String,
+    },
+    /// It defines the same thing twice.
+    #[error("the world file defines {place} twice")]
+    Twice {
+        /// What: kind and name.
+        place: String,
+    },
+    /// A value that AWS would not take.
+    #[error("{place} of the world file: {why}")]
+    Value {
+        /// Where: kind and name of the part.
+        place: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// A parameter is refused by Parameter Store's rules.
     #[error("parameter {name} of the world file is refused ({code})")]
@@ -43,190 +65,9 @@ pub enum WorldFileError {
     },
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    account: Option<String>,
-    region: Option<String>,
-    #[serde(default)]
-    history_minutes: u32,
-    publication_delay_seconds: Option<i64>,
-    #[serde(default)]
-    secrets: Vec<SecretPart>,
-    #[serde(default)]
-    load_balancers: Vec<BalancerPart>,
-    #[serde(default)]
-    target_groups: Vec<GroupPart>,
-    #[serde(default)]
-    listeners: Vec<ListenerPart>,
-    #[serde(default)]
-    task_definitions: Vec<DefinitionPart>,
-    #[serde(default)]
-    services: Vec<ServicePart>,
-    #[serde(default)]
-    alarms: Vec<AlarmPart>,
-    #[serde(default)]
-    deployment_groups: Vec<DeploymentGroupPart>,
-    #[serde(default)]
-    parameters: Vec<ParameterPart>,
-    #[serde(default)]
-    traffic: Vec<TrafficPart>,
-    #[serde(default)]
-    images: Vec<ImagePart>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SecretPart {
-    name: String,
-    #[serde(default)]
-    value: BTreeMap<String, String>,
-    #[serde(default)]
-    tags: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BalancerPart {
-    name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupPart {
-    name: String,
-    #[serde(default = "http")]
-    port: u16,
-    #[serde(default = "health")]
-    health_path: String,
-    #[serde(default = "thirty")]
-    interval: i64,
-    #[serde(default = "five")]
-    timeout: i64,
-    #[serde(default = "two")]
-    healthy: u32,
-    #[serde(default = "three")]
-    unhealthy: u32,
-    #[serde(default = "thirty")]
-    deregistration_delay: i64,
-}
-
-fn http() -> u16 {
-    80
-}
-fn health() -> String {
-    "/health".to_owned()
-}
-fn thirty() -> i64 {
-    30
-}
-fn five() -> i64 {
-    5
-}
-fn two() -> u32 {
-    2
-}
-fn three() -> u32 {
-    3
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListenerPart {
-    name: String,
-    load_balancer: String,
-    port: u16,
-    forward: BTreeMap<String, u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DefinitionPart {
-    family: String,
-    container: String,
-    image: String,
-    port: u16,
-    #[serde(default)]
-    environment: BTreeMap<String, String>,
-    /// Variable to `secret-name` or `secret-name:key`.
-    #[serde(default)]
-    secrets: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ServicePart {
-    cluster: String,
-    name: String,
-    family: String,
-    desired: u32,
-    target_group: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AlarmPart {
-    name: String,
-    load_balancer: String,
-    metric: String,
-    threshold: f64,
-    periods: usize,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeploymentGroupPart {
-    application: String,
-    name: String,
-    cluster: String,
-    service: String,
-    #[serde(default = "all_at_once")]
-    config: String,
-    target_groups: [String; 2],
-    production_listener: String,
-    test_listener: Option<String>,
-    /// Absent: CONTINUE_DEPLOYMENT.
-    ready_wait_minutes: Option<u32>,
-    termination_wait_minutes: u32,
-    #[serde(default)]
-    alarms: Vec<String>,
-    #[serde(default)]
-    rollback_events: Vec<String>,
-}
-
-fn all_at_once() -> String {
-    "CodeDeployDefault.ECSAllAtOnce".to_owned()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ParameterPart {
-    name: String,
-    value: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrafficPart {
-    listener: String,
-    requests_per_minute: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ImagePart {
-    name: String,
-    #[serde(default)]
-    error_share: f64,
-    later_error_share: Option<f64>,
-    #[serde(default)]
-    sound_minutes: u32,
-    latency: Option<f64>,
-    #[serde(default)]
-    unhealthy: bool,
-    #[serde(default)]
-    missing: bool,
-}
+/// What a deployment group can roll back on by itself.
+const ROLLBACK_EVENTS: [&str; 3] =
+    ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"];
 
 /// Names in the file to ARNs in the world.
 #[derive(Default)]
@@ -237,8 +78,29 @@ struct Names {
     secrets: BTreeMap<String, String>,
 }
 
-fn look(names: &BTreeMap<String, String>, place: &'static str, name: &str) -> Result<String, WorldFileError> {
-    names.get(name).cloned().ok_or_else(|| WorldFileError::Undefined { place, name: name.to_owned() })
+fn look(names: &BTreeMap<String, String>, place: &str, name: &str) -> Result<String, WorldFileError> {
+    names.get(name).cloned().ok_or_else(|| undefined(place, name))
+}
+
+fn undefined(place: &str, name: &str) -> WorldFileError {
+    WorldFileError::Undefined { place: place.to_owned(), name: name.to_owned() }
+}
+
+fn demand(holds: bool, place: &str, why: &'static str) -> Result<(), WorldFileError> {
+    if holds { Ok(()) } else { Err(WorldFileError::Value { place: place.to_owned(), why }) }
+}
+
+/// Enters a name of a kind of thing, each once.
+fn enter(
+    names: &mut BTreeMap<String, String>,
+    place: String,
+    name: &str,
+    arn: String,
+) -> Result<(), WorldFileError> {
+    match names.insert(name.to_owned(), arn) {
+        None => Ok(()),
+        Some(_) => Err(WorldFileError::Twice { place }),
+    }
 }
 
 impl World {
@@ -249,19 +111,30 @@ impl World {
     /// If the file is not valid, with line and column where TOML gives them.
     pub fn from_file(text: &str, start: Timestamp, mode: Mode) -> Result<Self, WorldFileError> {
         let file: File = toml::from_str(text).map_err(|error| WorldFileError::Toml(error.to_string()))?;
-        let history = SignedDuration::from_mins(i64::from(file.history_minutes));
-        let mut world = Self::new(start - history, mode);
-        let region = std::mem::take(&mut world.identity);
+        let (first, traffic_from) = match mode {
+            Mode::Modelled { .. } => {
+                let from = start - SignedDuration::from_mins(i64::from(file.history_minutes));
+                (from - WARM_UP, from)
+            }
+            Mode::Live => (start, start),
+        };
+        let mut world = Self::new(first, mode);
+        let default = std::mem::take(&mut world.identity);
         world.identity = Identity {
-            account: file.account.clone().unwrap_or(region.account),
-            region: file.region.clone().unwrap_or(region.region),
+            account: file.account.clone().unwrap_or(default.account),
+            region: file.region.clone().unwrap_or(default.region),
         };
         if let Some(seconds) = file.publication_delay_seconds {
+            demand((0..=3_600).contains(&seconds), "publication_delay_seconds", "must be from 0 to 3600")?;
             world.cloudwatch.publication_delay = SignedDuration::from_secs(seconds);
         }
         let mut names = Names::default();
-        world.take_images(&file);
-        world.take_secrets(&file, &mut names);
+        for part in &file.images {
+            world.take_image(part)?;
+        }
+        for part in &file.secrets {
+            world.take_secret(part, &mut names)?;
+        }
         world.take_balancing(&file, &mut names)?;
         for part in &file.task_definitions {
             world.take_definition(part, &names)?;
@@ -278,7 +151,9 @@ impl World {
         for part in file.parameters {
             world.take_parameter(part)?;
         }
+        world.advance(traffic_from);
         for part in &file.traffic {
+            demand(part.requests_per_minute >= 0.0, "traffic", "requests_per_minute must not be negative")?;
             let listener = look(&names.listeners, "traffic", &part.listener)?;
             world.traffic.requests_per_minute.insert(listener, part.requests_per_minute);
         }
@@ -286,37 +161,51 @@ impl World {
         Ok(world)
     }
 
-    fn take_images(&mut self, file: &File) {
-        for part in &file.images {
-            let behaviour = Behaviour {
-                error_share: part.error_share,
-                later_error_share: part.later_error_share,
-                sound_minutes: part.sound_minutes,
-                latency: part.latency.unwrap_or(Behaviour::default().latency),
-                unhealthy: part.unhealthy,
-                missing: part.missing,
-            };
-            self.traffic.images.insert(part.name.clone(), behaviour);
+    fn take_image(&mut self, part: &ImagePart) -> Result<(), WorldFileError> {
+        let place = format!("image {}", part.name);
+        let shares = [Some(part.error_share), part.later_error_share];
+        let valid = shares.iter().flatten().all(|share| (0.0..=1.0).contains(share));
+        demand(valid, &place, "error shares must be from 0 to 1")?;
+        let behaviour = Behaviour {
+            error_share: part.error_share,
+            later_error_share: part.later_error_share,
+            sound_minutes: part.sound_minutes,
+            latency: part.latency.unwrap_or(Behaviour::default().latency),
+            unhealthy: part.unhealthy,
+            missing: part.missing,
+        };
+        demand(behaviour.latency > 0.0, &place, "latency must be positive (seconds)")?;
+        match self.traffic.images.insert(part.name.clone(), behaviour) {
+            None => Ok(()),
+            Some(_) => Err(WorldFileError::Twice { place }),
         }
     }
 
     /// A secret's ARN ends in six characters that AWS picks; here they follow from the name, so that specs can name them.
-    fn take_secrets(&mut self, file: &File, names: &mut Names) {
+    fn take_secret(&mut self, part: &SecretPart, names: &mut Names) -> Result<(), WorldFileError> {
         use sha2::{Digest, Sha256};
-        for part in &file.secrets {
-            let suffix = hex::encode(Sha256::digest(&part.name))[..6].to_owned();
-            let arn = self.identity.arn("secretsmanager", &format!("secret:{}-{suffix}", part.name));
-            let value = serde_json::to_string(&part.value).unwrap_or_default();
-            self.put_secret(&part.name, arn.clone(), &value, part.tags.clone());
-            names.secrets.insert(part.name.clone(), arn);
-        }
+        let suffix = hex::encode(Sha256::digest(&part.name))[..6].to_owned();
+        let arn = self.identity.arn("secretsmanager", &format!("secret:{}-{suffix}", part.name));
+        enter(&mut names.secrets, format!("secret {}", part.name), &part.name, arn.clone())?;
+        let members = part.value.iter().map(|(key, value)| (key.clone(), value.clone().into()));
+        let value = serde_json::Value::Object(members.collect()).to_string();
+        self.put_secret(&part.name, arn, &value, part.tags.clone());
+        Ok(())
     }
 
     fn take_balancing(&mut self, file: &File, names: &mut Names) -> Result<(), WorldFileError> {
         for part in &file.load_balancers {
-            names.balancers.insert(part.name.clone(), self.create_balancer(&part.name));
+            let arn = self.create_balancer(&part.name);
+            enter(&mut names.balancers, format!("load balancer {}", part.name), &part.name, arn)?;
         }
         for part in &file.target_groups {
+            let place = format!("target group {}", part.name);
+            demand((5..=300).contains(&part.interval), &place, "interval must be from 5 to 300 seconds")?;
+            demand((2..=120).contains(&part.timeout), &place, "timeout must be from 2 to 120 seconds")?;
+            let thresholds = [part.healthy, part.unhealthy].iter().all(|n| (2..=10).contains(n));
+            demand(thresholds, &place, "healthy and unhealthy must be from 2 to 10 checks")?;
+            let delay = (0..=3_600).contains(&part.deregistration_delay);
+            demand(delay, &place, "deregistration_delay must be from 0 to 3600 seconds")?;
             let check = Check {
                 path: part.health_path.clone(),
                 interval: part.interval,
@@ -326,24 +215,34 @@ impl World {
                 ..Check::default()
             };
             let arn = self.create_target_group(&part.name, part.port, check, part.deregistration_delay);
-            names.groups.insert(part.name.clone(), arn);
+            enter(&mut names.groups, place, &part.name, arn)?;
         }
         for part in &file.listeners {
-            let balancer = look(&names.balancers, "a listener", &part.load_balancer)?;
-            let weighted = part.forward.iter().map(|(group, weight)| Ok((look(&names.groups, "a listener", group)?, *weight)));
-            let forward = weighted.collect::<Result<Vec<_>, WorldFileError>>()?;
-            let listener = self.create_listener(NewListener { balancer: &balancer, port: part.port, forward });
-            names.listeners.insert(part.name.clone(), listener.unwrap_or_default());
+            let place = format!("listener {}", part.name);
+            let balancer = look(&names.balancers, &place, &part.load_balancer)?;
+            let mut forward = vec![];
+            for (group, weight) in &part.forward {
+                demand(*weight <= 999, &place, "weights must be from 0 to 999")?;
+                forward.push((look(&names.groups, &place, group)?, *weight));
+            }
+            demand((1..=5).contains(&forward.len()), &place, "must forward to 1 to 5 target groups")?;
+            let taken = self.elb.listeners.values().any(|l| l.balancer == balancer && l.port == part.port);
+            demand(!taken, &place, "its port has a listener already")?;
+            let new = NewListener { balancer: &balancer, port: part.port, forward };
+            let arn = self.create_listener(new).ok_or_else(|| undefined(&place, &part.load_balancer))?;
+            enter(&mut names.listeners, place, &part.name, arn)?;
         }
         Ok(())
     }
 
     fn take_definition(&mut self, part: &DefinitionPart, names: &Names) -> Result<(), WorldFileError> {
-        let environment = part.environment.iter().map(|(k, v)| Node::map([("name", k.into()), ("value", v.into())]));
+        let place = format!("task definition {}", part.family);
+        let environment =
+            part.environment.iter().map(|(k, v)| Node::map([("name", k.into()), ("value", v.into())]));
         let mut secrets = vec![];
         for (variable, source) in &part.secrets {
             let (secret, key) = source.split_once(':').unwrap_or((source, ""));
-            let arn = look(&names.secrets, "a task definition", secret)?;
+            let arn = look(&names.secrets, &place, secret)?;
             let value_from = if key.is_empty() { arn } else { format!("{arn}:{key}::") };
             secrets.push(Node::map([("name", variable.into()), ("valueFrom", value_from.into())]));
         }
@@ -351,7 +250,10 @@ impl World {
             ("name", (&part.container).into()),
             ("image", (&part.image).into()),
             ("essential", true.into()),
-            ("portMappings", Node::list([Node::map([("containerPort", part.port.into()), ("protocol", "tcp".into())])])),
+            (
+                "portMappings",
+                Node::list([Node::map([("containerPort", part.port.into()), ("protocol", "tcp".into())])]),
+            ),
             ("environment", Node::list(environment)),
             ("secrets", Node::List(secrets)),
         ]);
@@ -362,7 +264,10 @@ impl World {
             ("memory", "512".into()),
             ("networkMode", "awsvpc".into()),
             ("requiresCompatibilities", Node::texts(["FARGATE"])),
-            ("executionRoleArn", format!("arn:aws:iam::{}:role/ecsTaskExecutionRole", self.identity.account).into()),
+            (
+                "executionRoleArn",
+                format!("arn:aws:iam::{}:role/ecsTaskExecutionRole", self.identity.account).into(),
+            ),
         ]);
         self.register_task_definition(&part.family, content, vec![]);
         Ok(())
@@ -374,10 +279,14 @@ impl World {
         definitions: &[DefinitionPart],
         names: &Names,
     ) -> Result<(), WorldFileError> {
-        let undefined = || WorldFileError::Undefined { place: "a service", name: part.family.clone() };
+        let place = format!("service {}", part.name);
+        let undefined = || undefined(&place, &part.family);
         let definition = definitions.iter().find(|d| d.family == part.family).ok_or_else(undefined)?;
         let arn = self.ecs.task_definition(&part.family).map(|td| td.arn.clone()).ok_or_else(undefined)?;
-        let group = look(&names.groups, "a service", &part.target_group)?;
+        let group = look(&names.groups, &place, &part.target_group)?;
+        if self.ecs.service(&part.cluster, &part.name).is_some() {
+            return Err(WorldFileError::Twice { place });
+        }
         self.create_ecs_service(&NewService {
             cluster: &part.cluster,
             name: &part.name,
@@ -392,7 +301,9 @@ impl World {
     }
 
     fn take_alarm(&mut self, part: &AlarmPart, names: &Names) -> Result<(), WorldFileError> {
-        let balancer = look(&names.balancers, "an alarm", &part.load_balancer)?;
+        let place = format!("alarm {}", part.name);
+        let balancer = look(&names.balancers, &place, &part.load_balancer)?;
+        demand(part.periods >= 1, &place, "periods must be at least 1")?;
         let now = self.now();
         let alarm = Alarm {
             name: part.name.clone(),
@@ -410,19 +321,37 @@ impl World {
             reason: "Unchecked: Initial alarm creation".to_owned(),
             updated: now,
             configured: now,
+            set_until: None,
         };
-        self.cloudwatch.alarms.insert(part.name.clone(), alarm);
-        Ok(())
+        match self.cloudwatch.alarms.insert(part.name.clone(), alarm) {
+            None => Ok(()),
+            Some(_) => Err(WorldFileError::Twice { place }),
+        }
     }
 
-    fn take_deployment_group(&mut self, part: DeploymentGroupPart, names: &Names) -> Result<(), WorldFileError> {
-        let place = "a deployment group";
+    fn take_deployment_group(
+        &mut self,
+        part: DeploymentGroupPart,
+        names: &Names,
+    ) -> Result<(), WorldFileError> {
+        let place = format!("deployment group {}", part.name);
         let [one, other] = &part.target_groups;
-        let target_groups = [look(&names.groups, place, one)?, look(&names.groups, place, other)?];
+        let target_groups = [look(&names.groups, &place, one)?, look(&names.groups, &place, other)?];
         let test_listener = match &part.test_listener {
-            Some(name) => Some(look(&names.listeners, place, name)?),
+            Some(name) => Some(look(&names.listeners, &place, name)?),
             None => None,
         };
+        if self.ecs.service(&part.cluster, &part.service).is_none() {
+            return Err(undefined(&place, &part.service));
+        }
+        if let Some(alarm) = part.alarms.iter().find(|name| !self.cloudwatch.alarms.contains_key(*name)) {
+            return Err(undefined(&place, alarm));
+        }
+        if self.codedeploy.routing(&part.config).is_none() {
+            return Err(undefined(&place, &part.config));
+        }
+        let known = part.rollback_events.iter().all(|event| ROLLBACK_EVENTS.contains(&event.as_str()));
+        demand(known, &place, "rollback_events holds an event that CodeDeploy does not have")?;
         self.create_deployment_group(Group {
             id: String::new(),
             application: part.application,
@@ -431,11 +360,15 @@ impl World {
             cluster: part.cluster,
             service: part.service,
             target_groups,
-            production_listener: look(&names.listeners, place, &part.production_listener)?,
+            production_listener: look(&names.listeners, &place, &part.production_listener)?,
             test_listener,
             ready_wait: part.ready_wait_minutes,
             termination_wait: part.termination_wait_minutes,
-            alarms: Alarms { enabled: !part.alarms.is_empty(), ignore_poll_failure: false, names: part.alarms },
+            alarms: Alarms {
+                enabled: !part.alarms.is_empty(),
+                ignore_poll_failure: false,
+                names: part.alarms,
+            },
             rollback: Rollback { enabled: !part.rollback_events.is_empty(), events: part.rollback_events },
         });
         Ok(())
@@ -452,6 +385,8 @@ impl World {
             description: None,
             tags: BTreeMap::new(),
         };
-        self.put_parameter(put).map(drop).map_err(|error| WorldFileError::Parameter { name, code: error.code })
+        self.put_parameter(put)
+            .map(drop)
+            .map_err(|error| WorldFileError::Parameter { name, code: error.code })
     }
 }

@@ -1,6 +1,9 @@
 //! Secrets Manager's state. Secret strings have no `Debug`: a world printed in a failing test must not show them.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use jiff::Timestamp;
 
@@ -12,7 +15,7 @@ pub struct Secrets {
     pub(crate) all: BTreeMap<String, Secret>,
 }
 
-/// A secret with its two staged versions.
+/// A secret with its staged versions; a version without a stage is gone.
 #[derive(Clone)]
 pub(crate) struct Secret {
     pub arn: String,
@@ -20,8 +23,7 @@ pub(crate) struct Secret {
     pub changed: Timestamp,
     pub description: Option<String>,
     pub tags: BTreeMap<String, String>,
-    pub current: SecretVersion,
-    pub previous: Option<SecretVersion>,
+    pub versions: Vec<SecretVersion>,
 }
 
 /// One version of a secret.
@@ -30,6 +32,38 @@ pub(crate) struct SecretVersion {
     pub id: String,
     pub value: String,
     pub created: Timestamp,
+    pub stages: BTreeSet<String>,
+}
+
+/// The stage that readers get when they ask for none.
+pub(crate) const CURRENT: &str = "AWSCURRENT";
+const PREVIOUS: &str = "AWSPREVIOUS";
+
+impl Secret {
+    /// The version with a stage.
+    pub(crate) fn staged(&self, stage: &str) -> Option<&SecretVersion> {
+        self.versions.iter().find(|version| version.stages.contains(stage))
+    }
+
+    /// Adds a version. A stage is on one version only; the version that loses AWSCURRENT gets AWSPREVIOUS.
+    fn add(&mut self, mut new: SecretVersion) {
+        if new.stages.contains(CURRENT) {
+            let before = self.staged(CURRENT).map(|version| version.id.clone());
+            for version in &mut self.versions {
+                version.stages.remove(PREVIOUS);
+                if Some(&version.id) == before.as_ref() {
+                    version.stages.insert(PREVIOUS.to_owned());
+                }
+            }
+            new.stages.remove(PREVIOUS);
+        }
+        for version in &mut self.versions {
+            version.stages.retain(|stage| !new.stages.contains(stage));
+        }
+        self.versions.retain(|version| !version.stages.is_empty());
+        self.changed = new.created;
+        self.versions.push(new);
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -55,21 +89,26 @@ impl World {
         value: &str,
         tags: BTreeMap<String, String>,
     ) {
-        let now = self.now();
-        let current = SecretVersion { id: self.request_id(), value: value.to_owned(), created: now };
-        let secret =
-            Secret { arn, created: now, changed: now, description: None, tags, current, previous: None };
+        let (id, created) = (self.request_id(), self.now());
+        let stages = BTreeSet::from([CURRENT.to_owned()]);
+        let version = SecretVersion { id, value: value.to_owned(), created, stages };
+        let versions = vec![version];
+        let secret = Secret { arn, created, changed: created, description: None, tags, versions };
         self.secrets.all.insert(name.to_owned(), secret);
     }
 
-    /// Stages a new value: AWSCURRENT becomes AWSPREVIOUS. Gives the new version's id.
-    pub(crate) fn rotate_secret(&mut self, name: &str, value: &str) -> Option<String> {
-        let (id, now) = (self.request_id(), self.now());
+    /// Adds a version under its stages. `None` if the secret does not exist.
+    pub(crate) fn stage_secret(
+        &mut self,
+        name: &str,
+        id: String,
+        value: &str,
+        stages: BTreeSet<String>,
+    ) -> Option<()> {
+        let created = self.now();
         let secret = self.secrets.all.get_mut(name)?;
-        let new = SecretVersion { id: id.clone(), value: value.to_owned(), created: now };
-        secret.previous = Some(std::mem::replace(&mut secret.current, new));
-        secret.changed = now;
-        Some(id)
+        secret.add(SecretVersion { id, value: value.to_owned(), created, stages });
+        Some(())
     }
 
     /// A secret by name or ARN (with or without the six-character suffix), with its name.
@@ -95,9 +134,10 @@ impl World {
         let parts: Vec<&str> = value_from.split(':').collect();
         let arn = parts.get(..7)?.join(":");
         let (_, secret) = self.secret(&arn)?;
-        let version = match parts.get(8) {
-            Some(&"AWSPREVIOUS") => secret.previous.as_ref()?,
-            Some(_) | None => &secret.current,
+        let stage = parts.get(8).filter(|stage| !stage.is_empty()).map_or(CURRENT, |stage| *stage);
+        let version = match parts.get(9).filter(|id| !id.is_empty()) {
+            Some(id) => secret.versions.iter().find(|version| version.id == *id)?,
+            None => secret.staged(stage)?,
         };
         match parts.get(7).filter(|key| !key.is_empty()) {
             None => Some(version.value.clone()),

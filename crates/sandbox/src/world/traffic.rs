@@ -1,5 +1,5 @@
 //! The modelled traffic: in each minute, requests spread by live weights over healthy targets and are answered as the
-//! images behind them behave. In live mode real clients do this and only the history before the start is modelled.
+//! images behind them behave. In live mode real clients do this, and nothing is modelled.
 
 use std::collections::BTreeMap;
 
@@ -107,6 +107,7 @@ fn serve(
     };
     let noise = 0.8 + 0.4 * unit(seed, at, group);
     let failures = (requests * share * noise).round().min(requests);
+    let good = requests - failures;
     if failures > 0.0 {
         world.count_served(
             at,
@@ -116,8 +117,8 @@ fn serve(
         );
     }
     // Three response times make percentiles mean something: median, slow twentieth, slowest hundredth.
-    for (part, factor) in [(0.94, 1.0), (0.05, 2.0), (0.01, 4.0)] {
-        let count = (requests - failures) * part;
+    let (slow, slowest) = ((good * 0.05).round(), (good * 0.01).round());
+    for (count, factor) in [(good - slow - slowest, 1.0), (slow, 2.0), (slowest, 4.0)] {
         if count > 0.0 {
             let seconds = Some(behaviour.latency * factor);
             world.count_served(at, dimension(load_balancer), &served(Answer::Status(200), seconds), count);

@@ -208,21 +208,18 @@ fn value(expression: &Expression, known: &[(String, Series)], grid: &[i64]) -> R
 }
 
 fn zip(left: Value, right: Value, combine: impl Fn(f64, f64) -> f64) -> Value {
-    match (left, right) {
-        (Value::Number(a), Value::Number(b)) => Value::Number(combine(a, b)),
-        (Value::Series(a), Value::Number(b)) => {
-            Value::Series(a.into_iter().map(|(t, v)| (t, combine(v, b))).collect())
-        }
-        (Value::Number(a), Value::Series(b)) => {
-            Value::Series(b.into_iter().map(|(t, v)| (t, combine(a, v))).collect())
-        }
-        (Value::Series(a), Value::Series(b)) => Value::Series(
-            a.into_iter()
-                .filter_map(|(t, v)| b.iter().find(|(u, _)| *u == t).map(|(_, w)| (t, combine(v, *w))))
-                .filter(|(_, v)| v.is_finite())
-                .collect(),
-        ),
-    }
+    let mut series: Series = match (left, right) {
+        (Value::Number(a), Value::Number(b)) => return Value::Number(combine(a, b)),
+        (Value::Series(a), Value::Number(b)) => a.into_iter().map(|(t, v)| (t, combine(v, b))).collect(),
+        (Value::Number(a), Value::Series(b)) => b.into_iter().map(|(t, v)| (t, combine(a, v))).collect(),
+        (Value::Series(a), Value::Series(b)) => a
+            .into_iter()
+            .filter_map(|(t, v)| b.iter().find(|(u, _)| *u == t).map(|(_, w)| (t, combine(v, *w))))
+            .collect(),
+    };
+    // A division by zero has no data point.
+    series.retain(|(_, value)| value.is_finite());
+    Value::Series(series)
 }
 
 fn apply(operator: Operator, a: f64, b: f64) -> f64 {
