@@ -1,1 +1,3 @@
-//! Helpers that the integration tests share.
+//! What the integration tests share: a stage on which the real controller plays against the sandbox.
+
+pub mod stage;

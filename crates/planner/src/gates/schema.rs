@@ -66,6 +66,9 @@ pub(crate) fn no_blockers(draft: &Draft<'_>) -> GateReading {
 /// The catalog shows the post-state of the phase reached.
 pub(crate) fn expanded(draft: &Draft<'_>, phase: Option<SchemaPhase>) -> GateReading {
     let gate = Gate::Expanded;
+    if draft.state.change.is_none() {
+        return not_applicable(gate);
+    }
     let why = draft.seen.schema.objects.unknown().or(draft.seen.schema.journal.unknown());
     match phase {
         None => match why {

@@ -1,0 +1,307 @@
+//! A stage: the sandbox in process and in virtual time, the real SDK clients, the real ledger and the real controller.
+//!
+//! A test puts parameters, lets time pass ([`Stage::play_until`]), and looks at the world, the audit log and the published
+//! status. Nothing sleeps: between two passes the clock jumps to the next look.
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
+use jiff::{SignedDuration, Timestamp};
+use tidegate_aws::Aws;
+use tidegate_controller::{
+    Controller, Manual, Parts, PassReport, SchemaAccess, SchemaSettings, Settings, Silent,
+};
+use tidegate_ledger::Ledger;
+use tidegate_model::{
+    ReleaseName,
+    status::{ReleaseStatus, Summary},
+};
+use tidegate_sandbox::{
+    Sandbox,
+    audit::AuditEntry,
+    clock::Clock as SandboxClock,
+    world::{Mode, World},
+};
+
+/// The story's world.
+pub const WORLD: &str = include_str!("../../config/world.toml");
+
+/// The release that the tests drive.
+pub const RELEASE: &str = "ecommerce";
+
+/// When every world begins.
+pub fn start() -> Timestamp {
+    "2026-11-23T08:00:00Z".parse().unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The stage.
+pub struct Stage {
+    /// The simulated AWS.
+    pub sandbox: Sandbox,
+    /// The SDK clients that the controller uses, and tests use to look and to interfere.
+    pub config: aws_config_of_tests::SdkConfig,
+    clock: Arc<Manual>,
+    controller: Option<Controller>,
+    ledger: Option<PathBuf>,
+    folder: tempfile::TempDir,
+    /// The last report of the release.
+    pub last: Option<PassReport>,
+}
+
+/// The SDK's configuration type, by way of one of its clients.
+pub mod aws_config_of_tests {
+    pub use aws_types::SdkConfig;
+}
+
+/// Retries wait in real time otherwise, and there is nothing to wait for.
+#[derive(Debug)]
+struct NoSleep;
+
+impl AsyncSleep for NoSleep {
+    fn sleep(&self, duration: std::time::Duration) -> Sleep {
+        // Timeouts are sleeps too: they must not fire at once.
+        if duration > std::time::Duration::from_secs(3) {
+            return Sleep::new(tokio::time::sleep(duration));
+        }
+        Sleep::new(std::future::ready(()))
+    }
+}
+
+impl Stage {
+    /// The story's world, with a controller that has a ledger of its own.
+    pub async fn new() -> Self {
+        Self::of(WORLD).await
+    }
+
+    /// Another world.
+    pub async fn of(world: &str) -> Self {
+        let world = World::from_file(world, start(), Mode::Modelled { seed: 7 }).expect("the world file is valid");
+        let sandbox = Sandbox::new(world, SandboxClock::standing(start()));
+        let config = aws_types::SdkConfig::builder()
+            .behavior_version(aws_smithy_runtime_api::client::behavior_version::BehaviorVersion::v2026_01_12())
+            .region(aws_types::region::Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .http_client(sandbox.connector())
+            .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(NoSleep))
+            .build();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ledger = folder.path().join("ledger.sqlite");
+        let mut stage = Self {
+            sandbox,
+            config,
+            clock: Arc::new(Manual::new(start())),
+            controller: None,
+            ledger: Some(ledger),
+            folder,
+            last: None,
+        };
+        // The service comes up before anybody asks anything of it.
+        stage.pass_time(SignedDuration::from_mins(2));
+        stage.restart().await;
+        stage
+    }
+
+    /// Ends the controller as a crash would, and starts another one over the same ledger.
+    pub async fn restart(&mut self) {
+        drop(self.controller.take());
+        let path = self.ledger.clone().expect("a ledger path");
+        let ledger = Ledger::open(&path).await.expect("the ledger opens");
+        let parts = Parts {
+            aws: Aws::from_config(&self.config, "/tidegate"),
+            ledger,
+            schema: SchemaAccess::new(SchemaSettings {
+                roots: vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config/migrations")],
+                ..SchemaSettings::default()
+            }),
+            clock: self.clock.clone(),
+            telemetry: Arc::new(Silent),
+        };
+        let settings = Settings { jitter: 0.0, ..Settings::default() };
+        self.controller = Some(Controller::new(parts, settings).await.expect("the controller starts"));
+    }
+
+    /// Loses the ledger and starts anew.
+    pub async fn lose_ledger(&mut self) {
+        drop(self.controller.take());
+        let fresh = self.folder.path().join(format!("ledger-{}.sqlite", self.sandbox.now().as_second()));
+        self.ledger = Some(fresh);
+        self.restart().await;
+    }
+
+    /// Lets time pass without a pass.
+    pub fn pass_time(&mut self, by: SignedDuration) {
+        self.sandbox.jump(by);
+        let now = self.sandbox.now();
+        let ours = tidegate_controller::Clock::now(&*self.clock);
+        self.clock.advance(now.duration_since(ours));
+    }
+
+    /// One pass over the release.
+    pub async fn pass(&mut self) -> PassReport {
+        let release: ReleaseName = RELEASE.parse().expect("a name");
+        let controller = self.controller.as_mut().expect("a controller");
+        let mut reports = controller.pass(&BTreeSet::from([release.clone()])).await;
+        let report = reports.remove(&release).expect("a report");
+        self.last = Some(report.clone());
+        report
+    }
+
+    /// The status of the last pass.
+    pub fn status(&self) -> &ReleaseStatus {
+        &self.last.as_ref().and_then(|report| report.decision.as_ref()).expect("a decision").status
+    }
+
+    /// Passes and jumps from look to look until `done` says so.
+    ///
+    /// # Panics
+    /// If it takes longer than `most` of virtual time: the panic shows where the release stands.
+    #[track_caller]
+    pub fn play_until<'s>(
+        &'s mut self,
+        most: SignedDuration,
+        done: impl Fn(&ReleaseStatus) -> bool + 's,
+    ) -> impl Future<Output = ()> + 's {
+        let caller = std::panic::Location::caller();
+        async move {
+            let deadline = self.sandbox.now() + most;
+            let mut passes = 0;
+            loop {
+                let report = self.pass().await;
+                passes += 1;
+                let decision = report.decision.as_ref().expect("a decision");
+                if std::env::var_os("STAGE_TRACE").is_some() {
+                    trace(self.sandbox.now(), decision, &report);
+                }
+                if done(&decision.status) {
+                    return;
+                }
+                let now = self.sandbox.now();
+                assert!(
+                    now < deadline && passes < 20_000,
+                    "{caller}: not reached in {most:#}; status: {:#?}\nevents: {:#?}",
+                    decision.status.waiting,
+                    decision.status.events
+                );
+                let moved = decision.step.is_some() || !decision.entries.is_empty();
+                let next = if moved { now } else { decision.next_look.min(now + SignedDuration::from_secs(30)) };
+                let wait = next.duration_since(now).max(SignedDuration::from_millis(500));
+                self.pass_time(wait);
+            }
+        }
+    }
+
+    /// Plays until the release is healthy and settled under this spec version.
+    pub async fn play_until_settled(&mut self, version: u64) {
+        self.play_until(SignedDuration::from_hours(12), move |status| {
+            status.summary == Summary::Healthy
+                && status.rollout.phase == "settled"
+                && status.versions.in_force.map(|v| v.0) == Some(version)
+        })
+        .await;
+    }
+
+    /// Decides again and expects nothing to do, then lets 24 hours pass with passes and expects no mutating call.
+    #[track_caller]
+    pub fn rest<'s>(&'s mut self) -> impl Future<Output = ()> + 's {
+        let caller = std::panic::Location::caller();
+        async move {
+            let report = self.pass().await;
+            let decision = report.decision.expect("a decision");
+            assert_eq!(decision.step, None, "{caller}: a step was decided at rest");
+            let before = self.effects();
+            let end = self.sandbox.now() + SignedDuration::from_hours(24);
+            while self.sandbox.now() < end {
+                self.pass_time(SignedDuration::from_mins(10));
+                self.pass().await;
+            }
+            let after = self.effects();
+            assert_eq!(after.len(), before.len(), "{caller}: {:#?}", &after[before.len()..]);
+        }
+    }
+
+    /// Mutating effects of the daemon: everything in the audit log but status writes and what tests did by hand.
+    pub fn effects(&self) -> Vec<AuditEntry> {
+        let by_daemon = ["RegisterTaskDefinition", "CreateDeployment", "CreateDeploymentConfig", "ContinueDeployment", "StopDeployment", "CreateDBSnapshot"];
+        self.sandbox.audit().into_iter().filter(|entry| by_daemon.contains(&entry.operation.as_str())).collect()
+    }
+
+    /// Writes a parameter under the release, as a person would.
+    pub async fn put(&self, name: &str, value: &str) {
+        self.put_path(&format!("/tidegate/{RELEASE}/{name}"), value).await;
+    }
+
+    /// Writes any parameter.
+    pub async fn put_path(&self, path: &str, value: &str) {
+        aws_sdk_ssm::Client::new(&self.config)
+            .put_parameter()
+            .name(path)
+            .value(value)
+            .r#type(aws_sdk_ssm::types::ParameterType::String)
+            .overwrite(true)
+            .send()
+            .await
+            .expect("the parameter is written");
+    }
+
+    /// Deletes a parameter under the release.
+    pub async fn delete(&self, name: &str) {
+        aws_sdk_ssm::Client::new(&self.config)
+            .delete_parameter()
+            .name(format!("/tidegate/{RELEASE}/{name}"))
+            .send()
+            .await
+            .expect("the parameter is deleted");
+    }
+
+    /// Production weight of each target group, by name.
+    pub fn weights(&self) -> Vec<(String, u32)> {
+        let world = self.sandbox.world();
+        let production = world.live_listeners().into_iter().find(|listener| listener.port == 8080);
+        let name = |arn: &str| arn.split('/').nth(1).unwrap_or(arn).to_owned();
+        production.map(|l| l.forward.iter().map(|(arn, weight)| (name(arn), *weight)).collect()).unwrap_or_default()
+    }
+
+    /// The image that serves: of the running tasks behind the group with weight.
+    pub fn serving_image(&self) -> Option<String> {
+        let world = self.sandbox.world();
+        let production = world.live_listeners().into_iter().find(|listener| listener.port == 8080)?;
+        let (group, _) = production.forward.iter().max_by_key(|(_, weight)| *weight)?;
+        world.image_behind(group)
+    }
+}
+
+fn trace(now: Timestamp, decision: &tidegate_model::decision::Decision, report: &PassReport) {
+    let status = &decision.status;
+    eprintln!(
+        "{now} {:?} {} green {:?} step {:?} -> {:?} | {}",
+        status.summary,
+        status.rollout.phase,
+        status.rollout.green_weight,
+        decision.step.as_ref().map(tidegate_model::decision::Step::as_str),
+        report.resolution,
+        status.waiting.iter().map(|w| format!("{}: {}", w.reason.as_str(), w.message)).collect::<Vec<_>>().join(" / ")
+    );
+}
+
+/// The spec of an image, without a schema section.
+pub fn spec(image: &str) -> String {
+    spec_with(image, r#""bake": "10m""#)
+}
+
+/// The spec of an image with further members.
+pub fn spec_with(image: &str, members: &str) -> String {
+    format!(
+        r#"{{
+  "service": {{ "cluster": "ecommerce", "name": "ecommerce" }},
+  "revision": {{ "container": "app", "image": "{image}" }},
+  "traffic": {{ "engine": "codedeploy", "application": "ecommerce-bluegreen", "deploymentGroup": "ecommerce-bluegreen",
+               "shift": {{ "linear": {{ "percent": 10, "every": "3m" }} }} }},
+  {members}
+}}"#
+    )
+}
