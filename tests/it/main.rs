@@ -1,3 +1,6 @@
 //! The one integration-test binary: each module is a part of the behaviour.
 
+mod crash;
+mod hands;
+mod orders;
 mod rollout;

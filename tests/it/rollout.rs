@@ -11,7 +11,10 @@ async fn a_good_version_goes_from_parameter_to_settled() {
     stage.play_until_settled(1).await;
     assert_eq!(stage.serving_image().as_deref(), Some("shop:v2"));
     let operations: Vec<String> = stage.effects().into_iter().map(|entry| entry.operation).collect();
-    assert_eq!(operations, ["RegisterTaskDefinition", "CreateDeployment", "ContinueDeployment", "ContinueDeployment"]);
+    assert_eq!(
+        operations,
+        ["RegisterTaskDefinition", "CreateDeployment", "ContinueDeployment", "ContinueDeployment"]
+    );
     stage.rest().await;
 }
 

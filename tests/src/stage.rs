@@ -3,11 +3,7 @@
 //! A test puts parameters, lets time pass ([`Stage::play_until`]), and looks at the world, the audit log and the published
 //! status. Nothing sleeps: between two passes the clock jumps to the next look.
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
@@ -47,6 +43,8 @@ pub struct Stage {
     pub config: aws_config_of_tests::SdkConfig,
     clock: Arc<Manual>,
     controller: Option<Controller>,
+    /// The controller's own runtime: ending it is the crash.
+    runtime: Option<tokio::runtime::Runtime>,
     ledger: Option<PathBuf>,
     folder: tempfile::TempDir,
     /// The last report of the release.
@@ -72,6 +70,12 @@ impl AsyncSleep for NoSleep {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
 impl Stage {
     /// The story's world, with a controller that has a ledger of its own.
     pub async fn new() -> Self {
@@ -80,15 +84,19 @@ impl Stage {
 
     /// Another world.
     pub async fn of(world: &str) -> Self {
-        let world = World::from_file(world, start(), Mode::Modelled { seed: 7 }).expect("the world file is valid");
+        let world =
+            World::from_file(world, start(), Mode::Modelled { seed: 7 }).expect("the world file is valid");
         let sandbox = Sandbox::new(world, SandboxClock::standing(start()));
-        let config = aws_types::SdkConfig::builder()
-            .behavior_version(aws_smithy_runtime_api::client::behavior_version::BehaviorVersion::v2026_01_12())
-            .region(aws_types::region::Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
-            .http_client(sandbox.connector())
-            .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(NoSleep))
-            .build();
+        let config =
+            aws_types::SdkConfig::builder()
+                .behavior_version(
+                    aws_smithy_runtime_api::client::behavior_version::BehaviorVersion::v2026_01_12(),
+                )
+                .region(aws_types::region::Region::new("eu-west-1"))
+                .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+                .http_client(sandbox.connector())
+                .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(NoSleep))
+                .build();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ledger = folder.path().join("ledger.sqlite");
         let mut stage = Self {
@@ -96,6 +104,7 @@ impl Stage {
             config,
             clock: Arc::new(Manual::new(start())),
             controller: None,
+            runtime: None,
             ledger: Some(ledger),
             folder,
             last: None,
@@ -106,28 +115,38 @@ impl Stage {
         stage
     }
 
-    /// Ends the controller as a crash would, and starts another one over the same ledger.
+    /// Ends the controller as a crash would, wherever it is, and starts another one over the same ledger.
     pub async fn restart(&mut self) {
-        drop(self.controller.take());
+        self.crash();
         let path = self.ledger.clone().expect("a ledger path");
-        let ledger = Ledger::open(&path).await.expect("the ledger opens");
-        let parts = Parts {
-            aws: Aws::from_config(&self.config, "/tidegate"),
-            ledger,
-            schema: SchemaAccess::new(SchemaSettings {
-                roots: vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config/migrations")],
-                ..SchemaSettings::default()
-            }),
-            clock: self.clock.clone(),
-            telemetry: Arc::new(Silent),
-        };
-        let settings = Settings { jitter: 0.0, ..Settings::default() };
-        self.controller = Some(Controller::new(parts, settings).await.expect("the controller starts"));
+        let aws = Aws::from_config(&self.config, "/tidegate");
+        let schema = SchemaAccess::new(SchemaSettings {
+            roots: vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config/migrations")],
+            ..SchemaSettings::default()
+        });
+        let clock = self.clock.clone();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let started = runtime.spawn(async move {
+            let ledger = reopen(&path).await;
+            let parts = Parts { aws, ledger, schema, clock, telemetry: Arc::new(Silent) };
+            let settings = Settings { jitter: 0.0, ..Settings::default() };
+            Controller::new(parts, settings).await.expect("the controller starts")
+        });
+        self.controller = Some(started.await.expect("the controller starts"));
+        self.runtime = Some(runtime);
+    }
+
+    fn crash(&mut self) {
+        drop(self.controller.take());
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 
     /// Loses the ledger and starts anew.
     pub async fn lose_ledger(&mut self) {
-        drop(self.controller.take());
+        self.crash();
         let fresh = self.folder.path().join(format!("ledger-{}.sqlite", self.sandbox.now().as_second()));
         self.ledger = Some(fresh);
         self.restart().await;
@@ -143,12 +162,37 @@ impl Stage {
 
     /// One pass over the release.
     pub async fn pass(&mut self) -> PassReport {
+        self.pass_or_stop().await.expect("no fault stops this pass")
+    }
+
+    /// One pass, or nothing if an armed fault stopped everything in it.
+    pub async fn pass_or_stop(&mut self) -> Option<PassReport> {
         let release: ReleaseName = RELEASE.parse().expect("a name");
-        let controller = self.controller.as_mut().expect("a controller");
-        let mut reports = controller.pass(&BTreeSet::from([release.clone()])).await;
-        let report = reports.remove(&release).expect("a report");
-        self.last = Some(report.clone());
-        report
+        let mut controller = self.controller.take().expect("a controller");
+        let runtime = self.runtime.as_ref().expect("a runtime");
+        let due = BTreeSet::from([release.clone()]);
+        let passing = runtime.spawn(async move {
+            let reports = controller.pass(&due).await;
+            (controller, reports)
+        });
+        let sandbox = self.sandbox.clone();
+        let stopped = async move {
+            while sandbox.faults().stopped_at().is_none() {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            passed = passing => {
+                let (controller, mut reports) = passed.expect("the pass does not panic");
+                self.controller = Some(controller);
+                let report = reports.remove(&release).expect("a report");
+                self.last = Some(report.clone());
+                // After the reply everything stops with the next call: the pass itself may have come to its end.
+                self.sandbox.faults().stopped_at().is_none().then_some(report)
+            }
+            () = stopped => None,
+        }
     }
 
     /// The status of the last pass.
@@ -188,11 +232,31 @@ impl Stage {
                     decision.status.events
                 );
                 let moved = decision.step.is_some() || !decision.entries.is_empty();
-                let next = if moved { now } else { decision.next_look.min(now + SignedDuration::from_secs(30)) };
+                let next =
+                    if moved { now } else { decision.next_look.min(now + SignedDuration::from_secs(30)) };
                 let wait = next.duration_since(now).max(SignedDuration::from_millis(500));
                 self.pass_time(wait);
             }
         }
+    }
+
+    /// Plays until an armed fault stops everything, then kills the controller there and starts another one.
+    ///
+    /// # Panics
+    /// If nothing is struck within 12 hours.
+    pub async fn play_until_killed(&mut self) {
+        let deadline = self.sandbox.now() + SignedDuration::from_hours(12);
+        while let Some(report) = self.pass_or_stop().await {
+            assert!(self.sandbox.now() < deadline, "the fault never struck");
+            let decision = report.decision.expect("a decision");
+            let now = self.sandbox.now();
+            let moved = decision.step.is_some() || !decision.entries.is_empty();
+            let next = if moved { now } else { decision.next_look.min(now + SignedDuration::from_secs(30)) };
+            self.pass_time(next.duration_since(now).max(SignedDuration::from_millis(500)));
+        }
+        self.crash();
+        self.sandbox.clear_faults();
+        self.restart().await;
     }
 
     /// Plays until the release is healthy and settled under this spec version.
@@ -226,8 +290,19 @@ impl Stage {
 
     /// Mutating effects of the daemon: everything in the audit log but status writes and what tests did by hand.
     pub fn effects(&self) -> Vec<AuditEntry> {
-        let by_daemon = ["RegisterTaskDefinition", "CreateDeployment", "CreateDeploymentConfig", "ContinueDeployment", "StopDeployment", "CreateDBSnapshot"];
-        self.sandbox.audit().into_iter().filter(|entry| by_daemon.contains(&entry.operation.as_str())).collect()
+        let by_daemon = [
+            "RegisterTaskDefinition",
+            "CreateDeployment",
+            "CreateDeploymentConfig",
+            "ContinueDeployment",
+            "StopDeployment",
+            "CreateDBSnapshot",
+        ];
+        self.sandbox
+            .audit()
+            .into_iter()
+            .filter(|entry| by_daemon.contains(&entry.operation.as_str()))
+            .collect()
     }
 
     /// Writes a parameter under the release, as a person would.
@@ -258,12 +333,45 @@ impl Stage {
             .expect("the parameter is deleted");
     }
 
+    /// Writes production weights by hand, as somebody with the console would.
+    pub async fn edit_listener(&self, blue: i32, green: i32) {
+        use aws_sdk_elasticloadbalancingv2::types as elb;
+        let client = aws_sdk_elasticloadbalancingv2::Client::new(&self.config);
+        let groups = client.describe_target_groups().send().await.expect("target groups");
+        let arn = |name: &str| {
+            let group = groups.target_groups().iter().find(|g| g.target_group_name() == Some(name));
+            group.and_then(|g| g.target_group_arn()).expect("the group").to_owned()
+        };
+        let tuple = |name: &str, weight| {
+            elb::TargetGroupTuple::builder().target_group_arn(arn(name)).weight(weight).build()
+        };
+        let forward = elb::ForwardActionConfig::builder()
+            .target_groups(tuple("ecommerce-blue", blue))
+            .target_groups(tuple("ecommerce-green", green))
+            .build();
+        let action =
+            elb::Action::builder().r#type(elb::ActionTypeEnum::Forward).forward_config(forward).build();
+        let production = {
+            let world = self.sandbox.world();
+            world.live_listeners().into_iter().find(|l| l.port == 8080).map(|l| l.arn).expect("the listener")
+        };
+        client
+            .modify_listener()
+            .listener_arn(production)
+            .default_actions(action)
+            .send()
+            .await
+            .expect("the edit");
+    }
+
     /// Production weight of each target group, by name.
     pub fn weights(&self) -> Vec<(String, u32)> {
         let world = self.sandbox.world();
         let production = world.live_listeners().into_iter().find(|listener| listener.port == 8080);
         let name = |arn: &str| arn.split('/').nth(1).unwrap_or(arn).to_owned();
-        production.map(|l| l.forward.iter().map(|(arn, weight)| (name(arn), *weight)).collect()).unwrap_or_default()
+        production
+            .map(|l| l.forward.iter().map(|(arn, weight)| (name(arn), *weight)).collect())
+            .unwrap_or_default()
     }
 
     /// The image that serves: of the running tasks behind the group with weight.
@@ -275,6 +383,17 @@ impl Stage {
     }
 }
 
+/// The lock of the ledger goes with the runtime that was ended: a moment later.
+async fn reopen(path: &std::path::Path) -> Ledger {
+    for _ in 0..500 {
+        match Ledger::open(path).await {
+            Ok(ledger) => return ledger,
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    }
+    Ledger::open(path).await.expect("the ledger opens")
+}
+
 fn trace(now: Timestamp, decision: &tidegate_model::decision::Decision, report: &PassReport) {
     let status = &decision.status;
     eprintln!(
@@ -284,7 +403,12 @@ fn trace(now: Timestamp, decision: &tidegate_model::decision::Decision, report: 
         status.rollout.green_weight,
         decision.step.as_ref().map(tidegate_model::decision::Step::as_str),
         report.resolution,
-        status.waiting.iter().map(|w| format!("{}: {}", w.reason.as_str(), w.message)).collect::<Vec<_>>().join(" / ")
+        status
+            .waiting
+            .iter()
+            .map(|w| format!("{}: {}", w.reason.as_str(), w.message))
+            .collect::<Vec<_>>()
+            .join(" / ")
     );
 }
 
