@@ -1,0 +1,269 @@
+//! One release, from what blocks it down to its events.
+
+use jiff::SignedDuration;
+use tidegate_model::{
+    duration::human,
+    gate::{GateReading, GateState},
+    ledger::EventKind,
+    status::{ConditionStatus, Grade, ReleaseStatus, SchemaStatus},
+    verdict::Verdict,
+};
+
+use super::{banner, html::Html, strip, summary};
+
+/// The main part of the page.
+pub(super) fn show(html: &mut Html, status: &ReleaseStatus) {
+    html.raw("<main>");
+    banner::show(html, status);
+    title(html, status);
+    problems(html, status);
+    strip::show(html, status);
+    html.raw("<div class=cards>");
+    traffic(html, status);
+    rollback(html, status);
+    verdict(html, status);
+    if let Some(schema) = &status.schema {
+        self::schema(html, schema);
+    }
+    html.raw("</div>");
+    gates(html, &status.gates);
+    events(html, status);
+    conditions(html, status);
+    html.raw("</main>");
+}
+
+fn title(html: &mut Html, status: &ReleaseStatus) {
+    html.wrap("<div class=title><h1>", status.name.as_str(), "</h1>");
+    summary(html, status.summary);
+    let rollout = &status.rollout;
+    html.wrap("<p>service <b>", &rollout.service, "</b> in cluster <b>").text(&rollout.cluster);
+    html.wrap("</b>, engine <b>", &rollout.engine, "</b>");
+    let versions = &status.versions;
+    for (label, version) in [
+        (" · spec observed <b>", versions.observed),
+        (" · in force <b>", versions.in_force),
+        (" · in flight <b>", versions.in_flight),
+        (" · refused <b>", versions.refused),
+    ] {
+        if let Some(version) = version {
+            html.wrap(label, &version.to_string(), "</b>");
+        }
+    }
+    html.raw("</p></div>");
+}
+
+fn problems(html: &mut Html, status: &ReleaseStatus) {
+    if status.problems.is_empty() {
+        return;
+    }
+    html.raw("<section class=\"panel problems\"><h2>✗ Why the newest spec was refused</h2><div class=scroll><table><thead><tr><th scope=col>Place<th scope=col>Code<th scope=col>Path<th scope=col>Problem<th scope=col>Remedy</tr></thead><tbody>");
+    for problem in &status.problems {
+        html.wrap("<tr><td class=num>", &format!("{}:{}", problem.line, problem.column), "<td><code>");
+        html.wrap("", problem.code.as_str(), "</code><td><code>").wrap("", &problem.path, "</code><td>");
+        html.text(&problem.message).wrap("<td>", &problem.remedy, "</tr>");
+    }
+    html.raw("</tbody></table></div></section>");
+}
+
+fn traffic(html: &mut Html, status: &ReleaseStatus) {
+    let rollout = &status.rollout;
+    html.raw("<section class=\"panel wide\"><h2>Traffic</h2>");
+    match rollout.green_weight {
+        Some(green) => weights(html, green),
+        None => drop(
+            html.raw("<p class=none>The listener's weights are not read while nothing is in flight.</p>"),
+        ),
+    }
+    html.raw("<dl class=facts><dt>blue<dd class=blue>■ ");
+    html.wrap("<span class=id>", rollout.blue.as_deref().map_or("unknown", short), "</span>");
+    if let Some(green) = &rollout.green {
+        html.raw("<dt>green<dd class=green>▲ ").wrap("<span class=id>", short(green), "</span>");
+    }
+    if let Some(asked) = rollout.green_weight_asked {
+        html.raw("<dt>asked of green<dd>").number(asked).raw(" %");
+    }
+    if let Some(deployment) = &rollout.deployment {
+        html.wrap("<dt>deployment<dd class=id>", deployment, "");
+    }
+    html.wrap("<dt>phase<dd>", &rollout.phase, "");
+    if let Some(since) = rollout.since {
+        html.raw(" since ").time(since);
+    }
+    html.raw("</dl>");
+    if let (Some(served), Some(wanted)) = (rollout.baked_seconds, rollout.bake_seconds) {
+        bake(html, served, wanted);
+    }
+    html.raw("</section>");
+}
+
+/// The production weights as one bar.
+fn weights(html: &mut Html, green: f64) {
+    let green = green.clamp(0.0, 100.0);
+    html.raw("<div class=weights><span class=blue>■ blue <b>").number(100.0 - green);
+    html.raw(" %</b></span><span class=green><b>").number(green).raw(" %</b> green ▲</span></div>");
+    html.raw("<svg class=bar viewBox=\"0 0 100 6\" preserveAspectRatio=none role=img><title>Production traffic: blue ");
+    html.number(100.0 - green)
+        .raw(" %, green ")
+        .number(green)
+        .raw(" %</title><rect class=fill-blue width=100 height=6 />");
+    html.raw("<rect class=fill-green y=0 height=6 x=\"")
+        .number(100.0 - green)
+        .raw("\" width=\"")
+        .number(green);
+    html.raw("\"/></svg>");
+}
+
+fn bake(html: &mut Html, served: i64, wanted: i64) {
+    let part = |seconds: i64| human(SignedDuration::from_secs(seconds));
+    html.wrap(
+        "<div class=weights><span>bake served <b>",
+        &part(served.min(wanted)),
+        "</b></span><span>of <b>",
+    );
+    html.wrap("", &part(wanted), "</b></span></div>");
+    // Whole thousandths, so that no float arithmetic on times is needed.
+    let thousandths = served.clamp(0, wanted) * 1_000 / wanted.max(1);
+    let percent = f64::from(u16::try_from(thousandths).unwrap_or(0)) / 10.0;
+    html.raw("<svg class=\"bar thin\" viewBox=\"0 0 100 6\" preserveAspectRatio=none role=img><title>Bake time served</title><rect class=fill-none width=100 height=6 /><rect class=fill-bake height=6 width=\"");
+    html.number(percent).raw("\"/></svg>");
+}
+
+fn rollback(html: &mut Html, status: &ReleaseStatus) {
+    let rollback = &status.rollback;
+    html.raw("<section class=panel><h2>Rollback</h2><p class=big>");
+    html.raw(match rollback.grade {
+        Grade::Instant => "<span class=\"badge good\">⚡ instant</span>",
+        Grade::Redeploy => "<span class=\"badge busy\">↻ redeploy</span>",
+        Grade::Restore => "<span class=\"badge bad\">⛁ restore</span>",
+        Grade::None => "<span class=\"badge wait\">∅ none</span>",
+    });
+    html.wrap("</p><p>", &rollback.how, "</p>");
+    for unproven in &rollback.unproven {
+        html.wrap("<p class=none>? not proven: ", unproven, "</p>");
+    }
+    html.raw("</section>");
+}
+
+fn verdict(html: &mut Html, status: &ReleaseStatus) {
+    html.raw("<section class=panel><h2>Verdict</h2>");
+    let Some(verdict) = &status.verdict else {
+        html.raw("<p class=none>Green has not been judged yet.</p></section>");
+        return;
+    };
+    html.raw("<p class=big>").raw(match verdict.verdict {
+        Verdict::Pass => "<span class=\"badge good\">✓ pass</span>",
+        Verdict::Fail(_) => "<span class=\"badge bad\">✗ fail</span>",
+        Verdict::Undecided => "<span class=\"badge wait\">◔ undecided</span>",
+        Verdict::NoData { .. } => "<span class=\"badge wait\">▨ no data</span>",
+    });
+    html.wrap("</p><p>", &verdict.message, "</p>");
+    if let Verdict::Fail(finding) = &verdict.verdict {
+        html.wrap("<dl class=facts><dt>check<dd>", finding.check.as_str(), "<dt>measured<dd>");
+        html.wrap("", &finding.unit.show(finding.measured), "<dt>limit<dd>");
+        html.wrap("", &finding.unit.show(finding.limit), "<dt>first failing<dd>").time(finding.first_failing);
+        html.raw("</dl>");
+    }
+    if let Some(until) = verdict.until {
+        html.raw("<p class=none>on closed minutes until ").time(until).raw("</p>");
+    }
+    html.raw("</section>");
+}
+
+fn schema(html: &mut Html, schema: &SchemaStatus) {
+    html.wrap("<section class=\"panel wide\"><h2>Schema change ", &schema.change, "</h2><dl class=facts>");
+    html.wrap("<dt>phase<dd>", &schema.phase, "<dt>contract removes<dd>");
+    if schema.removes.is_empty() {
+        html.raw("nothing");
+    }
+    for object in &schema.removes {
+        html.wrap("<code>", object, "</code> ");
+    }
+    for (label, count) in [
+        ("<dt>keys left to backfill<dd class=num>", schema.backfill_keys_left),
+        ("<dt>disagreeing rows<dd class=num>", schema.disagreeing),
+        ("<dt>unmapped rows<dd class=num>", schema.unmapped),
+    ] {
+        if let Some(count) = count {
+            html.wrap(label, &count.to_string(), "");
+        }
+    }
+    if let Some(since) = schema.quiet_since {
+        html.raw("<dt>quiet since<dd>").time(since);
+    }
+    if let Some(snapshot) = &schema.snapshot {
+        html.wrap("<dt>snapshot<dd class=id>", snapshot, "");
+    }
+    html.wrap("<dt>plan to approve<dd class=id>", &schema.plan, "</dl>");
+    if let Some(reader) = &schema.last_reader {
+        html.raw("<p><b>Last statement that named the old form</b>");
+        if let Some(at) = schema.last_reader_at {
+            html.raw(", seen growing ").time(at);
+        }
+        html.wrap("</p><pre>", reader, "</pre>");
+    }
+    html.raw("</section>");
+}
+
+fn gates(html: &mut Html, gates: &[GateReading]) {
+    html.raw("<section class=panel><h2>Gates</h2>");
+    if gates.is_empty() {
+        html.raw("<p class=none>This stage reads no gate.</p></section>");
+        return;
+    }
+    html.raw("<div class=scroll><table><thead><tr><th scope=col>Gate<th scope=col>State<th scope=col>Why<th scope=col>Measured<th scope=col>Required<th scope=col>What opens it</tr></thead><tbody>");
+    for reading in gates {
+        html.wrap("<tr><td><code>", reading.gate.as_str(), "</code><td>");
+        match &reading.state {
+            GateState::Open => drop(html.raw("<span class=\"badge good\">✓ open</span><td><td><td><td>")),
+            GateState::NotApplicable => {
+                html.raw("<span class=\"badge quiet\">– does not apply</span><td><td><td><td>");
+            }
+            GateState::Closed(closed) => {
+                html.wrap("<span class=\"badge bad\">✗ closed</span><td>", &closed.message, "<td>");
+                html.wrap("", closed.measured.as_deref().unwrap_or(""), "<td>");
+                html.wrap("", closed.required.as_deref().unwrap_or(""), "<td>").text(&closed.unblock);
+            }
+        }
+        html.raw("</tr>");
+    }
+    html.raw("</tbody></table></div></section>");
+}
+
+fn events(html: &mut Html, status: &ReleaseStatus) {
+    html.raw("<section class=panel><h2>Events</h2>");
+    if status.events.is_empty() {
+        html.raw("<p class=none>Nothing has happened yet.</p></section>");
+        return;
+    }
+    html.raw("<div class=scroll><table class=events><tbody>");
+    for event in status.events.iter().rev() {
+        html.raw("<tr><td class=when>").time(event.at).raw(match event.kind {
+            EventKind::Normal => "<td><span class=normal>· ",
+            EventKind::Warning => "<td><span class=warning>▲ ",
+        });
+        html.text(&event.reason).wrap("</span><td>", &event.message, "");
+        if event.count > 1 {
+            html.raw(" <span class=age>×").number(event.count).raw("</span>");
+        }
+        html.raw("</tr>");
+    }
+    html.raw("</tbody></table></div></section>");
+}
+
+fn conditions(html: &mut Html, status: &ReleaseStatus) {
+    html.raw("<details class=panel><summary>Conditions</summary><div class=scroll><table><thead><tr><th scope=col>Condition<th scope=col>Status<th scope=col>Reason<th scope=col>Message</tr></thead><tbody>");
+    for condition in &status.conditions {
+        html.wrap("<tr><td>", condition.r#type.as_str(), "<td>").raw(match condition.status {
+            ConditionStatus::True => "✓ True",
+            ConditionStatus::False => "– False",
+            ConditionStatus::Unknown => "? Unknown",
+        });
+        html.wrap("<td><code>", &condition.reason, "</code><td>").wrap("", &condition.message, "</tr>");
+    }
+    html.raw("</tbody></table></div></details>");
+}
+
+/// The readable end of an ARN; the API has the whole.
+fn short(arn: &str) -> &str {
+    arn.rsplit_once('/').map_or(arn, |(_, end)| end)
+}
