@@ -108,7 +108,7 @@ impl Sandbox {
     pub async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Disconnected> {
         let call = match protocol::read(&request) {
             Ok(call) => call,
-            Err(reply) => return Ok(reply),
+            Err(reply) => return Ok(*reply),
         };
         self.pass_stop().await;
         let struck = if call.counts_as_mutating() { self.faults().strike(&call.operation) } else { None };

@@ -451,7 +451,7 @@ fn run_task(world: &mut World, input: &Node) -> Result<Node, ApiError> {
         .filter(|n| (1..=10).contains(n))
         .ok_or_else(|| ApiError::new("InvalidParameterException", "count should be between 1 and 10."))?;
     let started_by = input.opt_text("startedBy")?.map(str::to_owned);
-    let arns = world.run_tasks(&cluster, &definition, count, started_by);
+    let arns = world.run_tasks(&cluster, &definition, count, started_by.as_deref());
     for arn in &arns {
         world.note_effect("ecs", "RunTask", arn, format!("task of {} started", definition.arn), None);
     }

@@ -9,13 +9,13 @@ use crate::node::Node;
 
 const CONTENT: &str = "application/cbor";
 
-pub(super) fn read(path: &str, body: &[u8]) -> Result<Call, http::Response<Bytes>> {
+pub(super) fn read(path: &str, body: &[u8]) -> Result<Call, Box<http::Response<Bytes>>> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let (service, operation) = match parts.as_slice() {
         ["service", service, "operation", operation] => (Service::by_target(service), *operation),
         _ => (None, ""),
     };
-    let Some(service) = service else { return Err(fail("UnknownOperationException")) };
+    let Some(service) = service else { return Err(Box::new(fail("UnknownOperationException"))) };
     let input = if body.is_empty() {
         Node::empty()
     } else {

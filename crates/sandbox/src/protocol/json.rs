@@ -12,14 +12,17 @@ pub(super) fn read(
     operation: &str,
     content_type: &str,
     body: &[u8],
-) -> Result<Call, http::Response<Bytes>> {
+) -> Result<Call, Box<http::Response<Bytes>>> {
     let minor = u8::from(!content_type.contains("json-1.0"));
     let fail = |code: &str, message: &str| {
         let body = serde_json::json!({ "__type": code, "message": message }).to_string();
         respond(400, content(minor), "unparsed", body)
     };
     let Some(service) = Service::by_target(prefix) else {
-        return Err(fail("UnknownOperationException", "the target names no service of this endpoint"));
+        return Err(Box::new(fail(
+            "UnknownOperationException",
+            "the target names no service of this endpoint",
+        )));
     };
     let input = if body.is_empty() {
         Value::Object(serde_json::Map::new())

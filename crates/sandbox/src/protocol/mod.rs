@@ -97,7 +97,7 @@ impl Call {
 ///
 /// # Errors
 /// The finished response for a request that belongs to no protocol.
-pub(crate) fn read(request: &http::Request<Bytes>) -> Result<Call, http::Response<Bytes>> {
+pub(crate) fn read(request: &http::Request<Bytes>) -> Result<Call, Box<http::Response<Bytes>>> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let body = inflate(request.body(), header("content-encoding"));
     if header("smithy-protocol") == "rpc-v2-cbor" {

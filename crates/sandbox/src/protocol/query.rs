@@ -30,7 +30,7 @@ const ITEM_NAMES: [(&str, &str); 14] = [
 /// Members that are maps, not structures: their XML is a list of entries. Source: the CloudWatch model.
 const MAPS: [&str; 1] = ["ExtendedStatistics"];
 
-pub(super) fn read(body: &[u8]) -> Result<Call, http::Response<Bytes>> {
+pub(super) fn read(body: &[u8]) -> Result<Call, Box<http::Response<Bytes>>> {
     let fail = |message: &str| {
         respond(400, CONTENT, "unparsed", error_body("InvalidAction", message, 400, "unparsed", ""))
     };
@@ -41,10 +41,10 @@ pub(super) fn read(body: &[u8]) -> Result<Call, http::Response<Bytes>> {
         root.put(&decode(key), decode(value));
     }
     let (Some(operation), Some(version)) = (root.value("Action"), root.value("Version")) else {
-        return Err(fail("the request names no action"));
+        return Err(Box::new(fail("the request names no action")));
     };
     let Some(service) = Service::by_version(&version) else {
-        return Err(fail("no service of this endpoint has that version"));
+        return Err(Box::new(fail("no service of this endpoint has that version")));
     };
     root.children.retain(|(key, _)| key != "Action" && key != "Version");
     Ok(Call { service, operation, input: root.into_node(), protocol: Protocol::Query })

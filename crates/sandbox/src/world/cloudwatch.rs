@@ -158,6 +158,7 @@ impl Comparison {
 
 /// What a missing data point counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "the words are CloudWatch's")]
 pub(crate) enum Missing {
     Missing,
     NotBreaching,

@@ -11,17 +11,19 @@ use super::{
     Identity, Mode, World,
     cloudwatch::{ALB, Alarm, AlarmState, Comparison, MetricKey, Missing, dimension},
     codedeploy::{Alarms, Group, Rollback},
-    ecs::{Controller, NewService},
+    ecs::NewService,
     elb::{Check, NewListener},
+    rds::NewInstance,
     ssm::{Kind, Put},
     traffic::Behaviour,
 };
-use crate::node::Node;
+use crate::{live::database::Seed, node::Node};
 
 mod parts;
 
 use parts::{
-    AlarmPart, DefinitionPart, DeploymentGroupPart, File, ImagePart, ParameterPart, SecretPart, ServicePart,
+    AlarmPart, DefinitionPart, DeploymentGroupPart, File, ImagePart, InstancePart, ParameterPart, SecretPart,
+    ServicePart,
 };
 
 /// Services start before there is traffic on them, so that a history holds no start-up failures.
@@ -103,6 +105,32 @@ fn enter(
     }
 }
 
+fn parse(text: &str) -> Result<File, WorldFileError> {
+    toml::from_str(text).map_err(|error| WorldFileError::Toml(error.to_string()))
+}
+
+/// What fresh live instances of a file hold: a login role for each secret that names the instance's database, then the
+/// file's statements.
+///
+/// # Errors
+/// If the file is not valid TOML.
+pub fn seeds(text: &str) -> Result<BTreeMap<String, Seed>, WorldFileError> {
+    let file = parse(text)?;
+    let of = |part: &InstancePart| Seed {
+        roles: file
+            .secrets
+            .iter()
+            .filter(|secret| secret.value.get("dbname") == Some(&part.database))
+            .filter_map(|secret| {
+                let (username, password) = (secret.value.get("username")?, secret.value.get("password")?);
+                (*username != part.username).then(|| (username.clone(), password.clone()))
+            })
+            .collect(),
+        sql: part.sql.clone(),
+    };
+    Ok(file.instances.iter().map(|part| (part.id.to_ascii_lowercase(), of(part))).collect())
+}
+
 impl World {
     /// Makes the world that a file describes, as it is at `start`. In modelled mode the file's `history_minutes` of traffic
     /// have passed by then, so that blue has a history to be compared with.
@@ -110,7 +138,7 @@ impl World {
     /// # Errors
     /// If the file is not valid, with line and column where TOML gives them.
     pub fn from_file(text: &str, start: Timestamp, mode: Mode) -> Result<Self, WorldFileError> {
-        let file: File = toml::from_str(text).map_err(|error| WorldFileError::Toml(error.to_string()))?;
+        let file = parse(text)?;
         let (first, traffic_from) = match mode {
             Mode::Modelled { .. } => {
                 let from = start - SignedDuration::from_mins(i64::from(file.history_minutes));
@@ -134,6 +162,9 @@ impl World {
         }
         for part in &file.secrets {
             world.take_secret(part, &mut names)?;
+        }
+        for part in &file.instances {
+            world.take_instance(part)?;
         }
         world.take_balancing(&file, &mut names)?;
         for part in &file.task_definitions {
@@ -190,6 +221,25 @@ impl World {
         let members = part.value.iter().map(|(key, value)| (key.clone(), value.clone().into()));
         let value = serde_json::Value::Object(members.collect()).to_string();
         self.put_secret(&part.name, arn, &value, part.tags.clone());
+        Ok(())
+    }
+
+    fn take_instance(&mut self, part: &InstancePart) -> Result<(), WorldFileError> {
+        let place = format!("instance {}", part.id);
+        if self.rds.instances.contains_key(&part.id.to_ascii_lowercase()) {
+            return Err(WorldFileError::Twice { place });
+        }
+        demand(!part.database.is_empty(), &place, "database must be named")?;
+        self.create_db_instance(&NewInstance {
+            id: &part.id,
+            engine_version: &part.engine_version,
+            username: &part.username,
+            password: &part.password,
+            database: Some(&part.database),
+            master_secret: None,
+            cluster: None,
+            tags: vec![],
+        });
         Ok(())
     }
 
@@ -290,7 +340,7 @@ impl World {
         self.create_ecs_service(&NewService {
             cluster: &part.cluster,
             name: &part.name,
-            controller: Controller::CodeDeploy,
+            controller: part.controller,
             desired: part.desired,
             task_definition: &arn,
             container: &definition.container,

@@ -1,10 +1,10 @@
 //! What the live half sees of the world and reports to it. In modelled mode the service modules play these parts
 //! themselves and nobody calls this.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A task that must run in a process, or must stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LiveTask {
     /// The task's ARN.
     pub id: String,
@@ -91,7 +91,7 @@ pub struct Served {
 }
 
 /// A database instance that must be a running cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LiveDatabase {
     /// The instance identifier.
     pub id: String,
@@ -114,4 +114,27 @@ pub struct LiveSnapshot {
     pub id: String,
     /// The instance to copy.
     pub instance: String,
+}
+
+impl fmt::Debug for LiveTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveTask")
+            .field("id", &self.id)
+            .field("image", &self.image)
+            .field("stop_requested", &self.stop_requested)
+            .field("started", &self.started)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LiveDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveDatabase")
+            .field("id", &self.id)
+            .field("username", &self.username)
+            .field("database", &self.database)
+            .field("from_copy", &self.from_copy)
+            .field("ready", &self.ready)
+            .finish_non_exhaustive()
+    }
 }

@@ -54,8 +54,10 @@ impl TaskDefinition {
 }
 
 /// Who deploys a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Controller {
+    #[default]
     CodeDeploy,
     Ecs,
 }
@@ -130,7 +132,7 @@ pub(crate) struct Task {
     pub task_set: Option<String>,
     pub task_definition: String,
     pub image: String,
-    pub environment: BTreeMap<String, String>,
+    pub environment: Environment,
     pub state: TaskState,
     pub address: Option<SocketAddr>,
     pub target_group: Option<String>,
@@ -140,6 +142,16 @@ pub(crate) struct Task {
     pub stopped: Option<Timestamp>,
     pub reason: String,
     pub exit_code: Option<i32>,
+}
+
+/// A task's environment, secrets resolved. `Debug` shows names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Environment(pub BTreeMap<String, String>);
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// Where a task is in its life.
@@ -232,7 +244,12 @@ impl Ecs {
         self.services.get(&(cluster_name(cluster), name.to_owned()))
     }
 
-    /// Live and pending tasks of a task set.
+    /// Tasks of services that run now.
+    pub(crate) fn running_service_tasks(&self) -> usize {
+        self.tasks.values().filter(|t| t.service.is_some() && t.state == TaskState::Running).count()
+    }
+
+    /// Running and pending tasks of a task set.
     pub(crate) fn counts(&self, task_set: &str) -> (u32, u32) {
         let of = |state| {
             let n = self
@@ -365,7 +382,7 @@ impl World {
     }
 
     /// The image behind a target group: of its running tasks, or none.
-    pub(crate) fn image_behind(&self, group: &str) -> Option<String> {
+    pub fn image_behind(&self, group: &str) -> Option<String> {
         let serves =
             |task: &&Task| task.target_group.as_deref() == Some(group) && task.state == TaskState::Running;
         self.ecs.tasks.values().find(serves).map(|task| task.image.clone())

@@ -1,10 +1,10 @@
 //! The life of tasks: placed, started, registered, drained, stopped, replaced.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use jiff::SignedDuration;
 
-use super::{Event, START_TIME, Service, Status, Task, TaskDefinition, TaskSet, TaskState};
+use super::{Environment, Event, START_TIME, Service, Status, Task, TaskDefinition, TaskSet, TaskState};
 use crate::{
     node::Node,
     world::{World, live::LiveTask},
@@ -83,7 +83,7 @@ fn new_task(world: &mut World, cluster: &str, definition: &TaskDefinition) -> St
         task_set: None,
         task_definition: definition.arn.clone(),
         image: definition.image(),
-        environment: BTreeMap::new(),
+        environment: Environment::default(),
         state: TaskState::Pending,
         address: None,
         target_group: None,
@@ -115,17 +115,17 @@ fn new_task(world: &mut World, cluster: &str, definition: &TaskDefinition) -> St
 }
 
 /// The container's environment with its secrets resolved: at task start, so rotation reaches new tasks only.
-fn environment(world: &World, definition: &TaskDefinition) -> Result<BTreeMap<String, String>, String> {
-    let mut all = BTreeMap::new();
+fn environment(world: &World, definition: &TaskDefinition) -> Result<Environment, String> {
+    let mut all = Environment::default();
     let Some(container) = definition.container() else { return Ok(all) };
     let text = |node: &Node, key: &str| node.get(key).as_text().unwrap_or_default().to_owned();
     for pair in container.items("environment").unwrap_or(&[]) {
-        all.insert(text(pair, "name"), text(pair, "value"));
+        all.0.insert(text(pair, "name"), text(pair, "value"));
     }
     for secret in container.items("secrets").unwrap_or(&[]) {
         let value =
             world.resolve_value_from(&text(secret, "valueFrom")).ok_or_else(|| text(secret, "name"))?;
-        all.insert(text(secret, "name"), value);
+        all.0.insert(text(secret, "name"), value);
     }
     Ok(all)
 }
@@ -174,21 +174,26 @@ pub(super) fn tell_to_stop(world: &mut World, arn: &str) {
     let Some(task) = world.ecs.tasks.get_mut(arn).filter(|t| t.state != TaskState::Stopped) else { return };
     task.state = TaskState::Stopping;
     if !live || task.started.is_none() {
-        world.task_stopped(arn, Some(0), "Scaling activity initiated by deployment");
+        let reason = match task.reason.as_str() {
+            "" => "Scaling activity initiated by deployment".to_owned(),
+            by_hand => by_hand.to_owned(),
+        };
+        world.task_stopped(arn, Some(0), &reason);
     }
 }
 
 impl World {
-    /// Every task that is not stopped, for the live half.
+    /// Every task that is not stopped, for the live half. None begins before the databases it may need are up.
     pub fn live_tasks(&self) -> Vec<LiveTask> {
+        let databases_are_up = self.databases_are_up();
         self.ecs
             .tasks
             .values()
-            .filter(|task| task.state != TaskState::Stopped)
+            .filter(|task| task.state != TaskState::Stopped && (databases_are_up || task.started.is_some()))
             .map(|task| LiveTask {
                 id: task.arn.clone(),
                 image: task.image.clone(),
-                environment: task.environment.clone(),
+                environment: task.environment.0.clone(),
                 stop_requested: task.state == TaskState::Stopping,
                 started: task.started.is_some(),
             })
@@ -223,19 +228,36 @@ impl World {
         }
     }
 
+    /// Resolves the secrets of tasks that have not begun again: their databases have just come up.
+    pub(crate) fn resolve_pending_tasks(&mut self) {
+        let pending: Vec<(String, String)> = self
+            .ecs
+            .tasks
+            .values()
+            .filter(|task| task.state == TaskState::Pending)
+            .map(|task| (task.arn.clone(), task.task_definition.clone()))
+            .collect();
+        for (arn, definition) in pending {
+            let resolved = self.ecs.task_definition(&definition).map(|found| environment(self, found));
+            if let (Some(Ok(environment)), Some(task)) = (resolved, self.ecs.tasks.get_mut(&arn)) {
+                task.environment = environment;
+            }
+        }
+    }
+
     /// Starts tasks outside of any service; gives their ARNs.
     pub(crate) fn run_tasks(
         &mut self,
         cluster: &str,
         definition: &TaskDefinition,
         count: usize,
-        started_by: Option<String>,
+        started_by: Option<&str>,
     ) -> Vec<String> {
         (0..count)
             .map(|_| {
                 let arn = new_task(self, cluster, definition);
                 if let Some(task) = self.ecs.tasks.get_mut(&arn) {
-                    task.started_by.clone_from(&started_by);
+                    task.started_by = started_by.map(str::to_owned);
                 }
                 arn
             })

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::world::ecs::Controller;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -14,6 +16,8 @@ pub(super) struct File {
     pub(super) publication_delay_seconds: Option<i64>,
     #[serde(default)]
     pub(super) secrets: Vec<SecretPart>,
+    #[serde(default)]
+    pub(super) instances: Vec<InstancePart>,
     #[serde(default)]
     pub(super) load_balancers: Vec<BalancerPart>,
     #[serde(default)]
@@ -44,6 +48,28 @@ pub(super) struct SecretPart {
     pub(super) value: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) tags: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InstancePart {
+    pub(super) id: String,
+    #[serde(default = "engine_version")]
+    pub(super) engine_version: String,
+    #[serde(default = "master")]
+    pub(super) username: String,
+    pub(super) password: String,
+    pub(super) database: String,
+    /// Statements that a fresh live instance begins with, run by the master user.
+    #[serde(default)]
+    pub(super) sql: Vec<String>,
+}
+
+fn engine_version() -> String {
+    "15.8".to_owned()
+}
+fn master() -> String {
+    "postgres".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -122,6 +148,9 @@ pub(super) struct ServicePart {
     pub(super) family: String,
     pub(super) desired: u32,
     pub(super) target_group: String,
+    /// `code-deploy` or `ecs`.
+    #[serde(default)]
+    pub(super) controller: Controller,
 }
 
 #[derive(Deserialize)]
