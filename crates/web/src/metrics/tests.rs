@@ -36,6 +36,7 @@ fn promtool_accepts_what_is_scraped() {
         .spawn();
     let Ok(mut child) = child else {
         assert!(std::env::var_os("CI").is_none(), "promtool is not installed");
+        eprintln!("skipped: promtool is not installed");
         return;
     };
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();

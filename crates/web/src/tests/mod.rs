@@ -220,12 +220,10 @@ async fn the_schema_of_a_spec_is_published() {
 }
 
 #[tokio::test]
-async fn five_hundred_releases_make_a_page_in_time() {
+async fn five_hundred_releases_make_a_page_of_bounded_size() {
     let many = published((0..500).map(|number| release(&format!("release-{number}"))));
-    let begun = std::time::Instant::now();
     let (_, body) = get(many.clone(), "/").await;
     let (_, metrics) = get(many, "/metrics").await;
-    assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
     assert!(body.len() < 500_000, "{} bytes", body.len());
     assert!(metrics.contains("release=\"release-499\""));
 }
