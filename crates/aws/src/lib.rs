@@ -153,8 +153,29 @@ impl Aws {
     }
 }
 
-/// True for endpoints on this machine.
-fn is_loopback(endpoint: &str) -> bool {
-    let host = endpoint.split("://").nth(1).unwrap_or(endpoint);
-    ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local))
+/// True for endpoints on this machine: an address of the loopback range, or the name `localhost`.
+pub fn is_loopback(endpoint: &str) -> bool {
+    let Ok(uri) = endpoint.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_this_machine_are_loopback() {
+        for (endpoint, loopback) in [
+            ("http://127.0.0.1:4566", true),
+            ("http://[::1]:4566/", true),
+            ("http://localhost:4566", true),
+            ("http://localhost.example.com", false),
+            ("http://127.0.0.1.example.com:80", false),
+            ("https://ssm.eu-west-1.amazonaws.com", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_loopback(endpoint), loopback, "{endpoint}");
+        }
+    }
 }

@@ -85,6 +85,21 @@ pub enum Step {
 }
 
 impl Step {
+    /// The word of every step.
+    pub const WORDS: [&'static str; 11] = [
+        "register-task-definition",
+        "create-deployment-config",
+        "create-deployment",
+        "continue-traffic",
+        "continue-termination",
+        "stop-deployment",
+        "verify",
+        "expand",
+        "backfill",
+        "create-snapshot",
+        "purge",
+    ];
+
     /// The step's word, for log and metrics.
     pub fn as_str(&self) -> &'static str {
         match self {

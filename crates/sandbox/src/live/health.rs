@@ -83,13 +83,12 @@ async fn status(probe: &HealthProbe) -> Result<u16, Box<dyn std::error::Error + 
         .body(Empty::<Bytes>::new())?;
     // The connection is driven here, so that it ends with the check, also when that is given up.
     let answered = async { sender.send_request(request).await.map(|response| response.status().as_u16()) };
-    tokio::pin!(connection);
+    tokio::pin!(answered, connection);
     tokio::select! {
         biased;
-        status = answered => Ok(status?),
-        ended = &mut connection => {
-            ended?;
-            Err("the target closed the connection".into())
-        }
+        status = &mut answered => return Ok(status?),
+        // The connection ends with the poll that reads the answer, if the target closes it at once.
+        ended = &mut connection => ended?,
     }
+    Ok(answered.await?)
 }

@@ -35,6 +35,14 @@ use database::{DatabaseReport, Databases, Seed};
 use health::Checks;
 use tasks::{Catalogue, TaskReport, TaskSettings, Tasks};
 
+/// A port of 127.0.0.1 that was free a moment ago, outside the range of outgoing connections.
+///
+/// # Errors
+/// If no port can be bound.
+pub fn free_port() -> io::Result<u16> {
+    port::free()
+}
+
 /// Time between passes, real. At sixty times real time this is half a second of the world's.
 const PASS: Duration = Duration::from_millis(10);
 /// A listener that was made later and could not be bound is tried again after this long.

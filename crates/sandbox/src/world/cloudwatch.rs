@@ -340,6 +340,12 @@ impl World {
         }
     }
 
+    /// True if an alarm has been in any state but OK since it was configured.
+    pub fn alarm_left_ok(&self, name: &str) -> bool {
+        let alarm = self.cloudwatch.alarms.get(name);
+        alarm.is_some_and(|alarm| alarm.state != AlarmState::Ok || alarm.updated != alarm.configured)
+    }
+
     /// Counts `count` requests that went the same way. Zero counts are never reported, as AWS does not.
     pub(crate) fn count_served(&mut self, at: Timestamp, load_balancer: &str, served: &Served, count: f64) {
         let cloudwatch = &mut self.cloudwatch;

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::{
     World,
@@ -372,6 +373,20 @@ impl World {
                 version.value = serde_json::Value::Object(members).to_string();
             }
         }
+    }
+
+    /// How to connect to a running live instance as its master user.
+    pub fn database_options(&self, id: &str) -> Option<PgConnectOptions> {
+        let instance = self.rds.instances.get(id)?;
+        let (host, port) = instance.endpoint.as_ref()?;
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(host)
+            .port(*port)
+            .username(&instance.username)
+            .password(&instance.password.0)
+            .database(instance.database.as_deref().unwrap_or("postgres"))
+            .ssl_mode(PgSslMode::Disable);
+        Some(options)
     }
 
     /// How many connections an instance's server has now.

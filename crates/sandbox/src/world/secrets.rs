@@ -111,6 +111,11 @@ impl World {
         Some(())
     }
 
+    /// ARN of a secret, by its name.
+    pub fn secret_arn(&self, name: &str) -> Option<String> {
+        self.secret(name).map(|(_, secret)| secret.arn.clone())
+    }
+
     /// A secret by name or ARN (with or without the six-character suffix), with its name.
     pub(crate) fn secret(&self, asked: &str) -> Option<(&str, &Secret)> {
         self.secrets

@@ -1,0 +1,120 @@
+//! The stage of the story: world, daemon, customers and people.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tidegate_shop::customers::{Customers, Running};
+
+use super::{timeline::Timeline, watch::Watch};
+use crate::{
+    cli::DemoArgs,
+    exit::Failure,
+    local::{Daemon, DaemonSettings, Local, LocalSettings, People, story},
+};
+
+/// The release of the story.
+pub(super) const RELEASE: &str = "ecommerce";
+/// Customers in the database before the story begins.
+const CUSTOMERS: u32 = 3_000;
+/// How long processes and databases may take to be up.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+#[derive(Debug, thiserror::Error)]
+enum StageError {
+    #[error("the shop does not answer on {address}; logs of its tasks are in {}", logs.display())]
+    ShopSilent { address: SocketAddr, logs: PathBuf },
+}
+
+/// Everything that runs.
+pub(super) struct Stage {
+    pub(super) local: Arc<Local>,
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) people: People,
+    pub(super) customers: Running,
+    pub(super) watch: Watch,
+    pub(super) migrations: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    pub(super) async fn start(args: &DemoArgs, timeline: &Timeline) -> Result<Self, Failure> {
+        timeline.scene("The world");
+        let folder =
+            tempfile::Builder::new().prefix("tidegate-demo-").tempdir().map_err(Failure::internal)?;
+        let ports = story::Ports::free().map_err(Failure::internal)?;
+        let migrations = story::write_migrations(folder.path()).map_err(Failure::internal)?;
+        let local = Local::start(LocalSettings {
+            world: story::world_on(ports).map_err(Failure::internal)?,
+            catalogue: Some(story::catalogue().map_err(Failure::internal)?),
+            sql: vec![story::initial(CUSTOMERS, None)],
+            speed: args.speed,
+            listen: crate::local::ANYWHERE,
+            folder: Some(folder.path().join("sandbox")),
+        })
+        .await
+        .map_err(Failure::internal)?;
+        timeline.note(&format!(
+            "a simulated AWS at {}, {} times as fast as real time",
+            local.url(),
+            args.speed
+        ));
+        let shop = SocketAddr::from(([127, 0, 0, 1], ports.production));
+        wait_for_shop(shop, &local).await?;
+        timeline
+            .note(&format!("PostgreSQL is up with {CUSTOMERS} customers, version 1 serves at http://{shop}"));
+        let customers = Customers::new(shop).rate(args.rate).start();
+        timeline.note(&format!("customers come: {} requests a second, reads and writes, half of them on kept connections, nobody tries again", args.rate));
+        let daemon = Daemon::start(&DaemonSettings {
+            program: std::env::current_exe().map_err(Failure::internal)?,
+            endpoint: local.url(),
+            listen: args.listen.unwrap_or(crate::local::ANYWHERE),
+            ledger: folder.path().join("ledger.sqlite"),
+            log: folder.path().join("daemon.log"),
+            migrations: folder.path().join("migrations"),
+        })
+        .await
+        .map_err(Failure::internal)?;
+        timeline.note(&format!("the daemon runs: page {}, metrics {0}/metrics", daemon.url()));
+        let people = People::at(&local.url(), RELEASE);
+        let (local, daemon) = (Arc::new(local), Arc::new(daemon));
+        let watch = Watch::start(&local, &daemon, ports.production);
+        Ok(Self { local, daemon, people, customers, watch, migrations, _folder: folder })
+    }
+
+    /// The load balancer as CloudWatch's dimension has it: `app/<name>/<id>`, the middle of its listeners' ARNs.
+    pub(super) fn load_balancer(&self) -> String {
+        let listeners = self.local.sandbox.world().live_listeners();
+        let middle = |arn: &str| {
+            let (balancer, _) = arn.split_once(":listener/")?.1.rsplit_once('/')?;
+            Some(balancer.to_owned())
+        };
+        listeners.first().and_then(|listener| middle(&listener.arn)).unwrap_or_default()
+    }
+
+    /// Stops everything and waits for it.
+    pub(super) async fn stop(self) {
+        drop(self.customers);
+        self.watch.stop().await;
+        if let Some(daemon) = Arc::into_inner(self.daemon)
+            && let Err(error) = daemon.stop().await
+        {
+            tracing::error!(%error, "the daemon could not be stopped");
+        }
+        if let Some(local) = Arc::into_inner(self.local) {
+            local.stop().await;
+        }
+    }
+}
+
+async fn wait_for_shop(shop: SocketAddr, local: &Local) -> Result<(), Failure> {
+    let client = reqwest::Client::builder().no_proxy().build().map_err(Failure::internal)?;
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < START_LIMIT {
+        let answer = client.get(format!("http://{shop}/health")).send().await;
+        if answer.is_ok_and(|response| response.status().is_success()) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let logs = local.folder.join("logs");
+    Err(Failure::internal(StageError::ShopSilent { address: shop, logs }))
+}

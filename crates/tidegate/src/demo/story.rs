@@ -1,0 +1,320 @@
+//! The scenes: what people write, and what must become of it.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
+use aws_sdk_rds::Client as Rds;
+use serde_json::{Value, json};
+use tidegate_model::{
+    gate::{Gate, GateState},
+    status::{ReleaseStatus, Summary},
+};
+use tidegate_shop::customers::{Forms, ReadBack};
+
+use super::{
+    report::{self, Report, Rollback},
+    stage::{RELEASE, Stage},
+    timeline::Timeline,
+};
+use crate::{exit::Failure, local::story::INSTANCE};
+
+const LOOK: Duration = Duration::from_millis(100);
+/// No scene takes longer, at any sensible speed.
+const SCENE_LIMIT: Duration = Duration::from_secs(240);
+/// The restored copy's instance.
+const RESTORED: &str = "ecommerce-db-restored";
+
+#[derive(Debug, thiserror::Error)]
+enum StoryError {
+    #[error("{scene}: not reached in {} s; the release is {state}", SCENE_LIMIT.as_secs())]
+    TooLong { scene: &'static str, state: String },
+    #[error("{scene}: the release went back: {cause}")]
+    WentBack { scene: &'static str, cause: String },
+    #[error("restore the snapshot")]
+    Restore(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("read acknowledged writes back from {database}")]
+    ReadBack { database: &'static str, source: sqlx::Error },
+    #[error("the world has no {0}")]
+    Missing(&'static str),
+}
+
+/// Plays everything.
+pub(super) async fn tell(stage: &Stage, timeline: &Timeline) -> Result<Report, Failure> {
+    let mut teller = Teller { stage, timeline, phase: String::new(), schema: String::new(), weight: None };
+    let named = teller.version_2().await?;
+    teller.version_3().await?;
+    let copy = teller.contract().await?;
+    let good = stage.customers.report();
+    let rollback = teller.version_4().await?;
+    timeline.scene("The books");
+    let copied = teller.read_copy(&copy).await?;
+    let live = teller.read_live().await?;
+    report::evaluate(stage, &report::Told { named, good, copied, live, rollback }).await
+}
+
+struct Teller<'s> {
+    stage: &'s Stage,
+    timeline: &'s Timeline,
+    phase: String,
+    schema: String,
+    weight: Option<f64>,
+}
+
+/// A copy of the database: its snapshot, and until when acknowledged writes must be in it.
+struct Copy {
+    snapshot: String,
+    until: SystemTime,
+}
+
+impl Teller<'_> {
+    /// Version 2 expands, backfills, is verified, shifts, is confirmed and bakes; then contract waits for a statement.
+    async fn version_2(&mut self) -> Result<String, Failure> {
+        self.timeline.scene("Version 2: an address gets four columns");
+        self.write_spec(2).await?;
+        self.settled("version 2", 1).await?;
+        self.timeline.note("contract is not opened by this: version 2 still writes the old column");
+        let named = self.until("contract is refused", |status| {
+            let readers = status.gates.iter().find(|reading| reading.gate == Gate::ReadersGone)?;
+            match &readers.state {
+                GateState::Closed(closed) if closed.message.contains("customers") => {
+                    Some(closed.message.clone())
+                }
+                GateState::Closed(_) | GateState::Open | GateState::NotApplicable => None,
+            }
+        });
+        let named = named.await?;
+        self.timeline.note(&format!("✋ readers-gone: {named}"));
+        Ok(named)
+    }
+
+    async fn version_3(&mut self) -> Result<(), Failure> {
+        self.timeline.scene("Version 3: nobody names the old column any more");
+        self.write_spec(3).await?;
+        self.settled("version 3", 2).await
+    }
+
+    async fn contract(&mut self) -> Result<Copy, Failure> {
+        self.timeline.scene("Contract: the point of no return");
+        let plan =
+            self.until("the plan is shown", |s| s.schema.as_ref().map(|schema| schema.plan.clone())).await?;
+        self.put("approve/contract", &json!({ "spec": 2, "plan": plan }).to_string()).await?;
+        self.timeline.note(&format!("a person approves plan {}…", plan.get(..12).unwrap_or(&plan)));
+        let copy = self.snapshot().await?;
+        let rds = Rds::new(self.stage.people.config());
+        self.until("purged", |s| s.schema.as_ref().filter(|schema| schema.phase == "purged").map(drop))
+            .await?;
+        self.timeline.note("the old column is gone, and every customer was served meanwhile");
+        let restore = rds
+            .restore_db_instance_from_db_snapshot()
+            .db_snapshot_identifier(&copy.snapshot)
+            .db_instance_identifier(RESTORED)
+            .send();
+        restore.await.map_err(|error| Failure::internal(StoryError::Restore(error.into())))?;
+        Ok(copy)
+    }
+
+    /// Waits until the snapshot is begun. What was acknowledged at the look before that must be in it.
+    async fn snapshot(&mut self) -> Result<Copy, Failure> {
+        let begun = Instant::now();
+        let mut until = SystemTime::now();
+        loop {
+            let audit = self.stage.local.sandbox.audit();
+            if let Some(entry) = audit.iter().find(|entry| entry.operation == "CreateDBSnapshot") {
+                self.timeline.note(&format!("snapshot {} is begun", entry.object));
+                return Ok(Copy { snapshot: entry.object.clone(), until });
+            }
+            until = SystemTime::now();
+            if begun.elapsed() > SCENE_LIMIT {
+                return Err(self.too_long("the snapshot").await);
+            }
+            self.follow().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn version_4(&mut self) -> Result<Rollback, Failure> {
+        self.timeline.scene("Version 4: starts healthy, passes its probes, fails under traffic");
+        let from = self.stage.local.sandbox.now();
+        self.write_spec(4).await?;
+        let (cause, reason) = self
+            .until("version 4 is rolled back", |status| {
+                (status.summary == Summary::RolledBack).then(|| {
+                    let rollout = &status.rollout;
+                    (
+                        rollout.cause.clone().unwrap_or_default(),
+                        rollout.cause_reason.clone().unwrap_or_default(),
+                    )
+                })
+            })
+            .await?;
+        self.timeline.note(&format!("↩ rolled back by itself: {cause}"));
+        Ok(Rollback { from, cause, reason })
+    }
+
+    async fn read_copy(&mut self, copy: &Copy) -> Result<ReadBack, Failure> {
+        let stage = self.stage;
+        self.until("the restored copy is up", |_| restored(stage).then_some(())).await?;
+        let mut connection = connect(self.stage, RESTORED).await?;
+        let read = self.stage.customers.writes().read_back(&mut connection, Forms::Both, copy.until).await;
+        let read =
+            read.map_err(|source| Failure::internal(StoryError::ReadBack { database: "the copy", source }))?;
+        self.timeline.note(&format!(
+            "{} acknowledged customers read back from the restored copy, in both forms",
+            read.checked
+        ));
+        Ok(read)
+    }
+
+    async fn read_live(&mut self) -> Result<ReadBack, Failure> {
+        let mut connection = connect(self.stage, INSTANCE).await?;
+        let until = SystemTime::now();
+        let read = self.stage.customers.writes().read_back(&mut connection, Forms::New, until).await;
+        let read = read
+            .map_err(|source| Failure::internal(StoryError::ReadBack { database: "the database", source }))?;
+        self.timeline.note(&format!("{} read back from the database, in the new form", read.checked));
+        Ok(read)
+    }
+
+    async fn settled(&mut self, scene: &'static str, version: u64) -> Result<(), Failure> {
+        let end = self
+            .until(scene, |status| match status.summary {
+                Summary::RolledBack => Some(Err(status.rollout.cause.clone().unwrap_or_default())),
+                Summary::Healthy
+                    if status.rollout.phase == "settled"
+                        && status.versions.in_force.is_some_and(|v| v.0 == version) =>
+                {
+                    Some(Ok(()))
+                }
+                Summary::Healthy
+                | Summary::Progressing
+                | Summary::Waiting
+                | Summary::Held
+                | Summary::RollingBack
+                | Summary::Invalid
+                | Summary::Unknown => None,
+            })
+            .await?;
+        end.map_err(|cause| Failure::internal(StoryError::WentBack { scene, cause }))
+    }
+
+    async fn write_spec(&self, version: u32) -> Result<(), Failure> {
+        let spec = spec(version, &self.stage.migrations, &secret(self.stage)?);
+        self.put("spec", &spec.to_string()).await?;
+        self.timeline.note(&format!("the team writes /tidegate/{RELEASE}/spec: image shop:v{version}"));
+        Ok(())
+    }
+
+    async fn put(&self, name: &str, value: &str) -> Result<(), Failure> {
+        self.stage.people.put(name, value).await.map_err(Failure::internal)
+    }
+
+    /// Looks until `found` finds something, and tells what changes meanwhile.
+    async fn until<T>(
+        &mut self,
+        scene: &'static str,
+        found: impl Fn(&ReleaseStatus) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let begun = Instant::now();
+        while begun.elapsed() < SCENE_LIMIT {
+            if let Some(status) = self.follow().await
+                && let Some(value) = found(&status)
+            {
+                return Ok(value);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(self.too_long(scene).await)
+    }
+
+    async fn too_long(&self, scene: &'static str) -> Failure {
+        let status = self.stage.daemon.status(RELEASE).await;
+        let state = status.map_or("unknown".to_owned(), |status| {
+            let waits: Vec<&str> = status.waiting.iter().map(|wait| wait.message.as_str()).collect();
+            format!("{}: {}", status.rollout.phase, waits.join("; "))
+        });
+        Failure::internal(StoryError::TooLong { scene, state })
+    }
+
+    async fn follow(&mut self) -> Option<ReleaseStatus> {
+        let status = self.stage.daemon.status(RELEASE).await?;
+        let rollout = &status.rollout;
+        if rollout.phase != self.phase {
+            self.phase.clone_from(&rollout.phase);
+            self.timeline.note(&format!("rollout: {}", rollout.phase));
+        }
+        if rollout.green_weight != self.weight {
+            self.weight = rollout.green_weight;
+            if let Some(weight) = rollout.green_weight {
+                self.timeline.note(&format!("green has {weight} % of the traffic"));
+            }
+        }
+        if let Some(schema) = &status.schema
+            && schema.phase != self.schema
+        {
+            self.schema.clone_from(&schema.phase);
+            self.timeline.note(&format!("schema: {}", schema.phase));
+        }
+        let traffic = self.stage.customers.report();
+        let waits = status.waiting.first().map_or("", |wait| wait.message.as_str());
+        self.timeline.now(format!("{} requests, {} failed · {waits}", traffic.sent, traffic.failed));
+        Some(status)
+    }
+}
+
+/// The team's spec of a version of the shop.
+fn spec(version: u32, migrations: &Path, secret: &str) -> Value {
+    json!({
+        "service": { "cluster": "ecommerce", "name": "ecommerce" },
+        "revision": {
+            "container": "app",
+            "image": format!("shop:v{version}"),
+            "environment": { "APP_VERSION": version.to_string() },
+        },
+        "traffic": {
+            "engine": "codedeploy",
+            "application": "ecommerce-bluegreen",
+            "deploymentGroup": "ecommerce-bluegreen",
+            "shift": { "linear": { "percent": 10, "every": "3m" } },
+        },
+        "verify": [
+            { "post": "/api/customers", "json": { "name": "probe" }, "expect": { "status": 201 }, "save": { "id": "/id" } },
+            { "get": "/api/customers/{id}", "expect": { "status": 200, "json": { "/name": "probe" } } },
+            { "delete": "/api/customers/{id}", "always": true },
+        ],
+        "checks": { "databaseConnections": {}, "latency": "off" },
+        "bake": "5m",
+        "schema": {
+            "database": { "secret": secret, "instance": INSTANCE },
+            "change": "structured-address",
+            "source": format!("file://{}", migrations.display()),
+            "contract": "onApproval",
+            "contractAfter": "5m",
+        },
+    })
+}
+
+/// ARN of the secret of Tidegate's own role.
+fn secret(stage: &Stage) -> Result<String, Failure> {
+    let found = stage.local.sandbox.world().secret_arn("tidegate-ecommerce");
+    found.ok_or_else(|| Failure::internal(StoryError::Missing("secret tidegate-ecommerce")))
+}
+
+fn restored(stage: &Stage) -> bool {
+    stage
+        .local
+        .sandbox
+        .world()
+        .live_databases()
+        .iter()
+        .any(|database| database.id == RESTORED && database.ready)
+}
+
+async fn connect(stage: &Stage, instance: &'static str) -> Result<sqlx::PgConnection, Failure> {
+    use sqlx::ConnectOptions as _;
+    let options = stage.local.sandbox.world().database_options(instance);
+    let options = options.ok_or_else(|| Failure::internal(StoryError::Missing(instance)))?;
+    let connected = options.connect().await;
+    connected.map_err(|source| Failure::internal(StoryError::ReadBack { database: instance, source }))
+}
