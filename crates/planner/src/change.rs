@@ -216,10 +216,13 @@ fn schema_step(draft: &Draft<'_>, spec: &Accepted, file: String) -> Option<Schem
     })
 }
 
-/// Contract, when no rollout is in flight.
+/// Contract, when no rollout is in flight; the evidence for it, always.
 pub(crate) fn advance(draft: &mut Draft<'_>) {
     let Some(change) = draft.state.change.clone().filter(ChangeState::is_open) else { return };
     if draft.state.rollout.is_some() {
+        // Read on while a rollout is in flight: a gap between reads would look like a gap between calls, and who drains
+        // with it would never be known as a reader.
+        mark_evidence(draft, &change);
         return;
     }
     match phase(draft) {
@@ -357,7 +360,11 @@ fn mark_evidence(draft: &mut Draft<'_>, change: &ChangeState) {
         if !before_settled && change.last_reader.as_ref().is_some_and(|(_, at)| draft.now < *at + pause) {
             return;
         }
-        let revisions = if before_settled { previous_digest(draft) } else { serving_digest(draft) };
+        let revisions = match &draft.state.rollout {
+            Some(rollout) => vec![rollout.start.blue_digest.clone()],
+            None if before_settled => previous_digest(draft),
+            None => serving_digest(draft),
+        };
         draft.note(Entry::ReaderSeen(ReaderSeen { text, how, revisions }));
         draft.note(Entry::EvidenceMarked(mark));
     } else if before_settled || old.stats_reset != mark.stats_reset || old.dealloc != mark.dealloc {

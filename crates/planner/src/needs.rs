@@ -141,7 +141,7 @@ fn change_needs(needs: &mut Needs, state: &ReleaseState, change: &ChangeState) {
         plan: change.opened.plan.clone(),
         blockers: phase == Some(&RolloutPhase::Preflight),
         check: phase.is_none_or(|phase| *phase == RolloutPhase::Verifying),
-        evidence: phase.is_none(),
+        evidence: phase != Some(&RolloutPhase::Preflight),
     });
 }
 

@@ -94,7 +94,7 @@ pub struct SandboxArgs {
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
     /// How many times faster than real time AWS's schedule runs.
-    #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u32).range(1..=60))]
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub speed: u32,
     /// Where to serve the daemon's page and metrics; a free port if absent.
     #[arg(long, value_name = "ADDRESS")]

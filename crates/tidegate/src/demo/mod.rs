@@ -57,7 +57,7 @@ pub async fn run(args: &DemoArgs) -> Result<Exit, Failure> {
 }
 
 async fn play(args: &DemoArgs, timeline: &Timeline) -> Result<(Stage, Report), Failure> {
-    let stage = Stage::start(args, timeline).await?;
-    let report = story::tell(&stage, timeline).await?;
+    let mut stage = Stage::start(args, timeline).await?;
+    let report = story::tell(&mut stage, timeline).await?;
     Ok((stage, report))
 }

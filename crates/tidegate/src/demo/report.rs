@@ -190,7 +190,7 @@ fn weights(seen: &Seen, counts: &Counts) -> Promise {
     let (mut compared, mut wrong) = (0, vec![]);
     for (minute, weights, reported) in seen.quiet_minutes() {
         let Some(blue) = seen.blue_at(minute) else { continue };
-        let set = 1.0 - share(&weights, &blue);
+        let set = share_besides(&weights, &blue);
         let Some(served) = counts.share_besides(minute, &blue) else { continue };
         compared += 1;
         let enough = (served.share - set).abs() <= AT_THE_EDGE / served.requests.max(1.0);
@@ -208,9 +208,11 @@ fn weights(seen: &Seen, counts: &Counts) -> Promise {
     }
 }
 
-fn share(weights: &Weights, group: &str) -> f64 {
+/// Share of the weight that is not the group's.
+fn share_besides(weights: &Weights, group: &str) -> f64 {
     let total: u32 = weights.values().sum();
-    f64::from(weights.get(group).copied().unwrap_or(0)) / f64::from(total.max(1))
+    let besides = total - weights.get(group).copied().unwrap_or(0);
+    f64::from(besides) / f64::from(total.max(1))
 }
 
 fn minute_of(at: Timestamp) -> Timestamp {
@@ -263,7 +265,7 @@ impl Seen {
         let Some(before) = self.weights_at(from) else { return 0.0 };
         let Some((blue, _)) = before.iter().max_by_key(|(_, weight)| **weight) else { return 0.0 };
         let after = self.weights.iter().filter(|(at, _)| *at >= from);
-        after.map(|(_, weights)| (1.0 - share(weights, blue)) * 100.0).fold(0.0, f64::max)
+        after.map(|(_, weights)| 100.0 * share_besides(weights, blue)).fold(0.0, f64::max)
     }
 }
 

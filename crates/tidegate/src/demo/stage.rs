@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tidegate_shop::customers::{Customers, Running};
+use tidegate_shop::customers::{Customers, Report as Traffic, Running, Writes};
 
 use super::{timeline::Timeline, watch::Watch};
 use crate::{
@@ -29,7 +29,8 @@ pub(super) struct Stage {
     pub(super) local: Arc<Local>,
     pub(super) daemon: Arc<Daemon>,
     pub(super) people: People,
-    pub(super) customers: Running,
+    /// Until they go home.
+    pub(super) customers: Option<Running>,
     pub(super) watch: Watch,
     pub(super) migrations: PathBuf,
     _folder: tempfile::TempDir,
@@ -77,7 +78,20 @@ impl Stage {
         let people = People::at(&local.url(), RELEASE);
         let (local, daemon) = (Arc::new(local), Arc::new(daemon));
         let watch = Watch::start(&local, &daemon, ports.production);
-        Ok(Self { local, daemon, people, customers, watch, migrations, _folder: folder })
+        Ok(Self { local, daemon, people, customers: Some(customers), watch, migrations, _folder: folder })
+    }
+
+    /// What the customers counted so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.customers.as_ref().map(Running::report).unwrap_or_default()
+    }
+
+    /// Sends the customers home; gives what was acknowledged to them.
+    pub(super) async fn send_home(&mut self) -> Writes {
+        match self.customers.take() {
+            Some(customers) => customers.stop().await.1,
+            None => Writes::default(),
+        }
     }
 
     /// The load balancer as CloudWatch's dimension has it: `app/<name>/<id>`, the middle of its listeners' ARNs.

@@ -11,7 +11,7 @@ use tidegate_model::{
     gate::{Gate, GateState},
     status::{ReleaseStatus, Summary},
 };
-use tidegate_shop::customers::{Forms, ReadBack};
+use tidegate_shop::customers::{Forms, ReadBack, Writes};
 
 use super::{
     report::{self, Report, Rollback},
@@ -41,16 +41,19 @@ enum StoryError {
 }
 
 /// Plays everything.
-pub(super) async fn tell(stage: &Stage, timeline: &Timeline) -> Result<Report, Failure> {
-    let mut teller = Teller { stage, timeline, phase: String::new(), schema: String::new(), weight: None };
+pub(super) async fn tell(stage: &mut Stage, timeline: &Timeline) -> Result<Report, Failure> {
+    let mut teller =
+        Teller { stage: &*stage, timeline, phase: String::new(), schema: String::new(), weight: None };
     let named = teller.version_2().await?;
     teller.version_3().await?;
     let copy = teller.contract().await?;
-    let good = stage.customers.report();
+    let good = stage.traffic();
     let rollback = teller.version_4().await?;
     timeline.scene("The books");
-    let copied = teller.read_copy(&copy).await?;
-    let live = teller.read_live().await?;
+    teller.copy_is_up().await?;
+    let acknowledged = stage.send_home().await;
+    let copied = read_copy(stage, timeline, &acknowledged, &copy).await?;
+    let live = read_live(stage, timeline, &acknowledged).await?;
     report::evaluate(stage, &report::Told { named, good, copied, live, rollback }).await
 }
 
@@ -153,28 +156,9 @@ impl Teller<'_> {
         Ok(Rollback { from, cause, reason })
     }
 
-    async fn read_copy(&mut self, copy: &Copy) -> Result<ReadBack, Failure> {
+    async fn copy_is_up(&mut self) -> Result<(), Failure> {
         let stage = self.stage;
-        self.until("the restored copy is up", |_| restored(stage).then_some(())).await?;
-        let mut connection = connect(self.stage, RESTORED).await?;
-        let read = self.stage.customers.writes().read_back(&mut connection, Forms::Both, copy.until).await;
-        let read =
-            read.map_err(|source| Failure::internal(StoryError::ReadBack { database: "the copy", source }))?;
-        self.timeline.note(&format!(
-            "{} acknowledged customers read back from the restored copy, in both forms",
-            read.checked
-        ));
-        Ok(read)
-    }
-
-    async fn read_live(&mut self) -> Result<ReadBack, Failure> {
-        let mut connection = connect(self.stage, INSTANCE).await?;
-        let until = SystemTime::now();
-        let read = self.stage.customers.writes().read_back(&mut connection, Forms::New, until).await;
-        let read = read
-            .map_err(|source| Failure::internal(StoryError::ReadBack { database: "the database", source }))?;
-        self.timeline.note(&format!("{} read back from the database, in the new form", read.checked));
-        Ok(read)
+        self.until("the restored copy is up", |_| restored(stage).then_some(())).await
     }
 
     async fn settled(&mut self, scene: &'static str, version: u64) -> Result<(), Failure> {
@@ -256,11 +240,38 @@ impl Teller<'_> {
             self.schema.clone_from(&schema.phase);
             self.timeline.note(&format!("schema: {}", schema.phase));
         }
-        let traffic = self.stage.customers.report();
+        let traffic = self.stage.traffic();
         let waits = status.waiting.first().map_or("", |wait| wait.message.as_str());
         self.timeline.now(format!("{} requests, {} failed · {waits}", traffic.sent, traffic.failed));
         Some(status)
     }
+}
+
+async fn read_copy(
+    stage: &Stage,
+    timeline: &Timeline,
+    acknowledged: &Writes,
+    copy: &Copy,
+) -> Result<ReadBack, Failure> {
+    let mut connection = connect(stage, RESTORED).await?;
+    let read = acknowledged.read_back(&mut connection, Forms::Both, copy.until).await;
+    let read = read.map_err(|source| unread(RESTORED, source))?;
+    let checked = read.checked;
+    timeline
+        .note(&format!("{checked} acknowledged customers read back from the restored copy, in both forms"));
+    Ok(read)
+}
+
+async fn read_live(stage: &Stage, timeline: &Timeline, acknowledged: &Writes) -> Result<ReadBack, Failure> {
+    let mut connection = connect(stage, INSTANCE).await?;
+    let read = acknowledged.read_back(&mut connection, Forms::New, SystemTime::now()).await;
+    let read = read.map_err(|source| unread(INSTANCE, source))?;
+    timeline.note(&format!("{} read back from the database, in the new form", read.checked));
+    Ok(read)
+}
+
+fn unread(database: &'static str, source: sqlx::Error) -> Failure {
+    Failure::internal(StoryError::ReadBack { database, source })
 }
 
 /// The team's spec of a version of the shop.
@@ -316,5 +327,5 @@ async fn connect(stage: &Stage, instance: &'static str) -> Result<sqlx::PgConnec
     let options = stage.local.sandbox.world().database_options(instance);
     let options = options.ok_or_else(|| Failure::internal(StoryError::Missing(instance)))?;
     let connected = options.connect().await;
-    connected.map_err(|source| Failure::internal(StoryError::ReadBack { database: instance, source }))
+    connected.map_err(|source| unread(instance, source))
 }

@@ -89,7 +89,7 @@ pub fn catalogue() -> io::Result<Catalogue> {
         let command = vec![shop.display().to_string(), "--version".to_owned(), version.to_string()];
         // The bad version is sound for its probes, then fails a share of what it is asked.
         let environment = match version {
-            4 => BTreeMap::from([("SHOP_FAULT_AFTER".to_owned(), "40".to_owned())]),
+            4 => BTreeMap::from([("SHOP_FAULT_AFTER".to_owned(), "10".to_owned())]),
             _ => BTreeMap::new(),
         };
         (format!("shop:v{version}"), Program { command, environment })
