@@ -11,10 +11,16 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Span(u32);
 
-/// The text is not a duration.
+/// Why a text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a duration is a whole number and one of s, m, h, d, between 1s and 90d")]
-pub struct NotASpan;
+pub enum NotASpan {
+    /// It is not a number with a unit.
+    #[error("a duration is a whole number and one of s, m, h, d, for example 3m")]
+    Malformed,
+    /// It is nothing, or too long.
+    #[error("a duration is between 1s and 90d")]
+    OutOfRange,
+}
 
 impl Span {
     /// The longest that any wait of Tidegate can be asked for: 90 days.
@@ -50,20 +56,24 @@ impl FromStr for Span {
     type Err = NotASpan;
 
     fn from_str(text: &str) -> Result<Self, NotASpan> {
-        let unit = text.chars().next_back().ok_or(NotASpan)?;
+        let unit = text.chars().next_back().ok_or(NotASpan::Malformed)?;
         let factor: u32 = match unit {
             's' => 1,
             'm' => 60,
             'h' => 3_600,
             'd' => 86_400,
-            _ => return Err(NotASpan),
+            _ => return Err(NotASpan::Malformed),
         };
         let digits = &text[..text.len() - 1];
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(NotASpan);
+            return Err(NotASpan::Malformed);
         }
-        let seconds = digits.parse::<u32>().ok().and_then(|n| n.checked_mul(factor)).ok_or(NotASpan)?;
-        if seconds == 0 || seconds > Self::MAX_SECONDS { Err(NotASpan) } else { Ok(Self(seconds)) }
+        // Only digits: what does not fit is too long.
+        let seconds = digits.parse::<u32>().ok().and_then(|n| n.checked_mul(factor));
+        match seconds {
+            Some(seconds) if (1..=Self::MAX_SECONDS).contains(&seconds) => Ok(Self(seconds)),
+            Some(_) | None => Err(NotASpan::OutOfRange),
+        }
     }
 }
 

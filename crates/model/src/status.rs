@@ -38,7 +38,8 @@ pub struct ReleaseStatus {
     pub summary: Summary,
     /// Spec versions.
     pub versions: Versions,
-    /// Why the newest spec was refused, if it was.
+    /// Everything wrong with the newest spec, if it was refused, and with the texts of orders (their paths begin with the
+    /// order's name: `abort:spec`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
     /// Conditions in Kubernetes' shape, every known one always present.

@@ -10,6 +10,7 @@ use tidegate_model::{
     ledger::{Accepted, Entry, ReleaseState, Rollout},
     name::Marker,
     observation::Observation,
+    spec::Problem,
     status::ReleaseStatus,
     waiting::{Class, Held, OnDeadline, Reason, Waiting},
 };
@@ -49,6 +50,8 @@ pub(crate) struct Draft<'a> {
     pub judgement: Option<Judgement>,
     /// What is wrong with the orders, for the status: each acts as a hold.
     pub unmatched_abort: Option<String>,
+    /// What is wrong with the texts of orders, for the status.
+    pub order_problems: Vec<Problem>,
     /// The abort in force, by the spec version that it names.
     pub abort: Option<ParameterVersion>,
     /// Why no forward step may be proposed although nothing is held: the spec cannot be read.
@@ -70,6 +73,7 @@ impl<'a> Draft<'a> {
             next_look: input.now + AT_REST,
             judgement: None,
             unmatched_abort: None,
+            order_problems: Vec::new(),
             abort: None,
             spec_unread: None,
         }

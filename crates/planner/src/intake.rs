@@ -6,7 +6,7 @@ use serde_json::Value;
 use tidegate_model::{
     Digest, Fact, ParameterVersion,
     ledger::{Accepted, Entry, Refused, RolloutEnd},
-    orders::{ParameterRead, read_abort},
+    orders::{ParameterRead, read_abort, read_approval},
     revision::{RevisionArn, TaskDefinition},
     schema::ChangePlan,
     spec::{self, Code, Problem, RevisionSpec, Spec},
@@ -15,10 +15,21 @@ use tidegate_model::{
 
 use crate::draft::Draft;
 
-/// Takes hold and abort in.
+/// Takes hold and abort in, and tells what is wrong with an approval before anything asks for one.
 pub(crate) fn take_orders(draft: &mut Draft<'_>) {
     take_hold(draft);
     take_abort(draft);
+    if let Fact::Known(order) = &draft.seen.orders.approve_contract
+        && let Err(problems) = read_approval(&order.text)
+    {
+        tell_problems(draft, "approve/contract", problems);
+    }
+}
+
+/// Shows what is wrong with an order beside what is wrong with the spec: paths begin with the order's name.
+fn tell_problems(draft: &mut Draft<'_>, order: &str, problems: Vec<Problem>) {
+    let named = |problem: Problem| Problem { path: format!("{order}:{}", problem.path), ..problem };
+    draft.order_problems.extend(problems.into_iter().map(named));
 }
 
 fn take_hold(draft: &mut Draft<'_>) {
@@ -45,6 +56,7 @@ fn take_abort(draft: &mut Draft<'_>) {
         Err(problems) => {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             draft.unmatched_abort = Some(format!("the abort is malformed: {first}"));
+            tell_problems(draft, "abort", problems);
             return;
         }
     };
@@ -117,19 +129,21 @@ fn consider(draft: &mut Draft<'_>, read: &ParameterRead) {
     match spec::read(&read.text) {
         Err(problems) => refuse(draft, read, problems),
         Ok(spec) if draft.state.accepted.as_ref().is_some_and(|a| a.spec.service != spec.service) => {
-            let NotPinned::Refused(problems) = refused(
-                Code::Conflict,
-                "service",
-                "a release keeps its service",
-                "release another service under another name",
-            ) else {
-                return;
+            let problem = Misfit {
+                code: Code::Conflict,
+                path: "service",
+                message: "a release keeps its service".into(),
+                remedy: "release another service under another name",
             };
-            refuse(draft, read, problems);
+            refuse(draft, read, vec![problem.at_its_place(&read.text)]);
         }
         Ok(spec) => match pin(draft, &spec) {
             Ok(pinned) => accept(draft, read, spec, pinned),
-            Err(NotPinned::Refused(problems)) => refuse(draft, read, problems),
+            Err(NotPinned::Refused(problems)) => {
+                let problems = problems.into_iter().map(|problem| in_spec(problem, &read.text)).collect();
+                refuse(draft, read, problems);
+            }
+            Err(NotPinned::Misfit(problem)) => refuse(draft, read, vec![problem.at_its_place(&read.text)]),
             Err(NotPinned::Unread(what)) => {
                 draft.spec_unread =
                     Some(format!("spec version {} is not accepted yet: {what}", read.version));
@@ -180,6 +194,8 @@ struct Pinned {
 
 enum NotPinned {
     /// The spec cannot be accepted as it is.
+    Misfit(Misfit),
+    /// The migration files cannot be accepted as they are.
     Refused(Vec<Problem>),
     /// Something that must be pinned could not be read; it is tried again.
     Unread(String),
@@ -222,7 +238,7 @@ fn pin_plan(draft: &Draft<'_>, spec: &Spec) -> Result<Option<ChangePlan>, NotPin
 fn pin_revision(draft: &Draft<'_>, spec: &Spec) -> Result<(RevisionArn, Value), NotPinned> {
     match &spec.revision {
         RevisionSpec::TaskDefinition(exact) => {
-            let found = task_definition(draft, &exact.task_definition)?;
+            let found = task_definition(draft, &exact.task_definition, "revision.taskDefinition")?;
             if !found.active {
                 return Err(refused(
                     Code::BadValue,
@@ -235,7 +251,7 @@ fn pin_revision(draft: &Draft<'_>, spec: &Spec) -> Result<(RevisionArn, Value), 
         }
         RevisionSpec::Image(image) => {
             let serving = serving_revision(draft)?;
-            let base = task_definition(draft, &serving.0)?;
+            let base = task_definition(draft, &serving.0, "revision")?;
             if !base.unknown_members.is_empty() {
                 let message =
                     "the serving task definition has members that this version does not know and would drop";
@@ -275,12 +291,16 @@ fn serving_revision(draft: &Draft<'_>) -> Result<RevisionArn, NotPinned> {
     }
 }
 
-fn task_definition<'d>(draft: &'d Draft<'_>, asked: &str) -> Result<&'d TaskDefinition, NotPinned> {
+fn task_definition<'d>(
+    draft: &'d Draft<'_>,
+    asked: &str,
+    path: &'static str,
+) -> Result<&'d TaskDefinition, NotPinned> {
     match draft.seen.revisions.get(asked) {
         Some(Fact::Known(found)) => Ok(found),
         Some(Fact::Absent) => Err(refused(
             Code::BadValue,
-            "revision",
+            path,
             "there is no such task definition",
             "name an existing revision",
         )),
@@ -289,15 +309,34 @@ fn task_definition<'d>(draft: &'d Draft<'_>, asked: &str) -> Result<&'d TaskDefi
     }
 }
 
-fn refused(code: Code, path: &str, message: &str, remedy: &str) -> NotPinned {
-    NotPinned::Refused(vec![Problem {
-        line: 1,
-        column: 1,
-        code,
-        path: path.to_owned(),
-        message: message.to_owned(),
-        remedy: remedy.to_owned(),
-    }])
+/// What does not fit the world in a spec that is valid by itself.
+struct Misfit {
+    code: Code,
+    path: &'static str,
+    message: String,
+    remedy: &'static str,
+}
+
+impl Misfit {
+    fn at_its_place(self, text: &str) -> Problem {
+        let (line, column) = spec::place(text, self.path);
+        let Self { code, path, message, remedy } = self;
+        Problem { line, column, code, path: path.to_owned(), message, remedy: remedy.to_owned() }
+    }
+}
+
+/// A problem of the migration source as a whole is one of the spec's `schema.source`; one of a file keeps its place.
+fn in_spec(problem: Problem, text: &str) -> Problem {
+    if problem.path != "source" {
+        return problem;
+    }
+    let path = "schema.source";
+    let (line, column) = spec::place(text, path);
+    Problem { line, column, path: path.to_owned(), ..problem }
+}
+
+fn refused(code: Code, path: &'static str, message: &str, remedy: &'static str) -> NotPinned {
+    NotPinned::Misfit(Misfit { code, path, message: message.to_owned(), remedy })
 }
 
 /// True if the revision that the spec in force asks for failed under exactly this writing of the spec.

@@ -55,6 +55,7 @@ fn rank(reason: Reason) -> u8 {
 fn status(draft: &Draft<'_>) -> ReleaseStatus {
     let state = &draft.state;
     let summary = summary(draft);
+    let of_spec = state.refused.iter().flat_map(|refused| &refused.problems);
     ReleaseStatus {
         api_version: "tidegate/v1".to_owned(),
         name: draft.release.clone(),
@@ -66,7 +67,7 @@ fn status(draft: &Draft<'_>) -> ReleaseStatus {
             in_flight: state.rollout.as_ref().map(|r| r.start.spec.version),
             refused: state.refused.as_ref().map(|r| r.version),
         },
-        problems: state.refused.as_ref().map(|r| r.problems.clone()).unwrap_or_default(),
+        problems: of_spec.chain(&draft.order_problems).cloned().collect(),
         conditions: conditions(draft, summary),
         waiting: draft.waiting.clone(),
         rollout: rollout(draft),

@@ -3,6 +3,7 @@
 //! Used by [`super::read`] and [`crate::orders`]. It never quotes the text it reads.
 
 use jsonc_parser::{CollectOptions, ParseOptions, ast, common::Ranged, parse_to_ast};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Code, Problem};
@@ -53,25 +54,35 @@ impl<'a> Document<'a> {
             allow_unary_plus_numbers: false,
             ..ParseOptions::default()
         };
-        match parse_to_ast(self.text, &CollectOptions::default(), &strict) {
-            Ok(parsed) => {
-                if parsed.value.is_none() {
-                    self.note_at(0, "$", Code::NotJson, "the text is empty", "write a JSON object");
-                }
-                parsed.value
-            }
+        let parsed = match parse_to_ast(self.text, &CollectOptions::default(), &strict) {
+            Ok(parsed) => parsed.value,
             Err(error) => {
-                let at = error.range().start;
-                self.note_at(
-                    at,
-                    "$",
-                    Code::NotJson,
-                    "the text is not JSON from here on",
-                    "strict JSON: no comments, no trailing commas, double quotes",
-                );
-                None
+                self.not_json(error.range().start);
+                return None;
             }
+        };
+        if parsed.is_none() {
+            self.note_at(0, "$", Code::NotJson, "the text is empty", "write a JSON object");
+            return None;
         }
+        // The positions' parser still takes numbers and escapes that are none in JSON (NaN, .5, \x41).
+        if let Err(error) = serde_json::from_str::<IgnoredAny>(self.text) {
+            let line_start: usize =
+                self.text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+            self.not_json(line_start + error.column().saturating_sub(1));
+            return None;
+        }
+        parsed
+    }
+
+    fn not_json(&mut self, at: usize) {
+        self.note_at(
+            at,
+            "$",
+            Code::NotJson,
+            "the text is not JSON from here on",
+            "strict JSON: no comments, no trailing commas, double quotes",
+        );
     }
 
     /// Notes a problem at a node.
@@ -94,12 +105,10 @@ impl<'a> Document<'a> {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line = 1 + before.matches('\n').count();
-        let column = 1 + before.rsplit('\n').next().map_or(0, |tail| tail.chars().count());
+        let (line, column) = line_and_column(self.text, offset);
         self.problems.push(Problem {
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: u32::try_from(column).unwrap_or(u32::MAX),
+            line,
+            column,
             code,
             path: path.to_owned(),
             message: message.into(),
@@ -113,6 +122,27 @@ impl<'a> Document<'a> {
         self.problems.dedup();
         self.problems
     }
+}
+
+/// Line and column, in characters and from 1, of a byte offset.
+fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = 1 + before.matches('\n').count();
+    let column = 1 + before.rsplit('\n').next().map_or(0, |tail| tail.chars().count());
+    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+}
+
+/// Line and column of the value at a path of keys (`traffic.shift`) in a text that was read before; of the innermost
+/// value that is there if the path leads further.
+pub fn place(text: &str, path: &str) -> (u32, u32) {
+    let parsed = parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default()).ok();
+    let Some(mut value) = parsed.as_ref().and_then(|parsed| parsed.value.as_ref()) else { return (1, 1) };
+    for key in path.split('.') {
+        let member = value.as_object().and_then(|object| object.get(key));
+        let Some(member) = member else { break };
+        value = &member.value;
+    }
+    line_and_column(text, value.start())
 }
 
 /// How an unknown key in an object is called in a problem: with what was expected, never with what was written.
@@ -156,7 +186,7 @@ impl<'a, 'v> Node<'a, 'v> {
         for property in &object.properties {
             let key = property.name.as_str();
             let at = property.range().start;
-            if members.list.iter().any(|(k, _)| k == key) {
+            if members.list.iter().any(|member| member.key == key) {
                 doc.note_at(at, &self.path, Code::DuplicateKey, "a key stands twice", "keep one of them");
             } else if !known.is_empty() && !known.contains(&key) {
                 doc.note_at(
@@ -167,25 +197,21 @@ impl<'a, 'v> Node<'a, 'v> {
                     expected(known),
                 );
             } else {
-                members
-                    .list
-                    .push((key.to_owned(), Node { path: self.child_path(key), value: &property.value }));
+                let node = Node { path: self.child_path(key), value: &property.value };
+                members.list.push(Member { key: key.to_owned(), at, node });
             }
         }
         Some(members)
     }
 
     /// The members of an object with free keys (environment, headers).
-    pub fn free_object(&self, doc: &mut Document<'_>) -> Option<Vec<(String, Self)>> {
-        let members = self.object(doc, &[])?;
-        // Free keys are the reader's own text: their paths must not carry it.
-        Some(
-            members
-                .list
-                .into_iter()
-                .map(|(key, node)| (key, Node { path: format!("{}.*", self.path), value: node.value }))
-                .collect(),
-        )
+    pub fn free_object(&self, doc: &mut Document<'_>) -> Option<Vec<Member<'a, 'v>>> {
+        let mut members = self.object(doc, &[])?.list;
+        for member in &mut members {
+            // Free keys are the reader's own text: their paths must not carry it.
+            member.node.path = format!("{}.*", self.path);
+        }
+        Some(members)
     }
 
     /// The items of a list.
@@ -301,16 +327,26 @@ fn plain(value: &ast::Value<'_>) -> Value {
     }
 }
 
+/// One member of an object.
+pub struct Member<'a, 'v> {
+    /// Its key.
+    pub key: String,
+    /// Where the key stands, as a byte offset.
+    pub at: usize,
+    /// Its value.
+    pub node: Node<'a, 'v>,
+}
+
 /// The members of an object, taken one by one.
 pub struct Members<'a, 'v> {
     node: Node<'a, 'v>,
-    list: Vec<(String, Node<'a, 'v>)>,
+    list: Vec<Member<'a, 'v>>,
 }
 
 impl<'a, 'v> Members<'a, 'v> {
     /// The member of that key, if it is there.
     pub fn get(&self, key: &str) -> Option<&Node<'a, 'v>> {
-        self.list.iter().find(|(k, _)| k == key).map(|(_, node)| node)
+        self.list.iter().find(|member| member.key == key).map(|member| &member.node)
     }
 
     /// The member of that key; its absence is a problem.

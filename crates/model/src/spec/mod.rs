@@ -16,7 +16,7 @@ mod document;
 mod problem;
 mod read;
 
-pub use document::{Document, Node};
+pub use document::{Document, Member, Members, Node, place};
 pub use problem::{Code, Problem};
 pub use read::read;
 

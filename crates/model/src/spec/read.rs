@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     Checks, Code, CodeDeployTraffic, ContractMode, DatabaseSpec, Document, ExactRevision, Expect,
-    ImageOverlay, Method, Node, Probe, Problem, RevisionSpec, SchemaSpec, ServiceKey, Shift, Source, Spec,
-    Toggle, Traffic, default_bake, default_contract_after,
+    ImageOverlay, Member, Members, Method, Node, Probe, Problem, RevisionSpec, SchemaSpec, ServiceKey, Shift,
+    Source, Spec, Toggle, Traffic, default_bake, default_contract_after,
 };
-use crate::duration::Span;
+use crate::duration::{NotASpan, Span};
 
 /// Most probes in one spec: a verification is a short story, and each request waits up to 10 s.
 const MAX_PROBES: usize = 32;
@@ -36,31 +36,14 @@ fn spec(doc: &mut Document<'_>, root: &Node<'_, '_>) -> Option<Spec> {
     let members = root.object(doc, &known)?;
     let service = members.need(doc, "service").cloned().and_then(|n| service(doc, &n));
     let revision = members.need(doc, "revision").cloned().and_then(|n| revision(doc, &n));
-    let traffic = members.need(doc, "traffic").cloned().and_then(|n| traffic(doc, &n));
     let verify = members.get("verify").cloned().map_or(Some(vec![]), |n| probes(doc, &n));
-    let checks = members.get("checks").cloned().map_or(Some(Checks::default()), |n| checks(doc, &n));
+    let unverified = verify.as_ref().is_some_and(Vec::is_empty);
+    let traffic = members.need(doc, "traffic").cloned().and_then(|n| traffic(doc, &n, unverified));
+    let with_database = members.get("schema").is_some();
+    let checks =
+        members.get("checks").cloned().map_or(Some(Checks::default()), |n| checks(doc, &n, with_database));
     let bake = members.get("bake").cloned().map_or(Some(default_bake()), |n| bake(doc, &n));
     let schema = members.get("schema").cloned().map(|n| schema(doc, &n));
-    if let (Some(Checks { database_connections: Toggle::On, .. }), None, Some(node)) =
-        (checks, &schema, members.get("checks"))
-    {
-        doc.note(
-            node,
-            Code::Conflict,
-            "the check of database connections needs a schema section",
-            "it names the database instance",
-        );
-    }
-    let all_at_once =
-        |t: &Traffic| matches!(t, Traffic::Codedeploy(CodeDeployTraffic { shift: Shift::AllAtOnce, .. }));
-    if traffic.as_ref().is_some_and(all_at_once) && verify.as_ref().is_some_and(Vec::is_empty) {
-        doc.note(
-            root,
-            Code::Conflict,
-            "allAtOnce without a verification moves everything to a revision nobody has asked anything",
-            "add verify, or shift in steps",
-        );
-    }
     Some(Spec {
         service: service?,
         revision: revision?,
@@ -72,12 +55,7 @@ fn spec(doc: &mut Document<'_>, root: &Node<'_, '_>) -> Option<Spec> {
     })
 }
 
-fn need_text(
-    doc: &mut Document<'_>,
-    members: &super::document::Members<'_, '_>,
-    key: &str,
-    max: usize,
-) -> Option<String> {
+fn need_text(doc: &mut Document<'_>, members: &Members<'_, '_>, key: &str, max: usize) -> Option<String> {
     let node = members.need(doc, key)?.clone();
     node.text(doc, max)
 }
@@ -105,7 +83,8 @@ fn revision(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<RevisionSpec>
     }
     let container = need_text(doc, &members, "container", 255);
     let image = need_text(doc, &members, "image", 1_024);
-    let environment = members.get("environment").cloned().map_or(Some(BTreeMap::new()), |n| texts(doc, &n));
+    let environment =
+        members.get("environment").cloned().map_or(Some(BTreeMap::new()), |n| texts(doc, &n, |_, _, _| true));
     Some(RevisionSpec::Image(ImageOverlay {
         container: container?,
         image: image?,
@@ -124,20 +103,24 @@ fn exact_revision(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn texts(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<BTreeMap<String, String>> {
-    let pairs = node.free_object(doc)?;
-    let mut all = Some(BTreeMap::new());
-    for (key, value) in pairs {
-        match (value.any_text(doc, 4_096), &mut all) {
-            (Some(text), Some(map)) => drop(map.insert(key, text)),
-            (Some(_), None) => {}
-            (None, _) => all = None,
-        }
-    }
-    all
+/// An object of texts under free keys. Each is looked at even if an earlier one is wrong.
+fn texts(
+    doc: &mut Document<'_>,
+    node: &Node<'_, '_>,
+    mut check: impl FnMut(&mut Document<'_>, &Member<'_, '_>, &str) -> bool,
+) -> Option<BTreeMap<String, String>> {
+    let read: Vec<_> = node
+        .free_object(doc)?
+        .into_iter()
+        .map(|member| {
+            let text = member.node.any_text(doc, 4_096)?;
+            check(doc, &member, &text).then_some((member.key, text))
+        })
+        .collect();
+    read.into_iter().collect()
 }
 
-fn traffic(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Traffic> {
+fn traffic(doc: &mut Document<'_>, node: &Node<'_, '_>, unverified: bool) -> Option<Traffic> {
     let members = node.object(doc, &["engine", "application", "deploymentGroup", "shift"])?;
     let engine = members.need(doc, "engine").cloned();
     match engine.as_ref().and_then(Node::as_str) {
@@ -161,7 +144,16 @@ fn traffic(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Traffic> {
     }
     let application = need_text(doc, &members, "application", 100);
     let deployment_group = need_text(doc, &members, "deploymentGroup", 100);
-    let shift = members.need(doc, "shift").cloned().and_then(|n| shift(doc, &n));
+    let shift_node = members.need(doc, "shift").cloned();
+    let shift = shift_node.as_ref().and_then(|n| shift(doc, n));
+    if let (Some(node), Some(Shift::AllAtOnce), true) = (&shift_node, shift, unverified) {
+        doc.note(
+            node,
+            Code::Conflict,
+            "allAtOnce without a verification moves everything to a revision nobody has asked anything",
+            "add verify, or shift in steps",
+        );
+    }
     Some(Traffic::Codedeploy(CodeDeployTraffic {
         application: application?,
         deployment_group: deployment_group?,
@@ -188,6 +180,15 @@ fn shift(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Shift> {
         None => {}
     }
     let members = node.object(doc, &["linear", "canary", "steps"])?;
+    let linear = members.get("linear").cloned().map(|n| {
+        let (percent, every) = percent_and_minutes(doc, &n, "every")?;
+        Some(Shift::Linear { percent, every })
+    });
+    let canary = members.get("canary").cloned().map(|n| {
+        let (percent, wait) = percent_and_minutes(doc, &n, "for")?;
+        Some(Shift::Canary { percent, r#for: wait })
+    });
+    let steps = members.get("steps").cloned().map(|n| steps_as_canary(doc, &n));
     if members.len() != 1 {
         doc.note(
             node,
@@ -197,23 +198,14 @@ fn shift(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Shift> {
         );
         return None;
     }
-    if let Some(linear) = members.get("linear").cloned() {
-        let (percent, every) = percent_and_minutes(doc, &linear, "every")?;
-        return Some(Shift::Linear { percent, every });
-    }
-    if let Some(canary) = members.get("canary").cloned() {
-        let (percent, wait) = percent_and_minutes(doc, &canary, "for")?;
-        return Some(Shift::Canary { percent, r#for: wait });
-    }
-    let steps = members.get("steps").cloned()?;
-    steps_as_canary(doc, &steps)
+    linear.or(canary).or(steps).flatten()
 }
 
 fn percent_and_minutes(doc: &mut Document<'_>, node: &Node<'_, '_>, key: &str) -> Option<(u8, Span)> {
     let members = node.object(doc, &["percent", key])?;
     let percent = members.need(doc, "percent").cloned().and_then(|n| n.integer(doc, 1, 99));
     let wait = members.need(doc, key).cloned().and_then(|n| {
-        let span = n.parsed(doc, str::parse::<Span>)?;
+        let span = span(doc, &n)?;
         if span.whole_minutes().is_none() {
             doc.note(&n, Code::EngineCannot, "codedeploy shifts in whole minutes", "use minutes");
             return None;
@@ -223,12 +215,27 @@ fn percent_and_minutes(doc: &mut Document<'_>, node: &Node<'_, '_>, key: &str) -
     Some((u8::try_from(percent?).ok()?, wait?))
 }
 
+fn span(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Span> {
+    let text = node.text(doc, 64)?;
+    match text.parse::<Span>() {
+        Ok(span) => Some(span),
+        Err(error) => {
+            let code = match error {
+                NotASpan::Malformed => Code::BadValue,
+                NotASpan::OutOfRange => Code::OutOfRange,
+            };
+            doc.note(node, code, error.to_string(), "");
+            None
+        }
+    }
+}
+
 /// CodeDeploy knows two-step and equal-step shifts only, so a list of steps must be one of a single entry.
 fn steps_as_canary(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Shift> {
     let items = node.list(doc)?;
     let read: Vec<_> = items.iter().map(|item| percent_and_minutes(doc, item, "for")).collect();
     match read.as_slice() {
-        [Some((percent, wait))] => Some(Shift::Canary { percent: *percent, r#for: *wait }),
+        [one] => one.map(|(percent, wait)| Shift::Canary { percent, r#for: wait }),
         [] => {
             doc.note(node, Code::BadValue, "steps must have at least one entry", "");
             None
@@ -246,7 +253,7 @@ fn steps_as_canary(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Shift>
 }
 
 fn bake(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Span> {
-    let span = node.parsed(doc, str::parse::<Span>)?;
+    let span = span(doc, node)?;
     if span > CODEDEPLOY_BAKE_MAX {
         doc.note(
             node,
@@ -259,20 +266,43 @@ fn bake(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Span> {
     Some(span)
 }
 
-fn checks(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Checks> {
+fn checks(doc: &mut Document<'_>, node: &Node<'_, '_>, with_database: bool) -> Option<Checks> {
     let members = node.object(doc, &["errors", "latency", "targets", "databaseConnections"])?;
-    let mut toggle = |key: &str, default: Toggle| match members.get(key).cloned() {
+    let mut read = |key: &str, default: Toggle| match members.get(key) {
         None => Some(default),
-        Some(node) if node.as_str() == Some("off") => Some(Toggle::Off),
-        Some(node) if node.as_str().is_some() => {
-            doc.note(&node, Code::BadValue, "a check is {} or \"off\"", "");
+        Some(node) => toggle(doc, node),
+    };
+    let (errors, latency) = (read("errors", Toggle::On), read("latency", Toggle::On));
+    let (targets, connections) = (read("targets", Toggle::On), read("databaseConnections", Toggle::Off));
+    if let (Some(Toggle::On), Some(node), false) =
+        (connections, members.get("databaseConnections"), with_database)
+    {
+        doc.note(
+            node,
+            Code::Conflict,
+            "the check of database connections needs a schema section",
+            "it names the database instance",
+        );
+    }
+    Some(Checks { errors: errors?, latency: latency?, targets: targets?, database_connections: connections? })
+}
+
+fn toggle(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Toggle> {
+    const HOW: &str = "a check is switched on by {} and off by \"off\"";
+    match node.as_str() {
+        Some("off") => Some(Toggle::Off),
+        Some(_) => {
+            doc.note(node, Code::BadValue, HOW, "");
             None
         }
-        Some(node) => node.object(doc, &["-"]).map(|_| Toggle::On),
-    };
-    let (errors, latency) = (toggle("errors", Toggle::On), toggle("latency", Toggle::On));
-    let (targets, connections) = (toggle("targets", Toggle::On), toggle("databaseConnections", Toggle::Off));
-    Some(Checks { errors: errors?, latency: latency?, targets: targets?, database_connections: connections? })
+        None => {
+            let settings = node.free_object(doc)?;
+            for setting in &settings {
+                doc.note_at(setting.at, &node.path, Code::UnknownKey, "a check takes no settings", HOW);
+            }
+            settings.is_empty().then_some(Toggle::On)
+        }
+    }
 }
 
 fn probes(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Vec<Probe>> {
@@ -283,9 +313,7 @@ fn probes(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Vec<Probe>> {
     let mut saved: Vec<String> = vec![];
     let mut all = vec![];
     for item in &items {
-        let probe = probe(doc, item, &saved);
-        saved.extend(probe.iter().flat_map(|p| p.save.keys().cloned()));
-        all.push(probe);
+        all.push(probe(doc, item, &mut saved));
     }
     all.into_iter().collect()
 }
@@ -293,34 +321,34 @@ fn probes(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Vec<Probe>> {
 const PROBE_KEYS: [&str; 11] =
     ["get", "head", "post", "put", "patch", "delete", "headers", "json", "expect", "save", "always"];
 
-fn probe(doc: &mut Document<'_>, node: &Node<'_, '_>, saved: &[String]) -> Option<Probe> {
+/// Reads one probe and adds what it saves to `saved`: also if it is wrong otherwise, so that a later probe is not blamed.
+fn probe(doc: &mut Document<'_>, node: &Node<'_, '_>, saved: &mut Vec<String>) -> Option<Probe> {
     let members = node.object(doc, &PROBE_KEYS)?;
     let methods: Vec<_> =
         Method::ALL.iter().filter_map(|(key, m)| Some((*m, members.get(key)?.clone()))).collect();
-    let [(method, path_node)] = methods.as_slice() else {
+    let mut requests: Vec<_> = methods
+        .into_iter()
+        .map(|(method, node)| {
+            let path = node.text(doc, 1_024)?;
+            probe_path(doc, &node, &path, saved).then_some((method, path))
+        })
+        .collect();
+    if requests.len() != 1 {
         doc.note(
             node,
             Code::Conflict,
             "a probe has exactly one method",
             "one of get, head, post, put, patch, delete with the path",
         );
-        return None;
-    };
-    let path = path_node.text(doc, 1_024).filter(|path| probe_path(doc, path_node, path, saved));
+        requests.clear();
+    }
     let headers = members.get("headers").cloned().map_or(Some(BTreeMap::new()), |n| headers(doc, &n));
     let json = members.get("json").map(Node::json);
     let expect = members.get("expect").cloned().map_or(Some(Expect::default()), |n| expect(doc, &n));
-    let save = members.get("save").cloned().map_or(Some(BTreeMap::new()), |n| pointers(doc, &n));
+    let save = members.get("save").cloned().map_or(Some(BTreeMap::new()), |n| pointers(doc, &n, saved));
     let always = members.get("always").cloned().map_or(Some(false), |n| n.boolean(doc));
-    Some(Probe {
-        method: *method,
-        path: path?,
-        headers: headers?,
-        json,
-        expect: expect?,
-        save: save?,
-        always: always?,
-    })
+    let (method, path) = requests.pop().flatten()?;
+    Some(Probe { method, path, headers: headers?, json, expect: expect?, save: save?, always: always? })
 }
 
 fn probe_path(doc: &mut Document<'_>, node: &Node<'_, '_>, path: &str, saved: &[String]) -> bool {
@@ -343,53 +371,68 @@ fn probe_path(doc: &mut Document<'_>, node: &Node<'_, '_>, path: &str, saved: &[
 }
 
 fn headers(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<BTreeMap<String, String>> {
-    let map = texts(doc, node)?;
     let token =
         |k: &str| !k.is_empty() && k.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let reserved = ["host", "content-length", "transfer-encoding", "connection"];
-    if map.keys().any(|k| !token(k) || reserved.contains(&k.to_ascii_lowercase().as_str())) {
-        doc.note(
-            node,
-            Code::BadValue,
-            "a header name is not well formed or is set by Tidegate itself",
-            "host, content-length, transfer-encoding and connection cannot be given",
-        );
-        return None;
-    }
-    Some(map)
+    texts(doc, node, |doc, member, _| {
+        let ok = token(&member.key) && !reserved.contains(&member.key.to_ascii_lowercase().as_str());
+        if !ok {
+            doc.note_at(
+                member.at,
+                &member.node.path,
+                Code::BadValue,
+                "a header name is not well formed or is set by Tidegate itself",
+                "host, content-length, transfer-encoding and connection cannot be given",
+            );
+        }
+        ok
+    })
 }
 
 fn expect(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Expect> {
     let members = node.object(doc, &["status", "json"])?;
     let status = match members.get("status").cloned() {
-        None => None,
-        Some(n) => Some(u16::try_from(n.integer(doc, 100, 599)?).ok()?),
+        None => Some(None),
+        Some(n) => n.integer(doc, 100, 599).and_then(|status| u16::try_from(status).ok()).map(Some),
     };
-    let json = match members.get("json").cloned() {
-        None => BTreeMap::new(),
-        Some(n) => {
-            let pairs = n.free_object(doc)?;
-            if pairs.iter().any(|(pointer, _)| !is_pointer(pointer)) {
-                doc.note(&n, Code::BadValue, "a JSON pointer begins with a slash", "");
-                return None;
-            }
-            pairs.into_iter().map(|(pointer, value)| (pointer, value.json())).collect()
-        }
-    };
-    Some(Expect { status, json })
+    let json = members.get("json").cloned().map_or(Some(BTreeMap::new()), |n| expected_values(doc, &n));
+    Some(Expect { status: status?, json: json? })
 }
+
+fn expected_values(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<BTreeMap<String, Value>> {
+    let read: Vec<_> = node
+        .free_object(doc)?
+        .into_iter()
+        .map(|member| {
+            let ok = is_pointer(&member.key);
+            if !ok {
+                doc.note_at(member.at, &member.node.path, Code::BadValue, NO_POINTER, "");
+            }
+            ok.then(|| (member.key, member.node.json()))
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+const NO_POINTER: &str = "a JSON pointer begins with a slash";
 
 fn is_pointer(text: &str) -> bool {
     text.is_empty() || text.starts_with('/')
 }
 
-fn pointers(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<BTreeMap<String, String>> {
-    let map = texts(doc, node)?;
-    if map.values().any(|p| !is_pointer(p)) {
-        doc.note(node, Code::BadValue, "a JSON pointer begins with a slash", "");
-        return None;
-    }
-    Some(map)
+fn pointers(
+    doc: &mut Document<'_>,
+    node: &Node<'_, '_>,
+    saved: &mut Vec<String>,
+) -> Option<BTreeMap<String, String>> {
+    texts(doc, node, |doc, member, pointer| {
+        saved.push(member.key.clone());
+        let ok = is_pointer(pointer);
+        if !ok {
+            doc.note(&member.node, Code::BadValue, NO_POINTER, "");
+        }
+        ok
+    })
 }
 
 fn schema(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<SchemaSpec> {
@@ -408,10 +451,8 @@ fn schema(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<SchemaSpec> {
     let source = members.need(doc, "source").cloned().and_then(|n| source(doc, &n));
     let contract =
         members.get("contract").cloned().map_or(Some(ContractMode::default()), |n| contract(doc, &n));
-    let contract_after = members
-        .get("contractAfter")
-        .cloned()
-        .map_or(Some(default_contract_after()), |n| n.parsed(doc, str::parse::<Span>));
+    let contract_after =
+        members.get("contractAfter").cloned().map_or(Some(default_contract_after()), |n| span(doc, &n));
     Some(SchemaSpec {
         database: database?,
         change: change?,
@@ -457,8 +498,12 @@ fn contract(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<ContractMode>
         Some("onApproval") => Some(ContractMode::OnApproval),
         Some("automatic") => Some(ContractMode::Automatic),
         Some("never") => Some(ContractMode::Never),
-        Some(_) | None => {
+        Some(_) => {
             doc.note(node, Code::BadValue, "contract is onApproval, automatic or never", "");
+            None
+        }
+        None => {
+            node.text(doc, 32);
             None
         }
     }

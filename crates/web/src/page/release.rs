@@ -56,7 +56,7 @@ fn problems(html: &mut Html, status: &ReleaseStatus) {
     if status.problems.is_empty() {
         return;
     }
-    html.raw("<section class=\"panel problems\"><h2>✗ Why the newest spec was refused</h2><div class=scroll><table><thead><tr><th scope=col>Place<th scope=col>Code<th scope=col>Path<th scope=col>Problem<th scope=col>Remedy</tr></thead><tbody>");
+    html.raw("<section class=\"panel problems\"><h2>✗ What is wrong with spec and orders</h2><div class=scroll><table><thead><tr><th scope=col>Place<th scope=col>Code<th scope=col>Path<th scope=col>Problem<th scope=col>Remedy</tr></thead><tbody>");
     for problem in &status.problems {
         html.wrap("<tr><td class=num>", &format!("{}:{}", problem.line, problem.column), "<td><code>");
         html.wrap("", problem.code.as_str(), "</code><td><code>").wrap("", &problem.path, "</code><td>");
