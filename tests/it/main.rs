@@ -2,5 +2,6 @@
 
 mod crash;
 mod hands;
+mod malformed;
 mod orders;
 mod rollout;
