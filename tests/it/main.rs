@@ -4,4 +4,5 @@ mod crash;
 mod hands;
 mod malformed;
 mod orders;
+mod purity;
 mod rollout;
