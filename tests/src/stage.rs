@@ -93,7 +93,9 @@ impl Stage {
                     aws_smithy_runtime_api::client::behavior_version::BehaviorVersion::v2026_01_12(),
                 )
                 .region(aws_types::region::Region::new("eu-west-1"))
-                .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+                .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                    "sandbox", "sandbox", None, None, "sandbox",
+                )))
                 .http_client(sandbox.connector())
                 .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(NoSleep))
                 .build();

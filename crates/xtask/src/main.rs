@@ -1,1 +1,86 @@
-fn main() {}
+//! The project's tasks: `cargo xtask lint`, `test` and `demo`.
+//!
+//! Each installs what it needs and the machine does not have, or says in one line what to install. Nothing else of the
+//! project calls this.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod run;
+mod tools;
+
+use run::{Failed, cargo};
+
+/// The project's tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Formatting, clippy without warnings, and licences, bans and sources of dependencies.
+    Lint,
+    /// Every test: units, scenarios in virtual time, real PostgreSQL, real processes.
+    Test {
+        /// Handed to the test runner: names of tests, for example.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Build, and tell the story live.
+    Demo {
+        /// Handed to `tidegate demo`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Lint => lint(),
+        Task::Test { rest } => test(&rest),
+        Task::Demo { rest } => demo(&rest),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lint() -> Result<(), Failed> {
+    run::say("formatting");
+    cargo(["fmt", "--all", "--check"])?;
+    run::say("clippy");
+    cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    run::say("dependencies");
+    run::command(tools::cargo_deny()?, ["check", "--hide-inclusion-graph", "bans", "licenses", "sources"])
+}
+
+fn test(rest: &[String]) -> Result<(), Failed> {
+    tools::postgresql()?;
+    tools::promtool()?;
+    run::say("building");
+    // One build of everything: the end-to-end tests run the binaries that lie beside them.
+    cargo(["build", "--workspace", "--all-targets", "--locked"])?;
+    run::say("testing");
+    let rest = rest.iter().map(String::as_str);
+    if tools::has("cargo-nextest") {
+        cargo(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"].into_iter().chain(rest))
+    } else {
+        cargo(["test", "--workspace", "--locked", "--no-fail-fast"].into_iter().chain(rest))
+    }
+}
+
+fn demo(rest: &[String]) -> Result<(), Failed> {
+    tools::postgresql()?;
+    run::say("building; the first time this takes some minutes");
+    cargo(["build", "--locked", "-p", "tidegate", "-p", "tidegate-shop"])?;
+    let program = run::target().join("debug").join("tidegate");
+    run::command(program, ["demo"].into_iter().chain(rest.iter().map(String::as_str)))
+}

@@ -61,7 +61,9 @@ impl Stage {
         let config = SdkConfig::builder()
             .behavior_version(aws_sdk_ssm::config::BehaviorVersion::v2026_01_12())
             .region(Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "sandbox", "sandbox", None, None, "sandbox",
+            )))
             .http_client(sandbox.connector())
             .sleep_impl(SharedAsyncSleep::new(NoWaiting))
             .build();

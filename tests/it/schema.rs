@@ -1,0 +1,200 @@
+//! The schema machine in virtual time on a real PostgreSQL: expand to purge, and what must keep it from purging.
+
+use jiff::SignedDuration;
+use tidegate_model::{
+    gate::{Gate, GateState},
+    status::{Grade, ReleaseStatus},
+};
+use tidegate_tests::{
+    database::{Database, schema_spec},
+    stage::Stage,
+};
+
+/// What version 2 runs: it writes both forms.
+const VERSION_2: &str = "UPDATE customers SET address = '1 Elm St, Salem, OR, 97301', street_address = '1 Elm St', city = 'Salem', \
+                         state = 'OR', zip_code = '97301' WHERE id = 7";
+/// What version 3 runs: it knows the new form only. A table of the same column name is no reader.
+const VERSION_3: &str = "UPDATE customers SET street_address = '2 Oak Ave', city = 'Boston', state = 'MA', zip_code = '02101' WHERE id = 7; \
+                         SELECT street_address FROM customers WHERE id = 7; SELECT address FROM suppliers WHERE id = 1";
+
+fn hours(hours: i64) -> SignedDuration {
+    SignedDuration::from_hours(hours)
+}
+
+fn closed(status: &ReleaseStatus, gate: Gate) -> Option<String> {
+    let reading = status.gates.iter().find(|reading| reading.gate == gate)?;
+    match &reading.state {
+        GateState::Closed(closed) => Some(closed.message.clone()),
+        GateState::Open | GateState::NotApplicable => None,
+    }
+}
+
+fn schema_phase(status: &ReleaseStatus) -> &str {
+    status.schema.as_ref().map_or("", |schema| &schema.phase)
+}
+
+fn plan(stage: &Stage) -> String {
+    stage.status().schema.as_ref().expect("a change").plan.clone()
+}
+
+fn approval(spec: u64, plan: &str) -> String {
+    format!(r#"{{"spec": {spec}, "plan": "{plan}"}}"#)
+}
+
+/// Version 2 has settled and is quiet, version 3 has settled.
+async fn soaking() -> (Stage, Database) {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    stage.play_until_settled(1).await;
+    database.run(VERSION_2).await;
+    stage.play_until(hours(1), |s| closed(s, Gate::ReadersGone).is_some_and(|m| m.contains("UPDATE customers"))).await;
+    stage.put("spec", &schema_spec(&stage, "shop:v3")).await;
+    stage.play_until_settled(2).await;
+    database.run(VERSION_3).await;
+    stage.play_until(hours(1), |s| schema_phase(s) == "soaking").await;
+    (stage, database)
+}
+
+async fn purged() -> (Stage, Database) {
+    let (mut stage, database) = soaking().await;
+    let order = approval(2, &plan(&stage));
+    stage.put("approve/contract", &order).await;
+    stage.play_until(hours(6), |s| schema_phase(s) == "purged").await;
+    (stage, database)
+}
+
+fn snapshots(stage: &Stage) -> usize {
+    stage.effects().iter().filter(|entry| entry.operation == "CreateDBSnapshot").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_goes_from_expand_to_purge_once_nobody_names_the_old_form() {
+    let (mut stage, database) = purged().await;
+    assert!(!database.has_column("address").await);
+    assert_eq!(snapshots(&stage), 1);
+    assert_eq!(database.count("SELECT count(*) FROM customers WHERE street_address IS NOT NULL").await, 200);
+    stage.rest().await;
+    assert_eq!(snapshots(&stage), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needed_the_old_form_is_never_deployed_again_after_purge() {
+    let (mut stage, _database) = purged().await;
+    let before = stage.effects().len();
+    stage.put("abort", r#"{"spec": 2}"#).await;
+    stage.play_until(hours(1), |s| s.rollback.grade == Grade::Restore).await;
+    assert!(stage.status().rollback.how.contains("snapshot"), "{}", stage.status().rollback.how);
+    stage.pass_time(hours(1));
+    stage.pass().await;
+    assert_eq!(stage.effects().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_approval_opens_nothing() {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    stage.play_until_settled(1).await;
+    let plan = plan(&stage);
+    // Written before the version that it names.
+    stage.put("approve/contract", &approval(2, &plan)).await;
+    stage.pass_time(SignedDuration::from_mins(1));
+    stage.put("spec", &schema_spec(&stage, "shop:v3")).await;
+    stage.play_until_settled(2).await;
+    let other_plan = "0".repeat(plan.len());
+    for stale in [None, Some(approval(1, &plan)), Some(approval(9, &plan)), Some(approval(2, &other_plan)), Some("yes!".into())] {
+        if let Some(order) = &stale {
+            stage.put("approve/contract", order).await;
+        }
+        for _ in 0..12 {
+            stage.pass_time(SignedDuration::from_mins(10));
+            stage.pass().await;
+        }
+        assert!(closed(stage.status(), Gate::ContractApproved).is_some(), "{stale:?}");
+        assert_eq!((snapshots(&stage), schema_phase(stage.status())), (0, "soaking"), "{stale:?}");
+    }
+    assert!(database.has_column("address").await);
+    stage.put("approve/contract", &approval(2, &plan)).await;
+    stage.play_until(hours(6), |s| schema_phase(s) == "purged").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_a_new_form_need_an_approval_that_covers_their_count() {
+    let (mut stage, database) = soaking().await;
+    let without = plan(&stage);
+    // As the owner's hand would: no application names the column any more.
+    database.run("INSERT INTO customers (name, address) VALUES ('odd', 'c/o Miller')").await;
+    stage.put("approve/contract", &approval(2, &without)).await;
+    for _ in 0..18 {
+        stage.pass_time(SignedDuration::from_mins(10));
+        stage.pass().await;
+    }
+    assert_eq!(snapshots(&stage), 0, "{:#?}", stage.status().gates);
+    let with = plan(&stage);
+    assert_ne!(with, without);
+    assert_eq!(stage.status().schema.as_ref().and_then(|s| s.unmapped), Some(1));
+    stage.put("approve/contract", &approval(2, &with)).await;
+    stage.play_until(hours(6), |s| schema_phase(s) == "purged").await;
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn select_star_is_a_reader_and_closes_the_gate_again() {
+    let (mut stage, database) = soaking().await;
+    database.run("SELECT * FROM customers WHERE id = 1").await;
+    let order = approval(2, &plan(&stage));
+    stage.put("approve/contract", &order).await;
+    stage.pass().await;
+    assert!(closed(stage.status(), Gate::ReadersGone).is_some());
+    stage.pass_time(SignedDuration::from_mins(5));
+    stage.pass().await;
+    assert_eq!(snapshots(&stage), 0);
+    // It was quiet for long enough.
+    stage.play_until(hours(12), |s| schema_phase(s) == "purged").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_the_way_of_expand_is_named_and_nothing_waits_behind_it() {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    let mut idle = database.shop().await;
+    sqlx::raw_sql("BEGIN; SELECT name FROM customers WHERE id = 1").execute(&mut idle).await.expect("a transaction");
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    stage.play_until(hours(1), |s| closed(s, Gate::NoBlockers).is_some()).await;
+    let message = closed(stage.status(), Gate::NoBlockers).expect("closed");
+    assert!(message.contains("shop"), "{message}");
+    assert!(!database.has_column("city").await);
+    sqlx::raw_sql("COMMIT").execute(&mut idle).await.expect("the end");
+    stage.play_until_settled(1).await;
+    assert!(database.has_column("city").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_daemon_applies_expand_once_and_goes_on_with_the_backfill() {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    for _ in 0..30 {
+        // Each pass is the last one of its daemon.
+        stage.pass().await;
+        stage.pass_time(SignedDuration::from_secs(31));
+        stage.restart().await;
+    }
+    stage.play_until_settled(1).await;
+    assert_eq!(database.count("SELECT count(*) FROM customers WHERE city IS NULL").await, 0);
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ledger_finds_the_change_in_the_database_again() {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    stage.play_until(hours(2), |s| s.rollout.green_weight == Some(40.0)).await;
+    stage.lose_ledger().await;
+    stage.play_until_settled(1).await;
+    assert!(database.has_column("address").await && database.has_column("city").await);
+    stage.play_until(hours(1), |s| schema_phase(s) == "soaking").await;
+    stage.rest().await;
+}
