@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use ciborium::Value;
 
-use super::{Call, Protocol, Reply, Service, query_error, respond};
+use super::{Call, Protocol, Reply, Service, error_type, query_error, respond};
 use crate::node::Node;
 
 const CONTENT: &str = "application/cbor";
@@ -35,11 +35,12 @@ fn marked(mut response: http::Response<Bytes>) -> http::Response<Bytes> {
     response
 }
 
-pub(super) fn write(_: &Call, reply: Reply) -> http::Response<Bytes> {
+pub(super) fn write(call: &Call, reply: Reply) -> http::Response<Bytes> {
     match reply.result {
         Ok(output) => marked(respond(200, CONTENT, &reply.request_id, encode(&output))),
         Err(error) => {
-            let body = Node::map([("__type", (&error.code).into()), ("message", (&error.message).into())]);
+            let kind = error_type(call.service, &error);
+            let body = Node::map([("__type", kind.into()), ("message", (&error.message).into())]);
             let mut response = marked(respond(error.status, CONTENT, &reply.request_id, encode(&body)));
             query_error(&mut response, &error);
             response

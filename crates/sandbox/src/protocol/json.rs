@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Call, Protocol, Reply, Service, query_error, respond};
+use super::{Call, Protocol, Reply, Service, error_type, query_error, respond};
 use crate::node::Node;
 
 pub(super) fn read(
@@ -49,7 +49,8 @@ pub(super) fn write(call: &Call, minor: u8, reply: Reply) -> http::Response<Byte
             respond(200, content(minor), &reply.request_id, to_json(&output).to_string())
         }
         Err(error) => {
-            let body = serde_json::json!({ "__type": error.code, "message": error.message }).to_string();
+            let kind = error_type(call.service, &error);
+            let body = serde_json::json!({ "__type": kind, "message": error.message }).to_string();
             let mut response = respond(error.status, content(minor), &reply.request_id, body);
             if call.service == Service::CloudWatch {
                 query_error(&mut response, &error);

@@ -149,6 +149,22 @@ fn respond(
     response
 }
 
+/// CloudWatch's error shapes whose names differ from their query codes. Source: `error.code` of the CloudWatch model.
+const SHAPES: [(&str, &str); 6] = [
+    ("InternalServiceError", "InternalServiceFault"),
+    ("InvalidFormat", "InvalidFormatFault"),
+    ("InvalidParameterCombination", "InvalidParameterCombinationException"),
+    ("InvalidParameterValue", "InvalidParameterValueException"),
+    ("LimitExceeded", "LimitExceededFault"),
+    ("MissingParameter", "MissingRequiredParameterException"),
+];
+
+/// `__type` of an error: JSON and CBOR bodies name the shape. Where that is not the query code, the header has the code.
+fn error_type(service: Service, error: &ApiError) -> &str {
+    let shape = SHAPES.iter().find(|(code, _)| service == Service::CloudWatch && *code == error.code);
+    shape.map_or(&error.code, |(_, shape)| shape)
+}
+
 /// `x-amzn-query-error: Code;Sender`: how CloudWatch's newer protocols carry the old query code.
 fn query_error(response: &mut http::Response<Bytes>, error: &ApiError) {
     let fault = if error.status >= 500 { "Receiver" } else { "Sender" };
