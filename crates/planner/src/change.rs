@@ -9,7 +9,10 @@ use tidegate_model::{
     Digest, Fact,
     decision::{SchemaStep, Step},
     gate::Gate,
-    ledger::{Accepted, ChangeState, Entry, EvidenceMark, OpenedChange, ReaderSeen, Rollout},
+    ledger::{
+        Accepted, ChangeState, Entry, EvidenceMark, OpenedChange, ReaderSeen, ReleaseState, Rollout,
+        RolloutPhase,
+    },
     observation::SnapshotStatus,
     schema::{Access, ChangePlan, Evidence, FilePhase, Journal, OpenChange, SchemaPhase},
     spec::SchemaSpec,
@@ -218,6 +221,7 @@ fn schema_step(draft: &Draft<'_>, spec: &Accepted, file: String) -> Option<Schem
 
 /// Contract, when no rollout is in flight; the evidence for it, always.
 pub(crate) fn advance(draft: &mut Draft<'_>) {
+    adopt(draft);
     let Some(change) = draft.state.change.clone().filter(ChangeState::is_open) else { return };
     if draft.state.rollout.is_some() {
         // Read on while a rollout is in flight: a gap between reads would look like a gap between calls, and who drains
@@ -235,6 +239,31 @@ pub(crate) fn advance(draft: &mut Draft<'_>) {
             SchemaPhase::Absent | SchemaPhase::Expanding | SchemaPhase::Backfilling | SchemaPhase::Expanded,
         ) => {}
         None => draft.unobserved("the state of the change in the database", "it could not be read"),
+    }
+}
+
+/// A change that the journal in the database has as this release's, and the ledger does not know: it was lost. Before a
+/// rollout's first steps the change is opened behind its gates instead.
+fn adopt(draft: &mut Draft<'_>) {
+    let Some(spec) = unopened(&draft.state) else { return };
+    let (Some(schema), Some(plan)) = (spec.spec.schema.clone(), spec.plan.clone()) else { return };
+    let version = spec.version;
+    let ours = draft.seen.schema.journal.known().is_some_and(|journal| journal.release == *draft.release);
+    if ours {
+        draft.note(Entry::ChangeOpened(Box::new(OpenedChange { spec: version, schema, plan })));
+        draft.look_in(1);
+    }
+}
+
+/// The spec whose change may be open without the ledger's knowledge.
+pub(crate) fn unopened(state: &ReleaseState) -> Option<&Accepted> {
+    if state.change.is_some() {
+        return None;
+    }
+    match &state.rollout {
+        Some(rollout) if rollout.phase == RolloutPhase::Preflight => None,
+        Some(rollout) => Some(&rollout.start.spec),
+        None => state.accepted.as_ref(),
     }
 }
 

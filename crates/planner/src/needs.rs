@@ -4,13 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
     Fact, ReleaseName,
     decision::Step,
-    ledger::{ChangeState, ReleaseState, Rollout, RolloutPhase},
+    ledger::{Accepted, ChangeState, ReleaseState, Rollout, RolloutPhase},
     observation::{GroupNeeds, MinutesNeeds, Needs, SchemaNeeds},
     orders::{Orders, ParameterRead},
     spec::{self, RevisionSpec, Spec, Traffic},
 };
 
-use crate::engine::codedeploy::config_name;
+use crate::{change::unopened, engine::codedeploy::config_name};
 
 /// A deployment can live this long: 120 h from install to shift, 48 h of termination wait, and a day. Source: CodeDeploy's
 /// limits for ECS.
@@ -55,7 +55,9 @@ pub fn needs(
     if let Some(change) = state.change.as_ref().filter(|change| change.is_open()) {
         change_needs(&mut needs, state, change);
     } else if let Some(rollout) = state.rollout.as_ref().filter(|r| r.phase == RolloutPhase::Preflight) {
-        expand_needs(&mut needs, rollout);
+        expand_needs(&mut needs, &rollout.start.spec, true);
+    } else if let Some(spec) = unopened(state) {
+        expand_needs(&mut needs, spec, false);
     }
     doubt_needs(&mut needs, state);
     needs
@@ -114,14 +116,13 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout) {
     }
 }
 
-/// Before the change is opened: what its gates look at.
-fn expand_needs(needs: &mut Needs, rollout: &Rollout) {
-    let spec = &rollout.start.spec;
+/// Before the change is opened: what its gates look at, and whether the database knows it already.
+fn expand_needs(needs: &mut Needs, spec: &Accepted, blockers: bool) {
     if let (Some(schema), Some(plan)) = (&spec.spec.schema, &spec.plan) {
         needs.schema = Some(SchemaNeeds {
             database: schema.database.clone(),
             plan: plan.clone(),
-            blockers: true,
+            blockers,
             check: false,
             evidence: false,
         });

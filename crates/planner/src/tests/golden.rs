@@ -1,0 +1,220 @@
+//! Good worlds in which exactly one step is due: the laws would hold of a planner that does nothing.
+
+use tidegate_model::{Fact, decision::Step, fact::Why, observation::DeploymentStatus, schema::Access};
+
+use super::{
+    sketch::{
+        AbortText, ApprovalText, Asked, Change, Database, Deployments, Evidence, Flight, Journal, Ledger,
+        Minutes, Phase, Serving, Sketch, Snapshot, SpecText, Traffic,
+    },
+    word,
+    world::{steps, world},
+};
+
+/// Blue serves, everything is known and well, nothing is in flight, the next revision is wanted.
+fn calm() -> Sketch {
+    Sketch {
+        asked: Asked {
+            spec: Fact::Known(SpecText::InForce),
+            hold: Fact::Absent,
+            fleet_hold: Fact::Absent,
+            abort: Fact::Absent,
+            approval: Fact::Known(ApprovalText::Good),
+            rich: true,
+        },
+        ledger: Ledger {
+            accepted: true,
+            refused: false,
+            held: false,
+            failed: false,
+            previous: true,
+            last: Some(true),
+            change: Some(Change::Marked),
+            doubt: None,
+            refusals: None,
+        },
+        rollout: None,
+        traffic: Traffic {
+            service: Fact::Known(Serving::Blue),
+            group: Fact::Known(true),
+            deployments: Fact::Known(none()),
+            listeners: Fact::Known((100, 0, false)),
+            health: Fact::Known(true),
+            alarms: Fact::Known(false),
+            minutes: Fact::Known(Minutes::BlueOnly),
+            revisions: Fact::Known(true),
+            config: Fact::Known(()),
+        },
+        database: Database {
+            plan: Fact::Known(true),
+            access: Fact::Known(Access::Granted),
+            journal: Fact::Known(Journal::Filled),
+            objects: Fact::Known((true, true)),
+            others: Fact::Known(false),
+            blockers: Fact::Known(false),
+            check: Fact::Known(0),
+            evidence: Fact::Known(Evidence::Quiet),
+            instance: Fact::Known(true),
+            snapshot: Fact::Absent,
+        },
+    }
+}
+
+fn none() -> Deployments {
+    Deployments { ours: None, target: Fact::Absent, rollback: DeploymentStatus::Created, foreign: false }
+}
+
+/// A rollout in a phase, with all that is proven on the way there.
+fn flight(phase: Phase) -> Flight {
+    Flight {
+        phase,
+        age: 600,
+        confirmations: 2,
+        deployment: phase != Phase::Preflight,
+        green: true,
+        baseline: true,
+        traffic: !matches!(phase, Phase::Preflight | Phase::Provisioning | Phase::Verifying),
+        verified: true,
+        probe_failed: false,
+        baked: false,
+        frozen: false,
+        sent: (None, None, None),
+    }
+}
+
+fn in_flight(phase: Phase, status: DeploymentStatus, termination_wait: bool) -> Sketch {
+    let mut sketch = calm();
+    sketch.rollout = Some(flight(phase));
+    sketch.traffic.service = Fact::Known(Serving::BlueWithGreen);
+    sketch.traffic.deployments = Fact::Known(Deployments {
+        ours: Some((status, termination_wait, false)),
+        target: Fact::Known((None, termination_wait)),
+        ..none()
+    });
+    sketch
+}
+
+fn preflight() -> Sketch {
+    Sketch { rollout: Some(flight(Phase::Preflight)), ..calm() }
+}
+
+/// Green serves alone; contract is due.
+fn settled() -> Sketch {
+    let mut sketch = calm();
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    sketch.ledger.change = Some(Change::SnapshotNamed);
+    sketch
+}
+
+fn baked() -> Sketch {
+    let mut sketch = in_flight(Phase::Baking, DeploymentStatus::InProgress, true);
+    sketch.rollout.as_mut().unwrap().baked = true;
+    sketch.traffic.service = Fact::Known(Serving::GreenWithBlue);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    sketch.traffic.minutes = Fact::Known(Minutes::GreenOnly);
+    sketch
+}
+
+/// For each step, in the order of [`Step::WORDS`], a world in which it is due.
+fn due() -> [Sketch; 11] {
+    let with = |mut sketch: Sketch, change: fn(&mut Sketch)| {
+        change(&mut sketch);
+        sketch
+    };
+    [
+        with(preflight(), |s| {
+            s.rollout.as_mut().unwrap().green = false;
+            s.traffic.revisions = Fact::Known(false);
+        }),
+        with(preflight(), |s| s.traffic.config = Fact::Absent),
+        preflight(),
+        in_flight(Phase::Verifying, DeploymentStatus::Ready, false),
+        baked(),
+        with(in_flight(Phase::Shifting, DeploymentStatus::InProgress, false), |s| {
+            s.asked.abort = Fact::Known(AbortText::InForce);
+        }),
+        with(in_flight(Phase::Verifying, DeploymentStatus::Ready, false), |s| {
+            s.rollout.as_mut().unwrap().verified = false;
+        }),
+        with(preflight(), |s| {
+            s.database.journal = Fact::Known(Journal::Opened);
+            s.database.objects = Fact::Known((true, false));
+        }),
+        with(preflight(), |s| s.database.journal = Fact::Known(Journal::Expanded)),
+        settled(),
+        with(settled(), |s| s.database.snapshot = Fact::Known(Snapshot::Young)),
+    ]
+}
+
+#[test]
+fn each_step_is_decided_when_it_is_due() {
+    assert_eq!(steps().iter().map(Step::as_str).collect::<Vec<_>>(), Step::WORDS);
+    for (wanted, sketch) in Step::WORDS.into_iter().zip(due()) {
+        let decision = world(&sketch).decide();
+        assert_eq!(word(&decision), Some(wanted), "{:#?}", decision.waiting);
+        assert_eq!(decision.next_look, super::now(), "what a step did is looked at at once");
+    }
+}
+
+#[test]
+fn the_same_steps_are_not_decided_when_the_listener_is_unknown() {
+    for (wanted, mut sketch) in Step::WORDS.into_iter().zip(due()) {
+        sketch.traffic.listeners = Fact::Unknown(Why::Throttled);
+        let decision = world(&sketch).decide();
+        let harmless = ["stop-deployment", "expand", "backfill", "create-snapshot"];
+        assert!(
+            word(&decision).is_none_or(|step| harmless.contains(&step)),
+            "{:?} where {wanted} was due",
+            word(&decision)
+        );
+    }
+}
+
+/// Contract rests on traffic being where the ledger believes it: an old reader may be behind any other weight.
+#[test]
+fn purge_waits_for_whoever_moves_traffic_beside_us() {
+    let mut sketch = settled();
+    sketch.database.snapshot = Fact::Known(Snapshot::Young);
+    assert_eq!(word(&world(&sketch).decide()), Some("purge"));
+    let mut edited = sketch.clone();
+    edited.traffic.listeners = Fact::Known((50, 50, false));
+    assert_eq!(word(&world(&edited).decide()), None);
+    let mut foreign = sketch.clone();
+    foreign.traffic.deployments = Fact::Known(Deployments { foreign: true, ..none() });
+    assert_eq!(word(&world(&foreign).decide()), None);
+    for unknown in [
+        |s: &mut Sketch| s.traffic.deployments = Fact::Unknown(Why::Throttled),
+        |s: &mut Sketch| s.traffic.service = Fact::Unknown(Why::Throttled),
+        |s: &mut Sketch| s.traffic.listeners = Fact::Absent,
+    ] {
+        let mut sketch = sketch.clone();
+        unknown(&mut sketch);
+        assert_eq!(word(&world(&sketch).decide()), None, "{sketch:?}");
+    }
+}
+
+/// What serves by the listener is never deleted, whatever CodeDeploy waits for.
+#[test]
+fn nothing_is_let_go_behind_an_edited_listener() {
+    for phase in [Phase::Baking, Phase::Retiring, Phase::Redeploying] {
+        let mut sketch = baked();
+        sketch.rollout.as_mut().unwrap().phase = phase;
+        assert_eq!(word(&world(&sketch).decide()), Some("continue-termination"), "{phase:?}");
+        sketch.traffic.listeners = Fact::Known((100, 0, false));
+        let decision = world(&sketch).decide();
+        assert_eq!(word(&decision), None, "{phase:?}");
+        assert!(!decision.waiting.is_empty());
+    }
+}
+
+#[test]
+fn an_abort_beside_a_hold_and_a_call_in_doubt_still_stops() {
+    let mut sketch = in_flight(Phase::Shifting, DeploymentStatus::InProgress, false);
+    sketch.asked.abort = Fact::Known(AbortText::InForce);
+    sketch.asked.hold = Fact::Known(());
+    let continue_traffic = Step::WORDS.iter().position(|word| *word == "continue-traffic").unwrap();
+    sketch.ledger.doubt = Some((continue_traffic, true));
+    sketch.traffic.listeners = Fact::Unknown(Why::Unreachable);
+    assert_eq!(word(&world(&sketch).decide()), Some("stop-deployment"));
+}

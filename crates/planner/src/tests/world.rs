@@ -1,0 +1,607 @@
+//! From a [`Sketch`] to what `decide` takes: a folded state and an observation of one small shop.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tidegate_model::{
+    Digest, Fact, ParameterVersion, ReleaseName,
+    decision::{CreateDeployment, Decision, Register, SchemaStep, Step, Verify},
+    ledger::{
+        Accepted, BakeClock, Cause, ChangeState, EvidenceMark, FailedRevision, Hold, Intent, LastRollout,
+        OpenedChange, ReaderSeen, Recurrence, Refusals, Refused, ReleaseState, Rollout, RolloutEnd,
+        RolloutKind, RolloutPhase, RolloutStart,
+    },
+    name::Marker,
+    observation::{self as seen, Observation, TargetGroup},
+    orders::{Orders, ParameterRead},
+    revision::{RevisionArn, TaskDefinition},
+    schema as database,
+    spec::{self, Shift},
+    status::ReleaseStatus,
+    verdict::Baseline,
+};
+
+use super::sketch::{
+    AbortText, ApprovalText, Asked, Change, Database, Deployments, Evidence, Flight, Journal, Minutes, Phase,
+    Serving, Sketch, Snapshot, SpecText, Traffic,
+};
+use crate::{Input, decide};
+
+/// What `decide` takes, owned.
+pub(super) struct World {
+    pub release: ReleaseName,
+    pub state: ReleaseState,
+    pub seen: Observation,
+    pub now: Timestamp,
+}
+
+impl World {
+    pub(super) fn decide(&self) -> Decision {
+        self.decide_after(None)
+    }
+
+    pub(super) fn decide_after(&self, previous: Option<&ReleaseStatus>) -> Decision {
+        let Self { release, state, seen, now } = self;
+        decide(&Input { release, state, observation: seen, previous, now: *now })
+    }
+}
+
+/// Every world is looked at at the same time.
+pub(super) fn now() -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365 * 50)
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+const DAY: i64 = 86_400;
+
+/// The deployment that carries the rollout, and the one that rolls it back.
+const OURS: &str = "d-1";
+const ROLLBACK: &str = "d-2";
+
+fn release() -> ReleaseName {
+    "shop".parse().unwrap()
+}
+
+fn blue_group() -> TargetGroup {
+    TargetGroup("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/blue/1".into())
+}
+
+fn green_group() -> TargetGroup {
+    TargetGroup("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/green/2".into())
+}
+
+/// The revision of blue (1) or green (2).
+fn revision(number: u32) -> RevisionArn {
+    RevisionArn(format!("arn:aws:ecs:eu-west-1:1:task-definition/shop:{number}"))
+}
+
+fn content(number: u32) -> Value {
+    json!({ "family": "shop", "containerDefinitions": [{ "name": "app", "image": format!("shop:v{number}") }] })
+}
+
+fn definition(number: u32, active: bool) -> TaskDefinition {
+    let (arn, content) = (revision(number), content(number));
+    TaskDefinition { arn, active, content, unknown_members: vec![], marker: None }
+}
+
+fn spec_text(image: &str, bake: &str, rich: bool) -> String {
+    let mut spec = json!({
+        "service": { "cluster": "shop", "name": "shop" },
+        "revision": { "container": "app", "image": image },
+        "traffic": { "engine": "codedeploy", "application": "shop", "deploymentGroup": "shop",
+                     "shift": { "linear": { "percent": 20, "every": "3m" } } },
+        "bake": bake,
+    });
+    if rich {
+        spec["verify"] = json!([{ "get": "/health" }]);
+        spec["schema"] = json!({
+            "database": { "secret": "arn:aws:secretsmanager:eu-west-1:1:secret:tidegate", "instance": "shop-db" },
+            "change": "address", "source": "file:///migrations",
+        });
+    }
+    spec.to_string()
+}
+
+/// The spec in force, version 5.
+fn accepted(rich: bool) -> Accepted {
+    let text = spec_text("shop:v2", "1h", rich);
+    Accepted {
+        version: ParameterVersion(5),
+        modified: ago(7_200),
+        digest: Digest::of(&text),
+        spec: spec::read(&text).unwrap(),
+        text,
+        base: revision(1),
+        content: content(2),
+        desired: definition(2, true).digest(),
+        plan: rich.then(plan),
+    }
+}
+
+fn plan() -> database::ChangePlan {
+    let files = [
+        ("1_expand_a.sql", database::FilePhase::Expand),
+        ("2_backfill_a.sql", database::FilePhase::Backfill),
+        ("3_check_a.sql", database::FilePhase::Check),
+        ("4_contract_a.sql", database::FilePhase::Contract),
+    ];
+    let file = |(version, (name, phase)): (u64, (&str, database::FilePhase))| database::MigrationFile {
+        version,
+        phase,
+        name: name.into(),
+        text: name.into(),
+        checksum: Digest::of(name),
+        backfill: None,
+    };
+    database::ChangePlan {
+        change: "address".parse().unwrap(),
+        files: (1..).zip(files).map(file).collect(),
+        adds: vec![column("street")],
+        removes: vec![column("address")],
+        digest: Digest::of("the plan"),
+    }
+}
+
+fn column(name: &str) -> database::Object {
+    let table = database::TableName { schema: "public".into(), table: "customers".into() };
+    database::Object::Column { table, column: name.into() }
+}
+
+fn marker() -> Marker {
+    let hash = accepted(true).digest.short().to_owned();
+    Marker { release: release(), version: ParameterVersion(5), hash, intent: "i1".into() }
+}
+
+/// Builds the world of a sketch.
+pub(super) fn world(sketch: &Sketch) -> World {
+    World { release: release(), state: state(sketch), seen: observation(sketch), now: now() }
+}
+
+fn state(sketch: &Sketch) -> ReleaseState {
+    let ledger = &sketch.ledger;
+    let accepted = accepted(sketch.asked.rich);
+    let refused = || Refused {
+        version: ParameterVersion(6),
+        modified: ago(3_600),
+        problems: spec::read("").unwrap_err(),
+    };
+    let failed = || FailedRevision {
+        desired: accepted.desired.clone(),
+        version: accepted.version,
+        modified: accepted.modified,
+        cause: Cause::Ordered,
+    };
+    let end = |settled| if settled { RolloutEnd::Settled } else { RolloutEnd::RolledBack(Cause::Ordered) };
+    let last = |settled| LastRollout {
+        version: ParameterVersion(4),
+        end: end(settled),
+        at: ago(20 * DAY),
+        started: ago(21 * DAY),
+    };
+    let doubt = |(step, may_land): (usize, bool)| {
+        (Intent { id: 40, step: steps().remove(step) }, ago(if may_land { 10 } else { 100 }))
+    };
+    let refusals =
+        |count| Refusals { count, since: ago(900), last: ago(3), code: "Busy".into(), step: "verify" };
+    ReleaseState {
+        length: 50,
+        accepted_at: ledger.accepted.then(|| ago(7_000)),
+        refused: ledger.refused.then(refused),
+        rollout: sketch.rollout.as_ref().map(|flight| rollout(flight, &accepted)),
+        last: ledger.last.map(last),
+        previous: ledger.previous.then(|| (revision(1), definition(1, true).digest())),
+        failed: ledger.failed.then(failed).into_iter().collect(),
+        change: ledger.change.map(change),
+        open: ledger.doubt.map(doubt).into_iter().collect(),
+        refusals: ledger.refusals.map(refusals),
+        hold: ledger.held.then(|| Hold { since: ago(600), absent_reads: 0 }),
+        accepted: ledger.accepted.then_some(accepted),
+        ..ReleaseState::default()
+    }
+}
+
+fn change(change: Change) -> ChangeState {
+    let schema = accepted(true).spec.schema.unwrap();
+    let mark =
+        EvidenceMark { stats_reset: ago(90 * DAY), dealloc: 0, calls: BTreeMap::from([("q".into(), 5)]) };
+    let reader = ReaderSeen { text: "SELECT address".into(), how: "names column".into(), revisions: vec![] };
+    let seen = change == Change::ReaderSeen;
+    ChangeState {
+        opened: OpenedChange { spec: ParameterVersion(4), schema, plan: plan() },
+        opened_at: ago(21 * DAY),
+        mark: (change != Change::Opened).then(|| (mark, ago(10 * DAY))),
+        quiet_since: (change != Change::Opened).then(|| ago(if seen { DAY } else { 10 * DAY })),
+        last_reader: seen.then(|| (reader, ago(DAY))),
+        recurrence: Recurrence::default(),
+        namers: BTreeSet::from([definition(1, true).digest()]),
+        snapshot: (change == Change::SnapshotNamed).then(|| "tidegate-shop".into()),
+        purged_at: (change == Change::Purged).then(|| ago(DAY)),
+    }
+}
+
+fn rollout(flight: &Flight, accepted: &Accepted) -> Rollout {
+    let redeploy = RolloutKind::Redeploy { to: revision(2), cause: Cause::Ordered };
+    let back = RolloutPhase::RollingBack(Cause::Ordered);
+    let (kind, phase) = match flight.phase {
+        Phase::Preflight => (RolloutKind::Forward, RolloutPhase::Preflight),
+        Phase::Provisioning => (RolloutKind::Forward, RolloutPhase::Provisioning),
+        Phase::Verifying => (RolloutKind::Forward, RolloutPhase::Verifying),
+        Phase::Shifting => (RolloutKind::Forward, RolloutPhase::Shifting),
+        Phase::Confirming => (RolloutKind::Forward, RolloutPhase::Confirming),
+        Phase::Baking => (RolloutKind::Forward, RolloutPhase::Baking),
+        Phase::Retiring => (RolloutKind::Forward, RolloutPhase::Retiring),
+        Phase::Stopping => (RolloutKind::Forward, back),
+        Phase::Redeploying => (redeploy, back),
+    };
+    let is_redeploy = flight.phase == Phase::Redeploying;
+    let (stop, go, retire) = flight.sent;
+    let since = ago(flight.age);
+    let baseline = Baseline {
+        from: ago(3_600),
+        minutes: 5,
+        requests: 500.0,
+        failures: 0.0,
+        latency: None,
+        connections: None,
+    };
+    Rollout {
+        start: RolloutStart {
+            spec: accepted.clone(),
+            kind,
+            blue: revision(1),
+            blue_digest: definition(1, true).digest(),
+            blue_group: blue_group(),
+            green_group: green_group(),
+            adopted: false,
+        },
+        started: since,
+        phase,
+        since,
+        green: (flight.green || is_redeploy).then(|| revision(2)),
+        deployment: flight.deployment.then(|| OURS.into()),
+        deployment_since: flight.deployment.then_some(since),
+        rollback_deployment: None,
+        baseline: flight.baseline.then_some(baseline),
+        traffic_since: flight.traffic.then(|| ago(900)),
+        verified: flight.verified.then_some(since),
+        verified_production: flight.verified.then_some(since),
+        probe_failure: flight.probe_failed.then(|| "status 500".into()),
+        confirmations: flight.confirmations,
+        confirmed_at: (flight.confirmations > 0).then_some(since),
+        bake: BakeClock {
+            served: SignedDuration::from_hours(if flight.baked { 10 } else { 0 }),
+            running_since: None,
+        },
+        frozen: flight.frozen.then_some(since),
+        stop_sent: stop.map(ago),
+        continue_sent: go.map(ago),
+        retire_sent: retire.map(ago),
+    }
+}
+
+/// Every step, in the order of `Step::WORDS`.
+pub(super) fn steps() -> Vec<Step> {
+    let schema = || SchemaStep {
+        database: accepted(true).spec.schema.unwrap().database,
+        change: database::OpenChange { release: release(), change: "address".parse().unwrap() },
+        file: "1_expand_a.sql".into(),
+        plan: plan(),
+        marker: marker(),
+        service_secrets: vec![],
+    };
+    let deployment = || OURS.to_owned();
+    let shift = Shift::AllAtOnce;
+    vec![
+        Step::RegisterTaskDefinition(Register {
+            base: revision(1),
+            content: content(2),
+            digest: definition(2, true).digest(),
+            marker: marker(),
+        }),
+        Step::CreateDeploymentConfig { name: "tidegate".into(), shift },
+        Step::CreateDeployment(CreateDeployment {
+            application: "shop".into(),
+            group: "shop".into(),
+            revision: revision(2),
+            container: "app".into(),
+            port: 80,
+            config: "tidegate".into(),
+            ignore_alarms: false,
+            marker: marker(),
+        }),
+        Step::ContinueTraffic { deployment: deployment() },
+        Step::ContinueTermination { deployment: deployment() },
+        Step::StopDeployment { deployment: deployment() },
+        Step::Verify(Verify { address: "http://127.0.0.1:1".into(), production: false, probes: vec![] }),
+        Step::Expand(schema()),
+        Step::Backfill(schema()),
+        Step::CreateSnapshot {
+            instance: "shop-db".into(),
+            snapshot: "tidegate-shop".into(),
+            marker: marker(),
+        },
+        Step::Purge(schema()),
+    ]
+}
+
+fn observation(sketch: &Sketch) -> Observation {
+    let Sketch { asked, traffic, database, .. } = sketch;
+    Observation {
+        spec: asked.spec.clone().map(|spec| spec_parameter(spec, asked.rich)),
+        orders: orders(asked, sketch),
+        plan: database
+            .plan
+            .clone()
+            .map(|good| if good { Ok(plan()) } else { Err(spec::read("").unwrap_err()) }),
+        service: traffic.service.clone().map(service),
+        group: traffic.group.clone().map(group),
+        deployments: traffic.deployments.clone().map(|list| deployments(&list)),
+        listeners: traffic.listeners.clone().map(|(blue, green, two)| listeners(blue, green, two)),
+        health: traffic.health.clone().map(|healthy| {
+            let health = seen::TargetHealth { healthy: if healthy { 2 } else { 0 }, ..Default::default() };
+            BTreeMap::from([(blue_group(), health), (green_group(), health)])
+        }),
+        alarms: traffic.alarms.clone().map(|red| vec![seen::Alarm { name: "errors".into(), red }]),
+        minutes: traffic.minutes.clone().map(minutes),
+        revisions: revisions(traffic),
+        deployment_config: traffic.config.clone().map(|()| "tidegate".into()),
+        schema: schema(database),
+        instance: database.instance.clone().map(|snapshot_possible| seen::Instance {
+            id: "shop-db".into(),
+            resource_id: "db-1".into(),
+            snapshot_possible,
+            status: "available".into(),
+        }),
+        snapshot: database.snapshot.clone().map(snapshot),
+    }
+}
+
+fn parameter(text: String, version: u64, seconds_ago: i64) -> ParameterRead {
+    ParameterRead { text, version: ParameterVersion(version), modified: ago(seconds_ago) }
+}
+
+fn spec_parameter(spec: SpecText, rich: bool) -> ParameterRead {
+    match spec {
+        SpecText::InForce => parameter(spec_text("shop:v2", "1h", rich), 5, 7_200),
+        SpecText::NewerRevision => parameter(spec_text("shop:v3", "1h", rich), 6, 60),
+        SpecText::NewerBake => parameter(spec_text("shop:v2", "2h", rich), 6, 60),
+        SpecText::Malformed => parameter("{".into(), 6, 60),
+        SpecText::Recreated => parameter(spec_text("shop:v2", "1h", rich), 1, 60),
+    }
+}
+
+fn orders(asked: &Asked, sketch: &Sketch) -> Orders {
+    let unmapped = 0;
+    let plan = plan().approval_digest(unmapped);
+    let abort = |text| match text {
+        AbortText::InForce => parameter(json!({ "spec": 5 }).to_string(), 1, 30),
+        AbortText::Stale => parameter(json!({ "spec": 5 }).to_string(), 1, 9_000),
+        AbortText::Unmatched => parameter(json!({ "spec": 99 }).to_string(), 1, 30),
+        AbortText::Malformed => parameter("stop!".into(), 1, 30),
+    };
+    let approval = |text| match text {
+        ApprovalText::Good => parameter(json!({ "spec": 5, "plan": plan.as_str() }).to_string(), 1, 30),
+        ApprovalText::OtherPlan => {
+            parameter(json!({ "spec": 5, "plan": Digest::of("x").as_str() }).to_string(), 1, 30)
+        }
+        ApprovalText::Malformed => parameter("yes".into(), 1, 30),
+    };
+    debug_assert!(sketch.asked.rich == asked.rich);
+    Orders {
+        hold: asked.hold.clone().map(|()| parameter("sale".into(), 1, 60)),
+        fleet_hold: asked.fleet_hold.clone().map(|()| parameter("sale".into(), 1, 60)),
+        abort: asked.abort.clone().map(abort),
+        approve_contract: asked.approval.clone().map(approval),
+    }
+}
+
+fn service(serving: Serving) -> seen::Service {
+    let set = |number, group: TargetGroup, status| seen::TaskSet {
+        id: format!("set-{number}"),
+        status,
+        revision: revision(number),
+        target_group: Some(group),
+        desired: 2,
+        running: 2,
+        pending: 0,
+        steady: true,
+        external_id: None,
+    };
+    let (primary, active) = (seen::TaskSetStatus::Primary, seen::TaskSetStatus::Active);
+    let task_sets = match serving {
+        Serving::Nothing => vec![],
+        Serving::Blue => vec![set(1, blue_group(), primary)],
+        Serving::BlueWithGreen => vec![set(1, blue_group(), primary), set(2, green_group(), active)],
+        Serving::GreenWithBlue => vec![set(1, blue_group(), active), set(2, green_group(), primary)],
+        Serving::Green => vec![set(2, green_group(), primary)],
+    };
+    seen::Service {
+        active: true,
+        by_codedeploy: true,
+        desired: 2,
+        container: Some(("app".into(), 80)),
+        task_sets,
+    }
+}
+
+fn group(good: bool) -> seen::DeploymentGroup {
+    seen::DeploymentGroup {
+        cluster: "shop".into(),
+        service: "shop".into(),
+        ready_wait_minutes: good.then_some(60),
+        termination_wait_minutes: Some(2_880),
+        target_groups: vec![blue_group(), green_group()],
+        production_listener: Some("production".into()),
+        test_listener: Some("test".into()),
+        alarms: vec!["errors".into()],
+        rollback_on: seen::RollbackEvents { failure: good, alarm: true, request: true },
+    }
+}
+
+fn deployments(list: &Deployments) -> Vec<seen::Deployment> {
+    let deployment = |id: &str, status| seen::Deployment {
+        id: id.into(),
+        status,
+        created: ago(600),
+        marker: None,
+        is_rollback: false,
+        rolled_back_by: None,
+        error: None,
+        termination_wait_started: false,
+        target: Fact::Absent,
+    };
+    let mut all = vec![];
+    if list.foreign {
+        all.push(deployment("d-9", seen::DeploymentStatus::InProgress));
+    }
+    if let Some((status, termination_wait_started, rolled_back)) = list.ours {
+        if rolled_back {
+            all.push(seen::Deployment { is_rollback: true, ..deployment(ROLLBACK, list.rollback) });
+        }
+        let target = list.target.clone().map(|(green_weight, all_moved)| seen::DeploymentTarget {
+            green: Some(revision(2)),
+            green_weight,
+            traffic_since: green_weight.map(|_| ago(500)),
+            traffic_until: all_moved.then(|| ago(400)),
+        });
+        all.push(seen::Deployment {
+            marker: Some(marker()),
+            rolled_back_by: rolled_back.then(|| ROLLBACK.into()),
+            termination_wait_started,
+            target,
+            ..deployment(OURS, status)
+        });
+    }
+    all
+}
+
+fn listeners(blue: u32, green: u32, two: bool) -> seen::Listeners {
+    let rule = |rule: &str, blue, green| seen::RuleWeights {
+        rule: rule.into(),
+        weights: BTreeMap::from([(blue_group(), blue), (green_group(), green)]),
+        sticky: false,
+    };
+    let listener = |port: u16, rules| seen::Listener {
+        arn: format!("listener-{port}"),
+        address: format!("http://127.0.0.1:{port}"),
+        rules,
+    };
+    let mut production = vec![rule("default", blue, green)];
+    if two {
+        production.push(rule("other", 30, 70));
+    }
+    seen::Listeners {
+        production: listener(80, production),
+        test: Some(listener(81, vec![rule("default", 0, 100)])),
+    }
+}
+
+fn minutes(kind: Minutes) -> Vec<seen::Minute> {
+    let counts = |failures| seen::Counts { requests: Some(100.0), failures, ..Default::default() };
+    let groups = match kind {
+        Minutes::None => return vec![],
+        Minutes::Silent => BTreeMap::new(),
+        Minutes::BlueOnly => BTreeMap::from([(blue_group(), counts(0.0))]),
+        Minutes::GreenOnly => BTreeMap::from([(green_group(), counts(0.0))]),
+        Minutes::GreenFails => BTreeMap::from([(blue_group(), counts(0.0)), (green_group(), counts(50.0))]),
+    };
+    let minute = |back: i64| seen::Minute { at: ago(60 * back), groups: groups.clone(), connections: None };
+    (1..=15).rev().map(minute).collect()
+}
+
+/// Blue's revision is there whenever definitions can be read; green's only once it is registered.
+fn revisions(traffic: &Traffic) -> BTreeMap<String, Fact<TaskDefinition>> {
+    let registered = &traffic.revisions;
+    let green = match registered {
+        Fact::Known(false) => Fact::Absent,
+        Fact::Known(true) | Fact::Absent | Fact::Unknown(_) => {
+            registered.clone().map(|_| definition(2, true))
+        }
+    };
+    let newest = registered.clone().map(|green| definition(if green { 2 } else { 1 }, true));
+    BTreeMap::from([
+        (revision(1).0, registered.clone().map(|_| definition(1, true))),
+        (revision(2).0, green),
+        ("shop".to_owned(), newest),
+    ])
+}
+
+fn schema(sketch: &Database) -> database::SchemaObservation {
+    let blocker = || database::Blocker {
+        pid: 7,
+        role: "app".into(),
+        application: "app".into(),
+        state: "idle in transaction".into(),
+        transaction_seconds: 90,
+    };
+    let other = || database::OpenChange { release: release(), change: "other".parse().unwrap() };
+    database::SchemaObservation {
+        access: sketch.access.clone(),
+        journal: sketch.journal.clone().map(journal),
+        other_open: sketch.others.clone().map(|there| there.then(other).into_iter().collect()),
+        objects: sketch
+            .objects
+            .clone()
+            .map(|(old, new)| BTreeMap::from([(column("address"), old), (column("street"), new)])),
+        blockers: sketch.blockers.clone().map(|there| there.then(blocker).into_iter().collect()),
+        check: sketch.check.clone().map(|disagreeing| database::CheckReading { disagreeing, unmapped: 0 }),
+        evidence: sketch.evidence.clone().map(evidence),
+    }
+}
+
+fn journal(journal: Journal) -> database::Journal {
+    let text = if journal == Journal::OtherText { "another text" } else { "1_expand_a.sql" };
+    let applied = BTreeMap::from([("1_expand_a.sql".to_owned(), Digest::of(text))]);
+    let progress = database::BackfillProgress { cursor: 10, last_key: 10, rows: 10, done: true };
+    let filled = BTreeMap::from([("2_backfill_a.sql".to_owned(), progress)]);
+    let (applied, backfills) = match journal {
+        Journal::Opened => (BTreeMap::new(), BTreeMap::new()),
+        Journal::Expanded => (applied, BTreeMap::new()),
+        Journal::Filled | Journal::OtherText | Journal::Purged => (applied, filled),
+    };
+    database::Journal {
+        epoch: 1,
+        release: release(),
+        marker: marker().to_string(),
+        applied,
+        backfills,
+        purged_at: (journal == Journal::Purged).then(|| ago(DAY)),
+    }
+}
+
+fn evidence(evidence: Evidence) -> database::Evidence {
+    let (reset, calls) = match evidence {
+        Evidence::Missing => return database::Evidence::Missing("pg_stat_statements is not there".into()),
+        Evidence::Quiet => (90 * DAY, 5),
+        Evidence::Grown => (90 * DAY, 6),
+        Evidence::Reset => (DAY, 1),
+    };
+    let namer = database::Namer { calls, text: "SELECT address".into(), how: "names column".into() };
+    database::Evidence::Read(database::EvidenceRead {
+        stats_reset: ago(reset),
+        dealloc: 0,
+        namers: BTreeMap::from([("q".into(), namer)]),
+    })
+}
+
+fn snapshot(kind: Snapshot) -> seen::Snapshot {
+    let (status, minutes) = match kind {
+        Snapshot::Creating => (seen::SnapshotStatus::Creating, None),
+        Snapshot::Young | Snapshot::OfAnother => (seen::SnapshotStatus::Available, Some(5)),
+        Snapshot::Old => (seen::SnapshotStatus::Available, Some(120)),
+        Snapshot::Failed => (seen::SnapshotStatus::Failed, None),
+    };
+    let resource_id = if kind == Snapshot::OfAnother { "db-2" } else { "db-1" };
+    seen::Snapshot {
+        id: "tidegate-shop".into(),
+        resource_id: resource_id.into(),
+        marker: Some(marker()),
+        status,
+        percent: 50,
+        available_at: minutes.map(|minutes| ago(60 * minutes)),
+    }
+}
