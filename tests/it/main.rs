@@ -2,7 +2,9 @@
 
 mod crash;
 mod hands;
+mod live;
 mod malformed;
 mod orders;
 mod purity;
 mod rollout;
+mod schema;

@@ -48,7 +48,11 @@ async fn soaking() -> (Stage, Database) {
     stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
     stage.play_until_settled(1).await;
     database.run(VERSION_2).await;
-    stage.play_until(hours(1), |s| closed(s, Gate::ReadersGone).is_some_and(|m| m.contains("UPDATE customers"))).await;
+    stage
+        .play_until(hours(1), |s| {
+            closed(s, Gate::ReadersGone).is_some_and(|m| m.contains("UPDATE customers"))
+        })
+        .await;
     stage.put("spec", &schema_spec(&stage, "shop:v3")).await;
     stage.play_until_settled(2).await;
     database.run(VERSION_3).await;
@@ -103,7 +107,13 @@ async fn a_stale_approval_opens_nothing() {
     stage.put("spec", &schema_spec(&stage, "shop:v3")).await;
     stage.play_until_settled(2).await;
     let other_plan = "0".repeat(plan.len());
-    for stale in [None, Some(approval(1, &plan)), Some(approval(9, &plan)), Some(approval(2, &other_plan)), Some("yes!".into())] {
+    for stale in [
+        None,
+        Some(approval(1, &plan)),
+        Some(approval(9, &plan)),
+        Some(approval(2, &other_plan)),
+        Some("yes!".into()),
+    ] {
         if let Some(order) = &stale {
             stage.put("approve/contract", order).await;
         }
@@ -159,7 +169,10 @@ async fn a_session_in_the_way_of_expand_is_named_and_nothing_waits_behind_it() {
     let mut stage = Stage::new().await;
     let database = Database::start(&stage).await;
     let mut idle = database.shop().await;
-    sqlx::raw_sql("BEGIN; SELECT name FROM customers WHERE id = 1").execute(&mut idle).await.expect("a transaction");
+    sqlx::raw_sql("BEGIN; SELECT name FROM customers WHERE id = 1")
+        .execute(&mut idle)
+        .await
+        .expect("a transaction");
     stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
     stage.play_until(hours(1), |s| closed(s, Gate::NoBlockers).is_some()).await;
     let message = closed(stage.status(), Gate::NoBlockers).expect("closed");

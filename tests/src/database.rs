@@ -22,8 +22,10 @@ impl Database {
     /// Starts it and points the stage's secrets to it.
     pub async fn start(stage: &Stage) -> Self {
         let wanted = stage.sandbox.world().live_databases();
-        let wanted: LiveDatabase = wanted.into_iter().find(|found| found.id == INSTANCE).expect("the instance");
-        let mut seed = file::seeds(tidegate::local::story::WORLD).expect("seeds").remove(INSTANCE).expect("a seed");
+        let wanted: LiveDatabase =
+            wanted.into_iter().find(|found| found.id == INSTANCE).expect("the instance");
+        let mut seed =
+            file::seeds(tidegate::local::story::WORLD).expect("seeds").remove(INSTANCE).expect("a seed");
         seed.sql.push(tidegate::local::story::initial(200, None).1);
         let cluster = database::start(&wanted, &seed).await.expect("a cluster");
         stage.sandbox.world().database_ready(INSTANCE, cluster.address());

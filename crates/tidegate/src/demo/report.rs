@@ -254,7 +254,7 @@ impl Seen {
             .windows(2)
             .filter(|pair| pair[0].1.is_none() && pair[1].1.is_some() && pair[1].0 <= at + MINUTE)
             .map(|pair| pair[0].0)
-            .last();
+            .next_back();
         let begun = begun.or_else(|| self.reported.first().map(|(at, _)| *at))?;
         let weights = self.weights_at(begun)?;
         weights.iter().max_by_key(|(_, weight)| **weight).map(|(group, _)| group.clone())

@@ -14,7 +14,7 @@ use tidegate_sandbox::{
     Sandbox,
     clock::Clock,
     door::{self, Door, DoorError},
-    live::{Live, LiveError, LiveSettings, database::Seed, tasks::Catalogue},
+    live::{Live, LiveError, LiveSettings, tasks::Catalogue},
     world::{
         Mode, World,
         file::{self, WorldFileError},
@@ -98,7 +98,7 @@ impl Local {
                 let mut live = LiveSettings::new(catalogue, folder.clone(), door.url());
                 live.seeds = file::seeds(&settings.world)?;
                 for (instance, sql) in settings.sql {
-                    live.seeds.entry(instance).or_insert_with(Seed::default).sql.push(sql);
+                    live.seeds.entry(instance).or_default().sql.push(sql);
                 }
                 Some(Live::start(sandbox.clone(), live).await?)
             }
