@@ -2,6 +2,7 @@
 
 mod crash;
 mod hands;
+mod iam;
 mod live;
 mod malformed;
 mod orders;

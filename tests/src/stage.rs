@@ -3,14 +3,18 @@
 //! A test puts parameters, lets time pass ([`Stage::play_until`]), and looks at the world, the audit log and the published
 //! status. Nothing sleeps: between two passes the clock jumps to the next look.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use jiff::{SignedDuration, Timestamp};
-use tidegate_aws::Aws;
+use tidegate_aws::{Aws, CallReport};
 use tidegate_controller::{
-    Controller, Manual, Parts, PassReport, SchemaAccess, SchemaSettings, Settings, Silent,
+    Controller, Manual, Parts, PassReport, SchemaAccess, SchemaSettings, Settings, Telemetry,
 };
 use tidegate_ledger::Ledger;
 use tidegate_model::{
@@ -47,6 +51,7 @@ pub struct Stage {
     runtime: Option<tokio::runtime::Runtime>,
     ledger: Option<PathBuf>,
     folder: tempfile::TempDir,
+    calls: CallSet,
     /// The last report of the release.
     pub last: Option<PassReport>,
 }
@@ -109,6 +114,7 @@ impl Stage {
             runtime: None,
             ledger: Some(ledger),
             folder,
+            calls: CallSet::default(),
             last: None,
         };
         // The service comes up before anybody asks anything of it.
@@ -127,11 +133,12 @@ impl Stage {
             ..SchemaSettings::default()
         });
         let clock = self.clock.clone();
+        let calls = Arc::clone(&self.calls);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let started = runtime.spawn(async move {
             let ledger = reopen(&path).await;
-            let parts = Parts { aws, ledger, schema, clock, telemetry: Arc::new(Silent) };
+            let parts = Parts { aws, ledger, schema, clock, telemetry: Arc::new(Calls(Arc::clone(&calls))) };
             let settings = Settings { jitter: 0.0, ..Settings::default() };
             Controller::new(parts, settings).await.expect("the controller starts")
         });
@@ -290,6 +297,19 @@ impl Stage {
         }
     }
 
+    /// Looks for releases as the daemon's loop does.
+    pub async fn discover(&self) -> BTreeSet<ReleaseName> {
+        let calls = Calls(Arc::clone(&self.calls));
+        let aws = Aws::from_config(&self.config, "/tidegate");
+        let aws = aws.on_call(Arc::new(move |call| calls.aws_call(call)));
+        aws.releases().await.expect("the releases are listed")
+    }
+
+    /// Every operation that the daemon called so far, with its service.
+    pub fn calls(&self) -> BTreeSet<(&'static str, &'static str)> {
+        self.calls.lock().expect("no call panicked").clone()
+    }
+
     /// Mutating effects of the daemon: everything in the audit log but status writes and what tests did by hand.
     pub fn effects(&self) -> Vec<AuditEntry> {
         let by_daemon = [
@@ -382,6 +402,17 @@ impl Stage {
         let production = world.live_listeners().into_iter().find(|listener| listener.port == 8080)?;
         let (group, _) = production.forward.iter().max_by_key(|(_, weight)| *weight)?;
         world.image_behind(group)
+    }
+}
+
+/// Takes note of which operations are called.
+struct Calls(CallSet);
+
+type CallSet = Arc<Mutex<BTreeSet<(&'static str, &'static str)>>>;
+
+impl Telemetry for Calls {
+    fn aws_call(&self, call: &CallReport) {
+        self.0.lock().expect("no call panicked").insert((call.service, call.operation));
     }
 }
 

@@ -1,0 +1,77 @@
+//! The policy in `deploy/` is exactly what the daemon calls: everything in the sandbox's request log over scenarios that reach
+//! every call, no more and no less.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use tidegate_model::status::Summary;
+use tidegate_tests::{
+    database::{Database, schema_spec},
+    stage::Stage,
+};
+
+const POLICY: &str = include_str!("../../deploy/iam-policy.json");
+
+fn allowed() -> BTreeSet<String> {
+    let policy: Value = serde_json::from_str(POLICY).expect("the policy is JSON");
+    let statements = policy["Statement"].as_array().expect("statements");
+    let actions = statements.iter().flat_map(|statement| match &statement["Action"] {
+        Value::Array(actions) => actions.clone(),
+        one => vec![one.clone()],
+    });
+    actions.map(|action| action.as_str().expect("an action").to_owned()).collect()
+}
+
+fn action(service: &str, operation: &str) -> String {
+    format!("{service}:{operation}")
+}
+
+/// As RDS-managed secrets are: without a host, bound to the instance by a tag.
+async fn hide_host(stage: &Stage) {
+    let secrets = aws_sdk_secretsmanager::Client::new(&stage.config);
+    let value = r#"{"username": "tidegate", "password": "sandbox-tidegate-password", "dbname": "ecommerce"}"#;
+    let put = secrets.put_secret_value().secret_id("tidegate-ecommerce").secret_string(value);
+    put.send().await.expect("the secret is written");
+}
+
+fn hours(hours: i64) -> SignedDuration {
+    SignedDuration::from_hours(hours)
+}
+
+/// A change from expand to purge, a shift that needs a config of its own, and a version that is stopped mid-shift.
+async fn everything() -> Stage {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    hide_host(&stage).await;
+    let custom = |image: &str, stage: &Stage| schema_spec(stage, image).replace("\"3m\"", "\"2m\"");
+    stage.put("spec", &custom("shop:v2", &stage)).await;
+    stage.play_until_settled(1).await;
+    stage.put("spec", &custom("shop:v3", &stage)).await;
+    stage.play_until_settled(2).await;
+    stage.play_until(hours(1), |s| s.schema.as_ref().is_some_and(|schema| schema.phase == "soaking")).await;
+    let plan = stage.status().schema.as_ref().expect("a change").plan.clone();
+    stage.put("approve/contract", &format!(r#"{{"spec": 2, "plan": "{plan}"}}"#)).await;
+    stage.play_until(hours(6), |s| s.schema.as_ref().is_some_and(|schema| schema.phase == "purged")).await;
+    stage.put("spec", &custom("shop:v4", &stage)).await;
+    stage.play_until(hours(3), |s| s.summary == Summary::RolledBack).await;
+    drop(database);
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_allows_exactly_what_the_daemon_calls() {
+    let stage = everything().await;
+    assert_eq!(stage.discover().await.len(), 1);
+    let called = stage.calls();
+    let logged: BTreeSet<String> =
+        stage.sandbox.requests().iter().map(|entry| action(&entry.service, &entry.operation)).collect();
+    let called: BTreeSet<String> =
+        called.into_iter().map(|(service, operation)| action(service, operation)).collect();
+    assert!(
+        called.is_subset(&logged),
+        "calls that the request log does not have: {:?}",
+        called.difference(&logged)
+    );
+    assert_eq!(called, allowed());
+}
