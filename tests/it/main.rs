@@ -1,6 +1,7 @@
 //! The one integration-test binary: each module is a part of the behaviour.
 
 mod crash;
+mod docs;
 mod hands;
 mod iam;
 mod live;
