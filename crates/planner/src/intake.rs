@@ -172,6 +172,8 @@ fn refuse(draft: &mut Draft<'_>, read: &ParameterRead, problems: Vec<Problem>) {
 }
 
 fn accept(draft: &mut Draft<'_>, read: &ParameterRead, spec: Spec, pinned: Pinned) {
+    let in_flight = |draft: &Draft<'_>| draft.state.rollout.as_ref().map(|r| r.start.spec.version);
+    let aborted = draft.abort.is_some() && draft.abort == in_flight(draft);
     draft.note(Entry::Accepted(Box::new(Accepted {
         version: read.version,
         modified: read.modified,
@@ -183,6 +185,10 @@ fn accept(draft: &mut Draft<'_>, read: &ParameterRead, spec: Spec, pinned: Pinne
         content: pinned.content,
         plan: pinned.plan,
     })));
+    // The rollout may go by the new version now (another bake); the abort was of this rollout all the same.
+    if aborted {
+        draft.abort = in_flight(draft);
+    }
 }
 
 /// What is fixed when a spec is accepted.

@@ -14,7 +14,10 @@ use tidegate_model::{
 };
 
 use super::{closed, measured, not_applicable, open, unknown};
-use crate::draft::{Draft, age};
+use crate::{
+    draft::{Draft, age},
+    traffic::{Split, split_at_rest},
+};
 
 /// A snapshot older than this is not the state that purge destroys.
 const SNAPSHOT_YOUNG: SignedDuration = SignedDuration::from_mins(30);
@@ -284,16 +287,43 @@ fn refusal(
     }
 }
 
-/// Settled or rolled back, nothing newer started.
+/// Settled or rolled back, nothing newer started, by us or by somebody else, and all traffic on what serves by ECS's word:
+/// an old reader may stand behind any other weight.
 pub(crate) fn rollout_at_rest(draft: &Draft<'_>) -> GateReading {
     let gate = Gate::RolloutAtRest;
-    match &draft.state.rollout {
-        None => open(gate),
-        Some(rollout) => closed(
+    if let Some(rollout) = &draft.state.rollout {
+        return closed(
             gate,
             Class::NeedsTime,
             format!("the rollout of spec version {} is in flight", rollout.start.spec.version),
             "it opens when the rollout has settled or rolled back",
+        );
+    }
+    match &draft.seen.deployments {
+        Fact::Known(all) => {
+            if let Some(active) = all.iter().find(|d| !d.status.is_terminal()) {
+                let message = format!("deployment {} is in progress on the group", active.id);
+                return closed(gate, Class::NeedsTime, message, "it opens when that deployment has ended");
+            }
+        }
+        Fact::Absent => return unknown(gate, "what runs on the deployment group", "it does not exist"),
+        Fact::Unknown(why) => return unknown(gate, "what runs on the deployment group", why.as_str()),
+    }
+    let (Some(service), Some(listeners)) = (draft.seen.service.known(), draft.seen.listeners.known()) else {
+        return unknown(gate, "where traffic goes", "service and listener were not both read");
+    };
+    match split_at_rest(service, listeners) {
+        Split::Expected(_) => open(gate),
+        Split::Unknown(why) => unknown(gate, "where traffic goes", why),
+        Split::Edited { found, expected } => measured(
+            closed(
+                gate,
+                Class::NeedsHuman,
+                "the listener does not forward to the primary task set alone",
+                "put the listener back",
+            ),
+            found,
+            expected,
         ),
     }
 }

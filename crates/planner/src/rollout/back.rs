@@ -156,13 +156,36 @@ fn serves_alone(draft: &Draft<'_>, revision: &RevisionArn, group: &TargetGroup) 
         && primary.is_some_and(|set| &set.revision == revision && set.target_group.as_ref() == Some(group))
 }
 
+/// True if production forwards to green alone: only then may what it replaces be deleted. Otherwise the wait says why not.
+pub(super) fn all_traffic_on_green(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
+    let group = &rollout.start.green_group;
+    let Some(listeners) = draft.seen.listeners.known() else {
+        draft.unobserved("where traffic goes", "the listeners could not be read");
+        return false;
+    };
+    if listeners.production.forwards_only_to(group) {
+        return true;
+    }
+    let found = listeners
+        .production
+        .percent(group)
+        .map_or_else(|| "rules that disagree".to_owned(), |percent| format!("{percent:.0} % on {group}"));
+    let expected = format!("100 % on {group}");
+    let message =
+        format!("the listener has {found}; expected is {expected}; nothing is deleted until it is put back");
+    draft.held(Held::ListenerEdited, message).measured(found, expected);
+    false
+}
+
 /// Deploys the exact old revision again: all at once behind the Ready wait, guarded by `green-healthy` only.
 fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: Cause) {
     let Some(id) = rollout.deployment.clone() else {
         let idle =
             draft.seen.deployments.known().is_some_and(|all| all.iter().all(|d| d.status.is_terminal()));
         rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
-        if idle {
+        if idle && draft.seen.listeners.known().is_none() {
+            draft.unobserved("where traffic goes", "the listeners could not be read");
+        } else if idle {
             provision::create(draft, rollout, to.clone(), Direction::Back);
         }
         return;
@@ -188,7 +211,7 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
         Where::Shifted { waiting } => {
             rolling_back(draft, rollout, &cause, &format!("{to} serves again; what it replaces is removed"));
             let sent_long_ago = rollout.retire_sent.is_none_or(|at| draft.now >= at + STOP_AGAIN * 5);
-            if waiting && sent_long_ago {
+            if waiting && sent_long_ago && all_traffic_on_green(draft, rollout) {
                 draft.propose(Step::ContinueTermination { deployment: id }, Direction::Back);
             }
         }

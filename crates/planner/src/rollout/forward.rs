@@ -391,7 +391,8 @@ fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
         .unblock("it passes with time");
     // Let go, and no call in doubt, yet still waiting long after: the call had no effect and is made again.
     let sent_long_ago = rollout.retire_sent.is_none_or(|at| draft.now >= at + SignedDuration::from_mins(5));
-    if deployment.termination_wait_started && sent_long_ago && draft.state.open.is_empty() {
+    let again = deployment.termination_wait_started && sent_long_ago && draft.state.open.is_empty();
+    if again && back::all_traffic_on_green(draft, rollout) {
         let step = Step::ContinueTermination { deployment: deployment.id.clone() };
         draft.propose(step, Direction::Forward);
     }
@@ -450,6 +451,12 @@ fn ended(draft: &mut Draft<'_>, rollout: &Rollout, code: &str, rolled_back: bool
             >= SignedDuration::from_mins(i64::from(ready_wait.saturating_sub(1)));
     if waited && code != "ALARM_ACTIVE" {
         if rolled_back && !rolled_back_quietly(draft) {
+            let message = "the Ready wait is over and CodeDeploy takes the deployment back; it is made again afterwards";
+            let id = rollout.deployment.clone().unwrap_or_default();
+            draft
+                .wait(Reason::RollingBack, message.into(), Class::NeedsTime)
+                .on(id)
+                .unblock("it passes with time");
             draft.look_in(10);
             return;
         }

@@ -1,68 +1,15 @@
 //! Good worlds in which exactly one step is due: the laws would hold of a planner that does nothing.
 
-use tidegate_model::{Fact, decision::Step, fact::Why, observation::DeploymentStatus, schema::Access};
+use tidegate_model::{Fact, decision::Step, fact::Why, observation::DeploymentStatus};
 
 use super::{
     sketch::{
-        AbortText, ApprovalText, Asked, Change, Database, Deployments, Evidence, Flight, Journal, Ledger,
-        Minutes, Phase, Serving, Sketch, Snapshot, SpecText, Traffic,
+        AbortText, Change, Deployments, Flight, Journal, Minutes, Phase, Serving, Sketch, Snapshot, SpecText,
+        calm, none,
     },
     word,
-    world::{steps, world},
+    world::{build, steps},
 };
-
-/// Blue serves, everything is known and well, nothing is in flight, the next revision is wanted.
-fn calm() -> Sketch {
-    Sketch {
-        asked: Asked {
-            spec: Fact::Known(SpecText::InForce),
-            hold: Fact::Absent,
-            fleet_hold: Fact::Absent,
-            abort: Fact::Absent,
-            approval: Fact::Known(ApprovalText::Good),
-            rich: true,
-        },
-        ledger: Ledger {
-            accepted: true,
-            refused: false,
-            held: false,
-            failed: false,
-            previous: true,
-            last: Some(true),
-            change: Some(Change::Marked),
-            doubt: None,
-            refusals: None,
-        },
-        rollout: None,
-        traffic: Traffic {
-            service: Fact::Known(Serving::Blue),
-            group: Fact::Known(true),
-            deployments: Fact::Known(none()),
-            listeners: Fact::Known((100, 0, false)),
-            health: Fact::Known(true),
-            alarms: Fact::Known(false),
-            minutes: Fact::Known(Minutes::BlueOnly),
-            revisions: Fact::Known(true),
-            config: Fact::Known(()),
-        },
-        database: Database {
-            plan: Fact::Known(true),
-            access: Fact::Known(Access::Granted),
-            journal: Fact::Known(Journal::Filled),
-            objects: Fact::Known((true, true)),
-            others: Fact::Known(false),
-            blockers: Fact::Known(false),
-            check: Fact::Known(0),
-            evidence: Fact::Known(Evidence::Quiet),
-            instance: Fact::Known(true),
-            snapshot: Fact::Absent,
-        },
-    }
-}
-
-fn none() -> Deployments {
-    Deployments { ours: None, target: Fact::Absent, rollback: DeploymentStatus::Created, foreign: false }
-}
 
 /// A rollout in a phase, with all that is proven on the way there.
 fn flight(phase: Phase) -> Flight {
@@ -151,7 +98,7 @@ fn due() -> [Sketch; 11] {
 fn each_step_is_decided_when_it_is_due() {
     assert_eq!(steps().iter().map(Step::as_str).collect::<Vec<_>>(), Step::WORDS);
     for (wanted, sketch) in Step::WORDS.into_iter().zip(due()) {
-        let decision = world(&sketch).decide();
+        let decision = build(&sketch).decide();
         assert_eq!(word(&decision), Some(wanted), "{:#?}", decision.waiting);
         assert_eq!(decision.next_look, super::now(), "what a step did is looked at at once");
     }
@@ -161,7 +108,7 @@ fn each_step_is_decided_when_it_is_due() {
 fn the_same_steps_are_not_decided_when_the_listener_is_unknown() {
     for (wanted, mut sketch) in Step::WORDS.into_iter().zip(due()) {
         sketch.traffic.listeners = Fact::Unknown(Why::Throttled);
-        let decision = world(&sketch).decide();
+        let decision = build(&sketch).decide();
         let harmless = ["stop-deployment", "expand", "backfill", "create-snapshot"];
         assert!(
             word(&decision).is_none_or(|step| harmless.contains(&step)),
@@ -176,13 +123,13 @@ fn the_same_steps_are_not_decided_when_the_listener_is_unknown() {
 fn purge_waits_for_whoever_moves_traffic_beside_us() {
     let mut sketch = settled();
     sketch.database.snapshot = Fact::Known(Snapshot::Young);
-    assert_eq!(word(&world(&sketch).decide()), Some("purge"));
+    assert_eq!(word(&build(&sketch).decide()), Some("purge"));
     let mut edited = sketch.clone();
     edited.traffic.listeners = Fact::Known((50, 50, false));
-    assert_eq!(word(&world(&edited).decide()), None);
+    assert_eq!(word(&build(&edited).decide()), None);
     let mut foreign = sketch.clone();
     foreign.traffic.deployments = Fact::Known(Deployments { foreign: true, ..none() });
-    assert_eq!(word(&world(&foreign).decide()), None);
+    assert_eq!(word(&build(&foreign).decide()), None);
     for unknown in [
         |s: &mut Sketch| s.traffic.deployments = Fact::Unknown(Why::Throttled),
         |s: &mut Sketch| s.traffic.service = Fact::Unknown(Why::Throttled),
@@ -190,7 +137,7 @@ fn purge_waits_for_whoever_moves_traffic_beside_us() {
     ] {
         let mut sketch = sketch.clone();
         unknown(&mut sketch);
-        assert_eq!(word(&world(&sketch).decide()), None, "{sketch:?}");
+        assert_eq!(word(&build(&sketch).decide()), None, "{sketch:?}");
     }
 }
 
@@ -200,12 +147,36 @@ fn nothing_is_let_go_behind_an_edited_listener() {
     for phase in [Phase::Baking, Phase::Retiring, Phase::Redeploying] {
         let mut sketch = baked();
         sketch.rollout.as_mut().unwrap().phase = phase;
-        assert_eq!(word(&world(&sketch).decide()), Some("continue-termination"), "{phase:?}");
+        assert_eq!(word(&build(&sketch).decide()), Some("continue-termination"), "{phase:?}");
         sketch.traffic.listeners = Fact::Known((100, 0, false));
-        let decision = world(&sketch).decide();
+        let decision = build(&sketch).decide();
         assert_eq!(word(&decision), None, "{phase:?}");
         assert!(!decision.waiting.is_empty());
     }
+}
+
+/// CodeDeploy ended the Ready wait and goes back by itself: nothing to do, but a reason to say.
+#[test]
+fn the_end_of_the_ready_wait_is_waited_for_with_a_reason() {
+    let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
+    sketch.rollout.as_mut().unwrap().age = 180_000;
+    sketch.traffic.deployments = Fact::Known(Deployments {
+        ours: Some((DeploymentStatus::Stopped, false, true)),
+        rollback: DeploymentStatus::InProgress,
+        ..none()
+    });
+    let decision = build(&sketch).decide();
+    assert_eq!(word(&decision), None);
+    assert!(!decision.waiting.is_empty());
+}
+
+/// The new bake makes the newer version the one in flight; the abort was of this rollout all the same.
+#[test]
+fn an_abort_is_not_lost_to_an_edit_of_the_bake_in_the_same_pass() {
+    let mut sketch = in_flight(Phase::Shifting, DeploymentStatus::InProgress, false);
+    sketch.asked.abort = Fact::Known(AbortText::InForce);
+    sketch.asked.spec = Fact::Known(SpecText::NewerBake);
+    assert_eq!(word(&build(&sketch).decide()), Some("stop-deployment"));
 }
 
 #[test]
@@ -216,5 +187,5 @@ fn an_abort_beside_a_hold_and_a_call_in_doubt_still_stops() {
     let continue_traffic = Step::WORDS.iter().position(|word| *word == "continue-traffic").unwrap();
     sketch.ledger.doubt = Some((continue_traffic, true));
     sketch.traffic.listeners = Fact::Unknown(Why::Unreachable);
-    assert_eq!(word(&world(&sketch).decide()), Some("stop-deployment"));
+    assert_eq!(word(&build(&sketch).decide()), Some("stop-deployment"));
 }

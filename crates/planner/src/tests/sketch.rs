@@ -200,6 +200,60 @@ pub(super) enum Snapshot {
     OfAnother,
 }
 
+/// Blue serves, everything is known and well, nothing is in flight, the next revision is wanted.
+pub(super) fn calm() -> Sketch {
+    Sketch {
+        asked: Asked {
+            spec: Fact::Known(SpecText::InForce),
+            hold: Fact::Absent,
+            fleet_hold: Fact::Absent,
+            abort: Fact::Absent,
+            approval: Fact::Known(ApprovalText::Good),
+            rich: true,
+        },
+        ledger: Ledger {
+            accepted: true,
+            refused: false,
+            held: false,
+            failed: false,
+            previous: true,
+            last: Some(true),
+            change: Some(Change::Marked),
+            doubt: None,
+            refusals: None,
+        },
+        rollout: None,
+        traffic: Traffic {
+            service: Fact::Known(Serving::Blue),
+            group: Fact::Known(true),
+            deployments: Fact::Known(none()),
+            listeners: Fact::Known((100, 0, false)),
+            health: Fact::Known(true),
+            alarms: Fact::Known(false),
+            minutes: Fact::Known(Minutes::BlueOnly),
+            revisions: Fact::Known(true),
+            config: Fact::Known(()),
+        },
+        database: Database {
+            plan: Fact::Known(true),
+            access: Fact::Known(Access::Granted),
+            journal: Fact::Known(Journal::Filled),
+            objects: Fact::Known((true, true)),
+            others: Fact::Known(false),
+            blockers: Fact::Known(false),
+            check: Fact::Known(0),
+            evidence: Fact::Known(Evidence::Quiet),
+            instance: Fact::Known(true),
+            snapshot: Fact::Absent,
+        },
+    }
+}
+
+/// No deployment at all.
+pub(super) fn none() -> Deployments {
+    Deployments { ours: None, target: Fact::Absent, rollback: DeploymentStatus::Created, foreign: false }
+}
+
 /// A fact: known three times out of four.
 fn fact<T: Clone + std::fmt::Debug + 'static>(
     known: impl Strategy<Value = T> + 'static,
@@ -227,10 +281,29 @@ fn seldom() -> impl Strategy<Value = bool> {
     prop::bool::weighted(0.1)
 }
 
+/// Sketches: each part calm or anything, so that depths are reached in which all but one part must be well.
 pub(super) fn sketches() -> impl Strategy<Value = Sketch> {
-    (asked(), ledger(), proptest::option::of(flight()), traffic(), database()).prop_map(
-        |(asked, ledger, rollout, traffic, database)| Sketch { asked, ledger, rollout, traffic, database },
+    fn calm_or<T: Clone + std::fmt::Debug + 'static>(
+        calm: T,
+        any: impl Strategy<Value = T> + 'static,
+    ) -> BoxedStrategy<T> {
+        prop_oneof![Just(calm), any].boxed()
+    }
+    let Sketch { asked: people, ledger: known, traffic: aws, database: schema, rollout: _ } = calm();
+    (
+        calm_or(people, asked()),
+        calm_or(known, ledger()),
+        proptest::option::weighted(0.7, flight()),
+        calm_or(aws, traffic()),
+        calm_or(schema, database()),
     )
+        .prop_map(|(asked, ledger, rollout, traffic, database)| Sketch {
+            asked,
+            ledger,
+            rollout,
+            traffic,
+            database,
+        })
 }
 
 fn asked() -> impl Strategy<Value = Asked> {

@@ -157,7 +157,7 @@ fn marker() -> Marker {
 }
 
 /// Builds the world of a sketch.
-pub(super) fn world(sketch: &Sketch) -> World {
+pub(super) fn build(sketch: &Sketch) -> World {
     World { release: release(), state: state(sketch), seen: observation(sketch), now: now() }
 }
 
@@ -332,7 +332,7 @@ fn observation(sketch: &Sketch) -> Observation {
     let Sketch { asked, traffic, database, .. } = sketch;
     Observation {
         spec: asked.spec.clone().map(|spec| spec_parameter(spec, asked.rich)),
-        orders: orders(asked, sketch),
+        orders: orders(asked),
         plan: database
             .plan
             .clone()
@@ -374,9 +374,8 @@ fn spec_parameter(spec: SpecText, rich: bool) -> ParameterRead {
     }
 }
 
-fn orders(asked: &Asked, sketch: &Sketch) -> Orders {
-    let unmapped = 0;
-    let plan = plan().approval_digest(unmapped);
+fn orders(asked: &Asked) -> Orders {
+    let plan = plan().approval_digest(0);
     let abort = |text| match text {
         AbortText::InForce => parameter(json!({ "spec": 5 }).to_string(), 1, 30),
         AbortText::Stale => parameter(json!({ "spec": 5 }).to_string(), 1, 9_000),
@@ -390,7 +389,6 @@ fn orders(asked: &Asked, sketch: &Sketch) -> Orders {
         }
         ApprovalText::Malformed => parameter("yes".into(), 1, 30),
     };
-    debug_assert!(sketch.asked.rich == asked.rich);
     Orders {
         hold: asked.hold.clone().map(|()| parameter("sale".into(), 1, 60)),
         fleet_hold: asked.fleet_hold.clone().map(|()| parameter("sale".into(), 1, 60)),
