@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{ChangeName, duration::Span, revision::Overlay};
 
 mod document;
+mod probes;
 mod problem;
 mod read;
 
@@ -389,6 +390,6 @@ pub fn json_schema() -> Value {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert("$schema".into(), serde_json::json!({ "type": "string" }));
     }
-    read::describe_probe(&mut schema);
+    probes::describe_probe(&mut schema);
     schema
 }
