@@ -141,16 +141,7 @@ impl Live {
 
     /// What the daemon did to AWS, in order; status writes and what people and the sandbox itself did left out.
     pub fn effects(&self) -> Vec<AuditEntry> {
-        const BY_DAEMON: [&str; 6] = [
-            "RegisterTaskDefinition",
-            "CreateDeployment",
-            "CreateDeploymentConfig",
-            "ContinueDeployment",
-            "StopDeployment",
-            "CreateDBSnapshot",
-        ];
-        let audit = self.local.sandbox.audit();
-        audit.into_iter().filter(|entry| BY_DAEMON.contains(&entry.operation.as_str())).collect()
+        crate::by_daemon(self.local.sandbox.audit())
     }
 
     /// Where the release stands, for messages of failing tests.

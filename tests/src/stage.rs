@@ -312,19 +312,7 @@ impl Stage {
 
     /// Mutating effects of the daemon: everything in the audit log but status writes and what tests did by hand.
     pub fn effects(&self) -> Vec<AuditEntry> {
-        let by_daemon = [
-            "RegisterTaskDefinition",
-            "CreateDeployment",
-            "CreateDeploymentConfig",
-            "ContinueDeployment",
-            "StopDeployment",
-            "CreateDBSnapshot",
-        ];
-        self.sandbox
-            .audit()
-            .into_iter()
-            .filter(|entry| by_daemon.contains(&entry.operation.as_str()))
-            .collect()
+        crate::by_daemon(self.sandbox.audit())
     }
 
     /// Writes a parameter under the release, as a person would.

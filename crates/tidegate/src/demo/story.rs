@@ -88,7 +88,7 @@ impl Teller<'_> {
             }
         });
         let named = named.await?;
-        self.timeline.note(&format!("✋ readers-gone: {named}"));
+        self.timeline.note(&format!("⚑ readers-gone: {named}"));
         Ok(named)
     }
 

@@ -79,9 +79,10 @@ impl State {
                 &["release", "cluster", "service", "engine"],
             )?,
             summary: gauge(
-                "release_summary",
+                "release_state",
+                // Not release_summary: promtool takes that for the metric type.
                 "The state of a release in one word: 1 for the word that holds.",
-                &["release", "summary"],
+                &["release", "state"],
             )?,
             condition: gauge(
                 "release_condition",

@@ -57,7 +57,7 @@ fn the_series_of_a_release_vanish_with_it() {
 #[test]
 fn state_sets_have_exactly_one_word_that_holds() {
     let text = busy().render(&published([release("shop")])).unwrap();
-    for family in ["tidegate_release_phase", "tidegate_release_rollback_grade", "tidegate_release_summary"] {
+    for family in ["tidegate_release_phase", "tidegate_release_rollback_grade", "tidegate_release_state"] {
         let series: Vec<&str> =
             text.lines().filter(|line| line.starts_with(&format!("{family}{{"))).collect();
         let holding = series.iter().filter(|line| line.ends_with(" 1")).count();

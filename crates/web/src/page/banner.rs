@@ -65,7 +65,7 @@ fn record(html: &mut Html, wait: &Waiting) {
 fn class(class: Class) -> &'static str {
     match class {
         Class::NeedsTime => "◔ Needs time",
-        Class::NeedsHuman => "✋ Needs a person",
+        Class::NeedsHuman => "⚑ Needs a person",
         Class::NeedsFix => "✗ Needs a fix",
         Class::Throttled => "≋ Throttled",
         Class::Suspended => "‖ Held",

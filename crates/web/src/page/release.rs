@@ -67,7 +67,7 @@ fn problems(html: &mut Html, status: &ReleaseStatus) {
 
 fn traffic(html: &mut Html, status: &ReleaseStatus) {
     let rollout = &status.rollout;
-    html.raw("<section class=\"panel wide\"><h2>Traffic</h2>");
+    html.raw("<section class=panel><h2>Traffic</h2>");
     match rollout.green_weight {
         Some(green) => weights(html, green),
         None => drop(
@@ -170,13 +170,16 @@ fn verdict(html: &mut Html, status: &ReleaseStatus) {
 }
 
 fn schema(html: &mut Html, schema: &SchemaStatus) {
-    html.wrap("<section class=\"panel wide\"><h2>Schema change ", &schema.change, "</h2><dl class=facts>");
+    html.wrap("<section class=\"panel row\"><h2>Schema change ", &schema.change, "</h2><dl class=facts>");
     html.wrap("<dt>phase<dd>", &schema.phase, "<dt>contract removes<dd>");
     if schema.removes.is_empty() {
         html.raw("nothing");
-    }
-    for object in &schema.removes {
-        html.wrap("<code>", object, "</code> ");
+    } else {
+        html.raw("<ul class=plain>");
+        for object in &schema.removes {
+            html.wrap("<li><code>", object, "</code>");
+        }
+        html.raw("</ul>");
     }
     for (label, count) in [
         ("<dt>keys left to backfill<dd class=num>", schema.backfill_keys_left),

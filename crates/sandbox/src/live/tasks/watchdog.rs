@@ -8,7 +8,8 @@ use tokio::{
     sync::Mutex,
 };
 
-/// Lines are `+ <group>` and `- <group>`; at the end of input every group that is left is killed.
+/// Lines are `+ <group>` and `- <group>`; at the end of input every group that is left is killed. Without `--` before the
+/// group: dash takes none there.
 const SCRIPT: &str = r#"
 groups=" "
 while read -r sign group; do
@@ -17,7 +18,7 @@ while read -r sign group; do
         -) groups="${groups%%" $group "*} ${groups#*" $group "}" ;;
     esac
 done
-for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
 "#;
 
 /// The watchdog; cheap to clone.
@@ -51,5 +52,28 @@ impl Watchdog {
 
     async fn tell(&self, line: &str) -> io::Result<()> {
         self.0.lock().await.input.write_all(line.as_bytes()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("600").process_group(0).kill_on_drop(true).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_it_watches_dies_with_it_and_what_it_forgot_does_not() {
+        let (mut watched, mut forgotten) = (sleeper(), sleeper());
+        let watchdog = Watchdog::start().unwrap();
+        for child in [&watched, &forgotten] {
+            watchdog.watch(child.id().unwrap()).await.unwrap();
+        }
+        watchdog.forget(forgotten.id().unwrap()).await.unwrap();
+        drop(watchdog);
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), watched.wait()).await;
+        assert!(!ended.expect("it is killed").unwrap().success());
+        assert!(forgotten.try_wait().unwrap().is_none());
     }
 }
