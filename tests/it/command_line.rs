@@ -1,0 +1,98 @@
+//! The command line as people and pipelines use it: what it prints and how it ends.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+const EXAMPLE: &str = include_str!("../../config/example/spec.json");
+
+fn tidegate() -> Command {
+    let program = tidegate::local::story::beside_this_program("tidegate").expect("run `cargo xtask test`");
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = tidegate().args(arguments).spawn().expect("it runs");
+    child.stdin.take().expect("an input").write_all(input.as_bytes()).expect("the input is taken");
+    child.wait_with_output().expect("it ends")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+#[test]
+fn a_valid_spec_is_said_to_be_valid() {
+    let output = run(&["validate", "-"], EXAMPLE);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "-: a valid spec\n"));
+}
+
+#[test]
+fn every_problem_of_a_spec_is_told_with_its_place_and_the_exit_code_is_3() {
+    let spec = EXAMPLE.replace("\"bake\": \"24h\"", "\"bake\": \"soon\"").replace("\"engine\"", "\"motor\"");
+    let output = run(&["validate", "-"], &spec);
+    let told = out(&output);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(told.lines().count() >= 4 && told.contains(" bake") && told.contains("SPEC"), "{told}");
+    assert!(!told.contains("soon"), "input is not echoed: {told}");
+    let json: Value =
+        serde_json::from_str(&out(&run(&["validate", "-o", "json", "-"], &spec))).expect("JSON");
+    assert_eq!(json["valid"], false);
+    assert!(json["problems"].as_array().is_some_and(|problems| problems.len() >= 3), "{json:#}");
+}
+
+#[test]
+fn the_schema_is_json_and_strict() {
+    let schema: Value = serde_json::from_str(&out(&run(&["schema"], ""))).expect("JSON");
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_an_unreachable_daemon_with_8() {
+    assert_eq!(run(&["fly"], "").status.code(), Some(2));
+    assert_eq!(run(&["validate", "/no/such/file"], "").status.code(), Some(2));
+    let clock = run(&["run", "--clock", "http://127.0.0.1:4566"], "");
+    assert_eq!(clock.status.code(), Some(2), "{}", err(&clock));
+    assert!(err(&clock).contains("--endpoint-url"), "{}", err(&clock));
+    // Port 9 is discard's: nobody listens there.
+    let url = ["--url", "http://127.0.0.1:9"];
+    assert_eq!(run(&["status", url[0], url[1]], "").status.code(), Some(8));
+    assert_eq!(run(&["healthcheck", url[0], url[1]], "").status.code(), Some(8));
+}
+
+#[test]
+fn a_second_daemon_on_the_same_ledger_ends_before_it_could_act() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = folder.path().join("ledger.sqlite");
+    let start = |ledger: &Path| {
+        let mut command = tidegate();
+        command
+            .args(["run", "--listen", "127.0.0.1:0", "--endpoint-url", "http://127.0.0.1:9", "--ledger"])
+            .arg(ledger);
+        command
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "x")
+            .env("AWS_SECRET_ACCESS_KEY", "x");
+        command.spawn().expect("it runs")
+    };
+    let mut first = start(&ledger);
+    let begun = std::time::Instant::now();
+    while !ledger.exists() && begun.elapsed().as_secs() < 20 {
+        std::thread::yield_now();
+    }
+    let second = start(&ledger).wait_with_output().expect("it ends");
+    first.kill().expect("the first one still ran");
+    first.wait().expect("it ends");
+    assert_eq!(second.status.code(), Some(8), "{}", err(&second));
+    assert!(err(&second).contains("locked by another process"), "{}", err(&second));
+}
