@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "everything here is a test or a test's helper")]
 
-mod cli;
 mod cloudwatch;
 mod faults;
 mod secrets;

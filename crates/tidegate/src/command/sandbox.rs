@@ -59,7 +59,10 @@ fn settings(args: &SandboxArgs) -> Result<LocalSettings, Failure> {
 
 fn say(args: &SandboxArgs, local: &Local) {
     let url = local.url();
-    println!("The sandbox serves AWS at {url}, {} times as fast as real time.", args.speed);
+    match args.speed {
+        1 => println!("The sandbox serves AWS at {url}, in real time."),
+        speed => println!("The sandbox serves AWS at {url}, {speed} times as fast as real time."),
+    }
     for (balancer, port) in local.listeners() {
         if args.modelled {
             println!("  load balancer {balancer}: port {port} (modelled)");

@@ -1,37 +1,29 @@
-//! A sandbox behind its HTTP door at speed 1, and the AWS CLI in front of it.
+//! `tidegate sandbox` as a process at speed 1, and the AWS CLI in front of it.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-};
+use std::{fs, path::PathBuf, process::Stdio};
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::Full;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use jiff::{SignedDuration, Timestamp};
+use reqwest::Client;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_sandbox::{
-    Sandbox,
-    clock::Clock,
-    door::{self, Door},
-    world::{Mode, World},
+use tidegate::local::story;
+use tidegate_sandbox::door::ClockReading;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
 };
-use tokio::process::Command;
 
 use super::venv;
-use crate::support::STORY;
 
 /// What holds raw responses against the model: a plugin of the CLI.
 const MODELCHECK: &str = include_str!("modelcheck.py");
 
-/// An open door, the CLI, and a directory with the CLI's configuration and what the model check wrote.
+/// A running sandbox, the CLI, and a directory with the CLI's configuration and what the model check wrote.
 pub(crate) struct Aws {
-    pub(crate) sandbox: Sandbox,
-    door: Door,
+    _sandbox: Child,
+    url: String,
+    client: Client,
     python: PathBuf,
     home: TempDir,
 }
@@ -48,29 +40,44 @@ pub(crate) struct Checked {
 impl Aws {
     /// The story's world, just begun; `None` if there is no CLI here.
     pub(crate) async fn story() -> Option<Self> {
+        drop(rustls::crypto::ring::default_provider().install_default());
         let python = venv::python()?;
-        let now = Timestamp::now();
-        let world = World::from_file(STORY, now, Mode::Modelled { seed: 7 }).unwrap();
-        let sandbox = Sandbox::new(world, Clock::running(now, 1));
-        let door = door::serve(sandbox.clone(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let (sandbox, url) = sandbox().await;
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("modelcheck.py"), MODELCHECK).unwrap();
         fs::write(home.path().join("config"), "[plugins]\nmodelcheck = modelcheck\n").unwrap();
-        Some(Self { sandbox, door, python, home })
+        let client = Client::builder().no_proxy().build().unwrap();
+        Some(Self { _sandbox: sandbox, url, client, python, home })
+    }
+
+    /// The sandbox's time.
+    pub(crate) async fn now(&self) -> Timestamp {
+        let reading: ClockReading = serde_json::from_value(self.own("clock").await).unwrap();
+        assert_eq!(reading.speed, 1);
+        reading.now
+    }
+
+    /// Every mutating effect so far.
+    pub(crate) async fn audit(&self) -> Value {
+        self.own("audit").await
     }
 
     /// The sandbox's time, plus so many minutes, as the CLI takes it.
-    pub(crate) fn minutes_from_now(&self, minutes: i64) -> String {
-        let at = self.sandbox.now() + SignedDuration::from_mins(minutes);
+    pub(crate) async fn minutes_from_now(&self, minutes: i64) -> String {
+        let at = self.now().await + SignedDuration::from_mins(minutes);
         at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// Lets time pass as whoever holds the door's address does it.
+    /// Lets time pass.
     pub(crate) async fn jump(&self, by: &str) {
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let body = Full::new(Bytes::from(serde_json::json!({ "jump": by }).to_string()));
-        let request = Request::post(format!("{}/_sandbox/clock", self.door.url())).body(body).unwrap();
-        assert_eq!(client.request(request).await.unwrap().status(), StatusCode::OK);
+        let request = self.client.post(format!("{}/_sandbox/clock", self.url)).json(&json!({ "jump": by }));
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// What the sandbox tells of itself.
+    async fn own(&self, what: &str) -> Value {
+        let response = self.client.get(format!("{}/_sandbox/{what}", self.url)).send().await.unwrap();
+        response.error_for_status().unwrap().json().await.unwrap()
     }
 
     /// What a call answers. Arguments are split at spaces; more of them, unsplit, may follow.
@@ -113,7 +120,7 @@ impl Aws {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("MODELCHECK", self.home.path().join("checked"))
             .env("AWS_CONFIG_FILE", self.home.path().join("config"))
-            .env("AWS_ENDPOINT_URL", self.door.url())
+            .env("AWS_ENDPOINT_URL", &self.url)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_DEFAULT_REGION", "eu-west-1")
@@ -129,12 +136,27 @@ impl Aws {
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Closes the door after every request of the sandbox's log was held against the model without a finding.
-    pub(crate) async fn close_in_accordance(self) {
+    /// Every request of the sandbox's log was held against the model without a finding.
+    pub(crate) async fn is_in_accordance(&self) {
         let checked = self.checked();
         let findings: Vec<_> = checked.iter().filter(|one| !one.findings.is_empty()).collect();
         assert!(findings.is_empty(), "{findings:#?}");
-        assert_eq!(checked.len(), self.sandbox.requests().len(), "every response was checked");
-        self.door.close().await;
+        let requests = self.own("requests").await.as_array().unwrap().len();
+        assert_eq!(checked.len(), requests, "every response was checked");
     }
+}
+
+/// The program at speed 1 and its address, which is in the first line that it prints. It dies with its handle.
+async fn sandbox() -> (Child, String) {
+    let program = story::beside_this_program("tidegate").expect("run `cargo xtask test`");
+    let mut command = Command::new(program);
+    command.args(["sandbox", "--modelled", "--speed", "1", "--listen", "127.0.0.1:0"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = said.next_line().await.unwrap().expect("it says where it serves");
+    let (_, rest) = line.split_once("at ").unwrap();
+    let url = rest.split(',').next().unwrap().to_owned();
+    // What it says later must not meet a closed pipe.
+    tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
+    (child, url)
 }

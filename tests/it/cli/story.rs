@@ -152,7 +152,7 @@ async fn a_release_by_hand_is_stopped_and_rolled_back() {
     );
     assert_eq!((&service["runningCount"], &service["pendingCount"]), (&json!(2), &json!(0)));
     assert_eq!(service["taskSets"].as_array().unwrap().len(), 1);
-    aws.close_in_accordance().await;
+    aws.is_in_accordance().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +175,7 @@ async fn a_listener_keeps_the_weights_that_were_written() {
     let arguments = ["--listener-arn", names.production.as_str(), "--default-actions", &back];
     aws.call("elbv2 modify-listener", &arguments).await;
     assert_eq!(weights(&aws, &names).await, (1, 0));
-    aws.close_in_accordance().await;
+    aws.is_in_accordance().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +196,7 @@ async fn parameters_below_a_path_are_what_was_put() {
     assert_eq!((&listed[2]["Value"], &listed[2]["Version"]), (&json!("a second value"), &json!(2)));
     let above = aws.call("ssm get-parameters-by-path --path /shop", &[]).await;
     assert_eq!(above["Parameters"], json!([]), "only recursively");
-    aws.close_in_accordance().await;
+    aws.is_in_accordance().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +206,7 @@ async fn metrics_tell_of_the_traffic_that_passed() {
     let balancers = aws.call("elbv2 describe-load-balancers", &[]).await;
     let arn = balancers["LoadBalancers"][0]["LoadBalancerArn"].as_str().unwrap().to_owned();
     let balancer = arn.split_once(":loadbalancer/").unwrap().1;
-    let window = [aws.minutes_from_now(-8), aws.minutes_from_now(-3)];
+    let window = [aws.minutes_from_now(-8).await, aws.minutes_from_now(-3).await];
     let window = ["--start-time", window[0].as_str(), "--end-time", window[1].as_str()];
     let dimension = format!("Name=LoadBalancer,Value={balancer}");
     let mut arguments = vec!["--dimensions", dimension.as_str()];
@@ -247,7 +247,7 @@ async fn metrics_tell_of_the_traffic_that_passed() {
     sorted.1.sort_by(f64::total_cmp);
     assert_eq!(sorted.0, sorted.1, "both calls tell of the same minutes");
     assert_eq!(values(1), values(0).iter().map(|value| value * 2.0).collect::<Vec<_>>());
-    aws.close_in_accordance().await;
+    aws.is_in_accordance().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,5 +265,5 @@ async fn a_snapshot_takes_its_time_and_is_then_available() {
     assert_eq!(found.as_array().unwrap().len(), 1);
     assert_eq!((&found[0]["Status"], &found[0]["PercentProgress"]), (&json!("available"), &json!(100)));
     assert_eq!(found[0]["DBSnapshotArn"], created["DBSnapshotArn"]);
-    aws.close_in_accordance().await;
+    aws.is_in_accordance().await;
 }

@@ -10,7 +10,7 @@ const EVERY_OPERATION: &str = include_str!("every_operation.py");
 #[tokio::test(flavor = "multi_thread")]
 async fn no_operation_answers_more_than_its_model_has() {
     let Some(aws) = Aws::story().await else { return };
-    let now = aws.sandbox.now().as_second().to_string();
+    let now = aws.now().await.as_second().to_string();
     let output = aws.command(&["-c", EVERY_OPERATION, &now]).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let spoken: BTreeSet<String> = aws
@@ -20,7 +20,7 @@ async fn no_operation_answers_more_than_its_model_has() {
         .map(|one| one.protocol)
         .collect();
     assert_eq!(spoken.into_iter().collect::<Vec<_>>(), ["json", "query", "smithy-rpc-v2-cbor"]);
-    aws.close_in_accordance().await;
+    aws.is_in_accordance().await;
 }
 
 /// Responses as no service would send them, and what the check must say of each.

@@ -18,9 +18,9 @@ async fn wrong_calls_are_refused_with_the_codes_of_aws() {
         &[],
     )
     .await;
-    let effects = aws.sandbox.audit().len();
+    let effects = aws.audit().await;
 
-    let (now, before) = (aws.minutes_from_now(0), aws.minutes_from_now(-5));
+    let (now, before) = (aws.minutes_from_now(0).await, aws.minutes_from_now(-5).await);
     let no_group = format!("{NONE}:targetgroup/none/0123456789abcdef");
     let to_no_group = format!("Type=forward,TargetGroupArn={no_group}");
     let no_listener = format!("{NONE}:listener/app/none/0123456789abcdef/0123456789abcdef");
@@ -81,8 +81,8 @@ async fn wrong_calls_are_refused_with_the_codes_of_aws() {
     for (arguments, more, code) in cases {
         assert_eq!(aws.refusal(arguments, more).await, code, "aws {arguments}");
     }
-    assert_eq!(aws.sandbox.audit().len(), effects, "{:#?}", aws.sandbox.audit());
-    aws.close_in_accordance().await;
+    assert_eq!(aws.audit().await, effects);
+    aws.is_in_accordance().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,5 +96,5 @@ async fn a_deployment_is_neither_begun_twice_nor_stopped_twice() {
     let stop = "deploy stop-deployment --no-auto-rollback-enabled --deployment-id";
     assert_eq!(aws.call(stop, &[id]).await["status"], "Succeeded");
     assert_eq!(aws.refusal(stop, &[id]).await, "DeploymentAlreadyCompletedException");
-    aws.close_in_accordance().await;
+    aws.is_in_accordance().await;
 }
