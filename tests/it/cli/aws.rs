@@ -1,6 +1,10 @@
 //! `tidegate sandbox` as a process at speed 1, and the AWS CLI in front of it.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Client;
@@ -42,8 +46,8 @@ impl Aws {
     pub(crate) async fn story() -> Option<Self> {
         drop(rustls::crypto::ring::default_provider().install_default());
         let python = venv::python()?;
-        let (sandbox, url) = sandbox().await;
         let home = tempfile::tempdir().unwrap();
+        let (sandbox, url) = sandbox(home.path()).await;
         fs::write(home.path().join("modelcheck.py"), MODELCHECK).unwrap();
         fs::write(home.path().join("config"), "[plugins]\nmodelcheck = modelcheck\n").unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
@@ -147,10 +151,10 @@ impl Aws {
 }
 
 /// The program at speed 1 and its address, which is in the first line that it prints. It dies with its handle.
-async fn sandbox() -> (Child, String) {
+async fn sandbox(home: &Path) -> (Child, String) {
     let program = story::beside_this_program("tidegate").expect("run `cargo xtask test`");
     let mut command = Command::new(program);
-    command.args(["sandbox", "--modelled", "--speed", "1", "--listen", "127.0.0.1:0"]);
+    command.args(["sandbox", "--modelled", "--speed", "1", "--listen", "127.0.0.1:0", "--folder"]).arg(home);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = said.next_line().await.unwrap().expect("it says where it serves");

@@ -246,14 +246,15 @@ impl Seen {
             .collect()
     }
 
-    /// The group that had everything when the rollout of that time began: the last one with all traffic before the
-    /// metrics began to tell a weight.
+    /// The group that had everything when the rollout of that time began: when the metrics began to tell that green has
+    /// nothing. Between two rollouts they may tell nothing for less time than lies between two scrapes.
     fn blue_at(&self, at: Timestamp) -> Option<String> {
+        let nothing = |told: Option<f64>| told.is_some_and(|share| share < 1e-9);
         let begun = self
             .reported
             .windows(2)
-            .filter(|pair| pair[0].1.is_none() && pair[1].1.is_some() && pair[1].0 <= at + MINUTE)
-            .map(|pair| pair[0].0)
+            .filter(|pair| !nothing(pair[0].1) && nothing(pair[1].1) && pair[1].0 <= at + MINUTE)
+            .map(|pair| pair[1].0)
             .next_back();
         let begun = begun.or_else(|| self.reported.first().map(|(at, _)| *at))?;
         let weights = self.weights_at(begun)?;
@@ -351,4 +352,40 @@ async fn sums(
 
 fn time(at: Timestamp) -> aws_sdk_cloudwatch::primitives::DateTime {
     aws_sdk_cloudwatch::primitives::DateTime::from_secs(at.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(minute * 60).expect("a time")
+    }
+
+    fn all_to(group: &str) -> Weights {
+        Weights::from([(group.to_owned(), 100)])
+    }
+
+    #[test]
+    fn blue_is_known_although_no_scrape_fell_between_two_rollouts() {
+        let shares = [None, Some(0.0), Some(0.5), Some(1.0), Some(0.0), Some(0.5)];
+        let seen = Seen {
+            reported: (0..).map(at).zip(shares).collect(),
+            weights: vec![(at(0), all_to("one")), (at(3), all_to("two"))],
+            ..Seen::default()
+        };
+        assert_eq!(seen.blue_at(at(2)).as_deref(), Some("one"));
+        assert_eq!(seen.blue_at(at(5)).as_deref(), Some("two"));
+    }
+
+    #[test]
+    fn a_rollout_that_went_back_leaves_blue_what_it_was() {
+        let shares = [None, Some(0.0), Some(0.2), Some(0.0), None];
+        let seen = Seen {
+            reported: (0..).map(at).zip(shares).collect(),
+            weights: vec![(at(0), all_to("one"))],
+            ..Seen::default()
+        };
+        assert_eq!(seen.blue_at(at(3)).as_deref(), Some("one"));
+    }
 }
