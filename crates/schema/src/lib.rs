@@ -6,6 +6,7 @@
 //! server's message out.
 
 mod catalog;
+pub mod classify;
 pub mod connect;
 pub mod evidence;
 pub mod failure;

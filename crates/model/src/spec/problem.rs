@@ -89,4 +89,58 @@ codes! {
     BadCheck = "MIGR006",
     /// Files that do not fit each other: a phase missing, a version standing twice.
     FilesDisagree = "MIGR007",
+    /// A comment that allows a rule, and is not well formed or allows nothing.
+    BadAllow = "MIGR008",
+    /// The whole table is written anew under a lock that stops everybody.
+    RewriteUnderLock = "MIGR101",
+    /// The whole table is read under a lock that stops writers or everybody.
+    ScanUnderLock = "MIGR102",
+    /// An index is built while writers wait.
+    IndexBuildUnderLock = "MIGR103",
+    /// A unique, primary key or exclusion constraint builds its index under a lock that stops everybody.
+    ConstraintBuildsIndex = "MIGR104",
+    /// Long work in the same transaction as a strong lock.
+    LongWorkUnderLock = "MIGR105",
+    /// Strong locks on several tables in one transaction.
+    ManyTablesLocked = "MIGR106",
+    /// It works or fails by the rows that are there.
+    DependsOnRows = "MIGR107",
+    /// A name that a revision knows goes away.
+    Renames = "MIGR108",
+    /// A column that every INSERT would have to name.
+    RequiredColumn = "MIGR109",
+    /// The type of a column that a revision uses.
+    ChangesType = "MIGR110",
+    /// A constraint on what the serving revision writes.
+    ConstrainsOldWrites = "MIGR111",
+    /// Something that the serving revision relies on is changed in place.
+    ChangesBehaviour = "MIGR112",
+    /// A right is taken away or given to somebody else.
+    TakesRights = "MIGR113",
+    /// A default changes for every revision.
+    ChangesDefault = "MIGR114",
+    /// Something is removed that a revision may need.
+    Removes = "MIGR115",
+    /// CASCADE.
+    Cascades = "MIGR116",
+    /// Rows are changed in an expand file.
+    ChangesRows = "MIGR117",
+    /// Code whose effect cannot be read from the file.
+    RunsCode = "MIGR118",
+    /// `OR REPLACE`, `IF NOT EXISTS`, `IF EXISTS`.
+    HidesDrift = "MIGR119",
+    /// A statement that cannot run in a transaction, in a file with others.
+    NotAlone = "MIGR120",
+    /// A statement that cannot run in a transaction and has no way to be proven done.
+    NotTransactional = "MIGR121",
+    /// The transaction and the session are the daemon's.
+    ControlsTransaction = "MIGR122",
+    /// Settings are the daemon's.
+    ChangesSettings = "MIGR123",
+    /// Something that has no name cannot be looked for in the catalog.
+    Unnamed = "MIGR124",
+    /// A new value of an enum cannot be used in the transaction that adds it.
+    EnumValueUnusable = "MIGR125",
+    /// DROP COLUMN takes every index with the column along.
+    DropsIndexes = "MIGR126",
 }

@@ -1,8 +1,8 @@
 //! Migration files: names, statements, and which statement has a place in which phase.
 //!
-//! Called when a spec is accepted. The text is parsed with PostgreSQL's own grammar; nothing is decided by searching
-//! text. Every problem is reported at once, with file, line and column, and no text is quoted. The full classification
-//! by lock cost comes with a later version: what is refused here is plainly wrong whatever the table's size.
+//! Called when a spec is accepted, and by `tidegate lint`. The text is parsed with PostgreSQL's own grammar; nothing is
+//! decided by searching text. Every problem is reported at once, with file, line and column, and no text is quoted. What a
+//! statement does is told by [`crate::classify`]; here is what a file and a change must have.
 
 mod objects;
 mod rules;
@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use serde_json::json;
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 use tidegate_model::{
@@ -20,6 +21,7 @@ use tidegate_model::{
 };
 
 use crate::{
+    classify::{Classifier, Statement},
     source::{RawFile, problem, shown},
     tree,
 };
@@ -34,33 +36,87 @@ pub fn plan(
     database: &DatabaseSpec,
     files: Vec<RawFile>,
 ) -> Result<ChangePlan, Vec<Problem>> {
-    let read = tree::on_large_stack(|| files.into_iter().map(read_file).collect::<Vec<_>>());
-    let Some(read) = read else {
-        let remedy = "split the files";
-        return Err(vec![problem(
-            Code::NotSql,
-            "source",
-            "the files are too deeply nested to be parsed",
-            remedy,
-        )]);
-    };
-    let mut problems = Vec::new();
-    let mut parts = Vec::new();
-    for file in read {
-        match file {
-            Ok(part) => parts.push(part),
-            Err(mut found) => problems.append(&mut found),
-        }
-    }
-    problems.extend(disagreements(&parts, problems.is_empty()));
+    let (read, problems) = read_change(files);
     if !problems.is_empty() {
-        problems.sort_by(|one, other| {
-            (&one.path, one.line, one.column).cmp(&(&other.path, other.line, other.column))
-        });
         return Err(problems);
     }
-    parts.sort_by_key(|part| part.file.version);
-    Ok(assemble(change, database, parts))
+    Ok(assemble(change, database, read.into_iter().filter_map(|file| file.part).collect()))
+}
+
+/// What every statement of a change does, and everything that is wrong with its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lint {
+    /// The files that parse, in the order in which they run.
+    pub files: Vec<LintedFile>,
+    /// What refuses the change, sorted by file and place.
+    pub problems: Vec<Problem>,
+}
+
+/// A file and its statements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LintedFile {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub phase: FilePhase,
+    /// Its statements, in order.
+    pub statements: Vec<Statement>,
+}
+
+/// Classifies every statement of a change. Never fails: what cannot be read is among the problems.
+pub fn lint(files: Vec<RawFile>) -> Lint {
+    let (read, problems) = read_change(files);
+    let files =
+        read.into_iter().map(|Read { name, phase, statements, .. }| LintedFile { name, phase, statements });
+    Lint { files: files.collect(), problems }
+}
+
+/// A file that parses: what its statements do, and its part of the plan if nothing refuses it.
+struct Read {
+    name: String,
+    version: u64,
+    phase: FilePhase,
+    statements: Vec<Statement>,
+    part: Option<Part>,
+}
+
+fn read_change(files: Vec<RawFile>) -> (Vec<Read>, Vec<Problem>) {
+    let Some((read, mut problems)) = tree::on_large_stack(|| read_files(files)) else {
+        let message = "the files are too deeply nested to be parsed";
+        return (Vec::new(), vec![problem(Code::NotSql, "source", message, "split the files")]);
+    };
+    problems.extend(disagreements(&read, problems.is_empty()));
+    problems.sort_by(|one, other| {
+        (&one.path, one.line, one.column, one.code).cmp(&(&other.path, other.line, other.column, other.code))
+    });
+    problems.dedup();
+    (read, problems)
+}
+
+/// Parses every file, then judges them in the order in which they run: what a later statement does depends on what an
+/// earlier one made.
+fn read_files(files: Vec<RawFile>) -> (Vec<Read>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut parsed = Vec::new();
+    for file in files {
+        match parse_file(file) {
+            Ok(file) => parsed.push(file),
+            Err(found) => problems.extend(found),
+        }
+    }
+    parsed.sort_by_key(|file| (file.phase, file.version));
+    let mut classifier = Classifier::default();
+    let read = parsed
+        .into_iter()
+        .map(|file| {
+            let (read, found) = judge_file(file, &mut classifier);
+            problems.extend(found);
+            read
+        })
+        .collect();
+    (read, problems)
 }
 
 /// What one expand file adds; `None` if its text does not parse.
@@ -78,7 +134,8 @@ struct Part {
     removes: Vec<Object>,
 }
 
-fn assemble(change: &ChangeName, database: &DatabaseSpec, parts: Vec<Part>) -> ChangePlan {
+fn assemble(change: &ChangeName, database: &DatabaseSpec, mut parts: Vec<Part>) -> ChangePlan {
+    parts.sort_by_key(|part| part.file.version);
     let adds: Vec<Object> = parts.iter().flat_map(|part| part.adds.clone()).collect();
     let removes: Vec<Object> = parts.iter().flat_map(|part| part.removes.clone()).collect();
     let contract: Vec<&str> = parts
@@ -98,19 +155,19 @@ fn assemble(change: &ChangeName, database: &DatabaseSpec, parts: Vec<Part>) -> C
 
 /// What is wrong with the files together. `complete` is false if some could not be read, so that nothing is called
 /// missing that is only wrong.
-fn disagreements(parts: &[Part], complete: bool) -> Vec<Problem> {
+fn disagreements(files: &[Read], complete: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();
-    for part in parts {
-        if !seen.insert(part.file.version) {
+    for file in files {
+        if !seen.insert(file.version) {
             let remedy = "give each file of a change a version of its own";
-            problems.push(problem(Code::FilesDisagree, &part.file.name, "the version stands twice", remedy));
+            problems.push(problem(Code::FilesDisagree, &file.name, "the version stands twice", remedy));
         }
     }
     if !complete {
         return problems;
     }
-    let has = |phase| parts.iter().any(|part| part.file.phase == phase);
+    let has = |phase| files.iter().any(|file| file.phase == phase);
     if !has(FilePhase::Expand) {
         let remedy = "add a file <version>_expand_<name>.sql";
         problems.push(problem(Code::FilesDisagree, "source", "the change has no expand file", remedy));
@@ -123,7 +180,15 @@ fn disagreements(parts: &[Part], complete: bool) -> Vec<Problem> {
     problems
 }
 
-fn read_file(raw: RawFile) -> Result<Part, Vec<Problem>> {
+/// A file whose name and text could be read.
+struct Parsed {
+    version: u64,
+    phase: FilePhase,
+    raw: RawFile,
+    statements: Vec<SyntaxNode>,
+}
+
+fn parse_file(raw: RawFile) -> Result<Parsed, Vec<Problem>> {
     let Some((version, phase)) = name_parts(&raw.name) else {
         let message = "the name is not <version>_<phase>_<name>.sql";
         let remedy =
@@ -143,14 +208,39 @@ fn read_file(raw: RawFile) -> Result<Part, Vec<Problem>> {
             return Err(at.into_iter().map(found).collect());
         }
     };
-    let statements: Vec<SyntaxNode> =
-        root.children().filter(|node| node.kind() != SyntaxKind::EMPTY_STMT).collect();
-    let backfill = rules::judge(&text, phase, &statements)?;
-    let adds = if phase == FilePhase::Expand { objects::added(&statements) } else { Vec::new() };
-    let removes = if phase == FilePhase::Contract { objects::removed(&statements) } else { Vec::new() };
+    let statements = root.children().filter(|node| node.kind() != SyntaxKind::EMPTY_STMT).collect();
+    Ok(Parsed { version, phase, raw, statements })
+}
+
+fn judge_file(file: Parsed, classifier: &mut Classifier) -> (Read, Vec<Problem>) {
+    let Parsed { version, phase, raw, statements: nodes } = file;
+    let text = Text { name: &raw.name, text: &raw.text };
+    let (statements, mut problems) = classifier.file(&text, phase, &nodes);
+    let backfill = match problems.is_empty().then(|| rules::judge(&text, phase, &nodes)) {
+        Some(Ok(backfill)) => backfill,
+        Some(Err(found)) => {
+            problems.extend(found);
+            None
+        }
+        None => None,
+    };
+    let name = raw.name.clone();
+    let part = problems.is_empty().then(|| part(version, phase, raw, &nodes, backfill));
+    (Read { name, version, phase, statements, part }, problems)
+}
+
+fn part(
+    version: u64,
+    phase: FilePhase,
+    raw: RawFile,
+    nodes: &[SyntaxNode],
+    backfill: Option<BackfillPlan>,
+) -> Part {
+    let adds = if phase == FilePhase::Expand { objects::added(nodes) } else { Vec::new() };
+    let removes = if phase == FilePhase::Contract { objects::removed(nodes) } else { Vec::new() };
     let checksum = Digest::of(&raw.text);
     let file = MigrationFile { version, phase, name: raw.name, text: raw.text, checksum, backfill };
-    Ok(Part { file, adds, removes })
+    Part { file, adds, removes }
 }
 
 /// `<version>_<phase>_<name>.sql` in its parts.
@@ -172,36 +262,38 @@ fn name_parts(name: &str) -> Option<(u64, FilePhase)> {
 }
 
 /// A file's text, and problems in it by byte offset.
-struct Text<'a> {
+pub(crate) struct Text<'a> {
     name: &'a str,
     text: &'a str,
 }
 
 impl Text<'_> {
-    fn at(&self, offset: usize, code: Code, message: &str, remedy: &str) -> Problem {
+    /// Line and column of a byte, from 1.
+    pub(crate) fn place(&self, offset: usize) -> (u32, u32) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Problem {
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: u32::try_from(column).unwrap_or(u32::MAX),
-            ..problem(code, &shown(self.name), message, remedy)
-        }
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 
-    fn at_node(&self, node: &SyntaxNode, code: Code, message: &str, remedy: &str) -> Problem {
+    pub(crate) fn at(&self, offset: usize, code: Code, message: &str, remedy: &str) -> Problem {
+        let (line, column) = self.place(offset);
+        Problem { line, column, ..problem(code, &shown(self.name), message, remedy) }
+    }
+
+    pub(crate) fn at_node(&self, node: &SyntaxNode, code: Code, message: &str, remedy: &str) -> Problem {
         self.at(start(node), code, message, remedy)
     }
 }
 
 /// Where a node's first token stands; comments in front of a statement belong to its node.
-fn start(node: &SyntaxNode) -> usize {
+pub(crate) fn start(node: &SyntaxNode) -> usize {
     let first = tree::tokens(node).find(|token| !tree::is_trivia(token));
     first.map_or_else(|| node.text_range().start(), |token| token.text_range().start()).into()
 }
 
 /// A table's name with `public` where the file names no schema; steps run with `search_path = public`.
-fn table_name(parts: &[String]) -> Option<TableName> {
+pub(crate) fn table_name(parts: &[String]) -> Option<TableName> {
     match parts {
         [table] => Some(TableName { schema: "public".to_owned(), table: table.clone() }),
         [schema, table] => Some(TableName { schema: schema.clone(), table: table.clone() }),

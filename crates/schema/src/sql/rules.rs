@@ -1,7 +1,7 @@
 //! Which statement has a place in a file of which phase.
 //!
-//! Called by [`super::plan`] for each file that parses. A statement kind that is not listed is refused: a list of what
-//! is allowed fails closed when the grammar grows.
+//! Called by [`super::plan`] for each file in which [`crate::classify`] found nothing that refuses it. A statement kind
+//! that is not listed is refused: a list of what is allowed fails closed when the grammar grows.
 
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 use tidegate_model::{
@@ -25,168 +25,37 @@ pub(super) fn judge(
         let remedy = "write its statements, or remove the file";
         return Err(vec![text.at(0, Code::WrongPhase, "the file has no statement", remedy)]);
     }
-    let mut problems: Vec<Problem> = statements.iter().filter_map(|node| never(text, node)).collect();
+    let mut problems = Vec::new();
     let mut plan = None;
-    if problems.is_empty() {
-        match phase {
-            FilePhase::Expand => problems.extend(statements.iter().flat_map(|node| expand(text, node))),
-            FilePhase::Contract => problems.extend(statements.iter().flat_map(|node| contract(text, node))),
-            FilePhase::Check => problems.extend(check(text, statements)),
-            FilePhase::Backfill => match backfill(text, statements) {
-                Ok(found) => plan = Some(found),
-                Err(found) => problems.extend(found),
-            },
-        }
+    match phase {
+        // Whatever is wrong with an expand file the classifier has told.
+        FilePhase::Expand => {}
+        FilePhase::Contract => problems.extend(statements.iter().flat_map(|node| contract(text, node))),
+        FilePhase::Check => problems.extend(check(text, statements)),
+        FilePhase::Backfill => match backfill(text, statements) {
+            Ok(found) => plan = Some(found),
+            Err(found) => problems.extend(found),
+        },
     }
     if problems.is_empty() { Ok(plan) } else { Err(problems) }
 }
 
-/// What no file may have: its transaction is ours, and so are its settings.
-fn never(text: &Text<'_>, node: &SyntaxNode) -> Option<Problem> {
-    let problem = |message, remedy| Some(text.at_node(node, Code::WrongPhase, message, remedy));
-    match node.kind() {
-        SyntaxKind::BEGIN
-        | SyntaxKind::COMMIT_TRANSACTION
-        | SyntaxKind::COMMIT_PREPARED
-        | SyntaxKind::ROLLBACK_TRANSACTION
-        | SyntaxKind::ROLLBACK_TO_SAVEPOINT
-        | SyntaxKind::ROLLBACK_PREPARED
-        | SyntaxKind::SAVEPOINT_CREATE
-        | SyntaxKind::RELEASE_SAVEPOINT
-        | SyntaxKind::PREPARE_TRANSACTION
-        | SyntaxKind::SET_TRANSACTION => problem(
-            "a migration file controls no transaction",
-            "remove it: each file runs in one transaction",
-        ),
-        SyntaxKind::SET | SyntaxKind::RESET | SyntaxKind::SET_ROLE | SyntaxKind::SET_SESSION_AUTH => problem(
-            "a migration file changes no setting",
-            "remove it: search_path is public, and the time limits come from the daemon's configuration",
-        ),
-        _ if !transactional(node) => problem(
-            "the statement cannot run in a transaction, and this version runs every file in one",
-            "run it by hand before the release, or leave out CONCURRENTLY while the table is small",
-        ),
-        _ => None,
-    }
-}
-
-/// False for what PostgreSQL refuses inside a transaction block.
-fn transactional(node: &SyntaxNode) -> bool {
-    let concurrently = node.descendants().any(|part| tree::has_token(&part, SyntaxKind::CONCURRENTLY_KW));
-    let outside = matches!(
-        node.kind(),
-        SyntaxKind::VACUUM
-            | SyntaxKind::CREATE_DATABASE
-            | SyntaxKind::DROP_DATABASE
-            | SyntaxKind::CREATE_TABLESPACE
-            | SyntaxKind::DROP_TABLESPACE
-            | SyntaxKind::ALTER_SYSTEM
-    );
-    !concurrently && !outside
-}
-
-fn expand(text: &Text<'_>, node: &SyntaxNode) -> Vec<Problem> {
-    let problem = |node: &SyntaxNode, message, remedy| text.at_node(node, Code::WrongPhase, message, remedy);
-    match node.kind() {
-        SyntaxKind::CREATE_TABLE | SyntaxKind::CREATE_FUNCTION | SyntaxKind::CREATE_TRIGGER => {
-            replaced(text, node).into_iter().collect()
-        }
-        SyntaxKind::CREATE_INDEX if tree::child(node, SyntaxKind::INDEX).is_none() => {
-            vec![problem(node, "the index has no name", "name it, so that the catalog can be asked for it")]
-        }
-        SyntaxKind::CREATE_INDEX
-        | SyntaxKind::CREATE_TYPE
-        | SyntaxKind::CREATE_SEQUENCE
-        | SyntaxKind::CREATE_VIEW
-        | SyntaxKind::COMMENT_ON
-        | SyntaxKind::GRANT => replaced(text, node).into_iter().collect(),
-        SyntaxKind::ALTER_TABLE => {
-            node.children().filter_map(|action| expand_action(text, &action)).collect()
-        }
-        kind if is_data(kind) => vec![problem(
-            node,
-            "an expand file changes no rows: the table's lock would be held for as long as that takes",
-            "move it to a backfill file, which runs in batches",
-        )],
-        kind if removes(kind) => vec![problem(
-            node,
-            "an expand file removes nothing: the serving revision may need it",
-            "move it to a contract file",
-        )],
-        _ => vec![problem(
-            node,
-            "the statement has no place in an expand file",
-            "expand adds columns, tables, functions, triggers, indexes, types, sequences, views, comments and grants",
-        )],
-    }
-}
-
-/// `OR REPLACE` and `IF NOT EXISTS` hide that the database is not in the expected state.
-fn replaced(text: &Text<'_>, node: &SyntaxNode) -> Option<Problem> {
-    let hides = |kind| matches!(kind, SyntaxKind::OR_REPLACE | SyntaxKind::IF_NOT_EXISTS);
-    node.children().find(|child| hides(child.kind())).map(|child| {
-        let message = "OR REPLACE and IF NOT EXISTS hide that the object is there already, and whose it is";
-        text.at_node(&child, Code::WrongPhase, message, "leave it out: a file is applied once")
-    })
-}
-
-fn expand_action(text: &Text<'_>, action: &SyntaxNode) -> Option<Problem> {
-    let problem = |message, remedy| Some(text.at_node(action, Code::WrongPhase, message, remedy));
-    match action.kind() {
-        SyntaxKind::TABLE_RELATION_NAME | SyntaxKind::TABLE_NAME_REF => None,
-        SyntaxKind::ADD_COLUMN | SyntaxKind::ADD_CONSTRAINT => replaced(text, action),
-        SyntaxKind::ALTER_COLUMN
-            if action
-                .children()
-                .any(|what| matches!(what.kind(), SyntaxKind::SET_DEFAULT | SyntaxKind::DROP_NOT_NULL)) =>
-        {
-            None
-        }
-        SyntaxKind::DROP_COLUMN | SyntaxKind::DROP_CONSTRAINT => problem(
-            "an expand file removes nothing: the serving revision may need it",
-            "move it to a contract file",
-        ),
-        SyntaxKind::RENAME_COLUMN | SyntaxKind::TABLE_RENAME_TO | SyntaxKind::RENAME_CONSTRAINT => problem(
-            "a rename breaks the revision that knows the old name",
-            "add the new name, keep both in step with a trigger, and drop the old one in a contract file",
-        ),
-        _ => problem(
-            "the change of the table has no place in an expand file",
-            "expand adds columns and constraints, sets defaults and drops NOT NULL",
-        ),
-    }
-}
-
 fn contract(text: &Text<'_>, node: &SyntaxNode) -> Vec<Problem> {
-    let mut problems: Vec<Problem> = node
-        .descendants()
-        .filter(|part| part.kind() == SyntaxKind::CASCADE)
-        .map(|part| {
-            let message = "CASCADE removes what the file does not name";
-            text.at_node(
-                &part,
-                Code::WrongPhase,
-                message,
-                "name each object, so that its readers can be asked for",
-            )
-        })
-        .collect();
     match node.kind() {
         SyntaxKind::DROP_TABLE
         | SyntaxKind::DROP_FUNCTION
         | SyntaxKind::DROP_TRIGGER
-        | SyntaxKind::DROP_INDEX => {}
+        | SyntaxKind::DROP_INDEX => Vec::new(),
         SyntaxKind::ALTER_TABLE => {
-            problems.extend(node.children().filter_map(|action| contract_action(text, &action)));
+            node.children().filter_map(|action| contract_action(text, &action)).collect()
         }
-        _ => problems.push(text.at_node(
+        _ => vec![text.at_node(
             node,
             Code::WrongPhase,
             "the statement has no place in a contract file",
             "contract drops tables, functions, triggers, indexes, columns and constraints, and nothing else",
-        )),
+        )],
     }
-    problems
 }
 
 fn contract_action(text: &Text<'_>, action: &SyntaxNode) -> Option<Problem> {
@@ -194,7 +63,9 @@ fn contract_action(text: &Text<'_>, action: &SyntaxNode) -> Option<Problem> {
         SyntaxKind::TABLE_RELATION_NAME
         | SyntaxKind::TABLE_NAME_REF
         | SyntaxKind::DROP_COLUMN
-        | SyntaxKind::DROP_CONSTRAINT => None,
+        | SyntaxKind::DROP_CONSTRAINT
+        // Told by its own rule.
+        | SyntaxKind::IF_EXISTS => None,
         _ => Some(text.at_node(
             action,
             Code::WrongPhase,
@@ -306,20 +177,5 @@ fn is_data(kind: SyntaxKind) -> bool {
             | SyntaxKind::DO
             | SyntaxKind::CALL
             | SyntaxKind::EXECUTE
-    )
-}
-
-fn removes(kind: SyntaxKind) -> bool {
-    matches!(
-        kind,
-        SyntaxKind::DROP_TABLE
-            | SyntaxKind::DROP_FUNCTION
-            | SyntaxKind::DROP_TRIGGER
-            | SyntaxKind::DROP_INDEX
-            | SyntaxKind::DROP_VIEW
-            | SyntaxKind::DROP_TYPE
-            | SyntaxKind::DROP_SEQUENCE
-            | SyntaxKind::DROP_SCHEMA
-            | SyntaxKind::DROP_PROCEDURE
     )
 }
