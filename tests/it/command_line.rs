@@ -58,6 +58,30 @@ fn the_schema_is_json_and_strict() {
 }
 
 #[test]
+fn lint_tells_what_statements_do_and_ends_with_3_if_files_are_refused() {
+    let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/migrations/structured-address");
+    let passed = run(&["lint", shop], "");
+    assert_eq!(passed.status.code(), Some(0), "{}", out(&passed));
+    assert!(out(&passed).contains("SHARE ROW EXCLUSIVE on public.customers"), "{}", out(&passed));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "ALTER TABLE customers ADD COLUMN street text;\nUPDATE customers SET street = 'hunter2';\n";
+    std::fs::write(folder.path().join("1_expand_all.sql"), text).expect("a file");
+    let path = folder.path().to_str().expect("a path");
+    let refused = run(&["lint", path], "");
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(out(&refused).contains("1_expand_all.sql:2:1: MIGR117"), "{}", out(&refused));
+    assert!(!out(&refused).contains("hunter2"), "input is not echoed: {}", out(&refused));
+    let json: Value = serde_json::from_str(&out(&run(&["lint", "-o", "json", path], ""))).expect("JSON");
+    assert_eq!((&json["passes"], &json["problems"][0]["line"]), (&Value::from(false), &Value::from(2)));
+
+    let secret = run(&["lint", shop, "--database", "postgres://u:hunter2@127.0.0.1:9/d"], "");
+    assert_eq!(secret.status.code(), Some(2));
+    assert!(err(&secret).contains("PGPASSWORD") && !err(&secret).contains("hunter2"), "{}", err(&secret));
+    assert_eq!(run(&["lint", "/no/such/folder"], "").status.code(), Some(3));
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_an_unreachable_daemon_with_8() {
     assert_eq!(run(&["fly"], "").status.code(), Some(2));
     assert_eq!(run(&["validate", "/no/such/file"], "").status.code(), Some(2));

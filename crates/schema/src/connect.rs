@@ -232,7 +232,7 @@ fn options(
 }
 
 /// True for sockets and loopback, where there is no wire to protect.
-fn is_local(host: &str) -> bool {
+pub(crate) fn is_local(host: &str) -> bool {
     host.starts_with('/')
         || host == "localhost"
         || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -17,6 +17,7 @@ pub mod run;
 mod sessions;
 pub mod source;
 pub mod sql;
+pub mod trace;
 mod tree;
 
 pub use connect::{Database, Endpoint, Limits, Secret};

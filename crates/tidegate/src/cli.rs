@@ -27,6 +27,8 @@ pub enum Verb {
     Demo(DemoArgs),
     /// Check a spec and say everything that is wrong with it. Exit code 3 if something is.
     Validate(ValidateArgs),
+    /// Tell what each statement of a change does, and everything that is wrong with its files. Exit code 3 if something is.
+    Lint(LintArgs),
     /// Print the JSON Schema of a spec.
     Schema,
     /// Show the releases of a running daemon, or one of them.
@@ -115,6 +117,20 @@ pub struct DemoArgs {
 pub struct ValidateArgs {
     /// The spec; `-` reads standard input.
     pub file: PathBuf,
+    /// How to print.
+    #[arg(short, long, default_value = "text")]
+    pub output: Output,
+}
+
+/// Arguments of `lint`.
+#[derive(Clone, Debug, Args)]
+pub struct LintArgs {
+    /// The change's folder of migration files.
+    pub folder: PathBuf,
+    /// Try the change on a copy of this database and compare: locks and rewrites as the server shows them. A scratch
+    /// database that nobody uses, with the schema from before the change. No password: PGPASSWORD or PGPASSFILE has it.
+    #[arg(long, env = "TIDEGATE_LINT_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub database: Option<String>,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     pub output: Output,

@@ -14,7 +14,7 @@ use super::{
 /// What a statement does to the database.
 #[derive(Clone, Debug)]
 pub(super) struct Effect {
-    /// What it is, in SQL's words: `ALTER TABLE: ADD COLUMN`.
+    /// What it is, in SQL's words: `ALTER TABLE ADD COLUMN`.
     pub(super) what: String,
     pub(super) locks: Vec<Lock>,
     pub(super) cost: Cost,

@@ -40,7 +40,7 @@ pub struct Statement {
     pub line: u32,
     /// Its column in characters, from 1.
     pub column: u32,
-    /// What it is, in SQL's words: `ALTER TABLE: ADD COLUMN`.
+    /// What it is, in SQL's words: `ALTER TABLE ADD COLUMN`.
     pub what: String,
     /// The table locks that it takes, and holds until its file's transaction ends. Tables that the change makes are not
     /// among them.
@@ -125,16 +125,9 @@ fn findings(text: &Text<'_>, phase: FilePhase, effect: &Effect, allows: &allow::
     let finding = |(rule, at): &(Rule, usize)| {
         let (line, column) = text.place(*at);
         let allowed = allows.allow(*rule);
-        Finding {
-            code: rule.code(),
-            rule: *rule,
-            line,
-            column,
-            allowed,
-            refuses: rule.refuses(phase, allowed),
-        }
+        Finding { code: rule.code(), rule: *rule, line, column, allowed, refuses: rule.refuses(allowed) }
     };
-    effect.found.iter().map(finding).collect()
+    effect.found.iter().filter(|(rule, _)| rule.applies(phase)).map(finding).collect()
 }
 
 fn problem(text: &Text<'_>, finding: &Finding) -> Problem {

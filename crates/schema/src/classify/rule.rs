@@ -149,16 +149,20 @@ rules! {
 }
 
 impl Rule {
-    /// True if it refuses a file of this phase, `allowed` or not by its author.
-    pub fn refuses(self, phase: FilePhase, allowed: bool) -> bool {
-        let here = match (self, phase) {
+    /// True if it is about files of this phase.
+    pub fn applies(self, phase: FilePhase) -> bool {
+        match (self, phase) {
             // Removing is what a contract file is for, and changing rows what a backfill is for.
             (Self::Removes | Self::ChangesRows, _) => phase == FilePhase::Expand,
             // A check only reads, in a transaction that can do nothing else; a backfill is one UPDATE.
             (Self::RunsCode, FilePhase::Check | FilePhase::Backfill) => false,
             (_, FilePhase::Expand | FilePhase::Backfill | FilePhase::Check | FilePhase::Contract) => true,
-        };
-        here && match self.force() {
+        }
+    }
+
+    /// True if it refuses the file that it is found in, `allowed` or not by its author.
+    pub fn refuses(self, allowed: bool) -> bool {
+        match self.force() {
             Force::Advises => false,
             Force::RefusesUnlessAllowed => !allowed,
             Force::Refuses => true,

@@ -267,11 +267,11 @@ fn remove(node: &SyntaxNode, known: &Known) -> Effect {
     let effect = Effect::new(&leading_words(node)).class(PhaseClass::Destructive).rule(Rule::Removes, node);
     match node.kind() {
         // Tables that it refers to, or that refer to it with CASCADE, are locked as well.
-        SyntaxKind::DROP_TABLE => each_table(effect, node, known, LockMode::AccessExclusive).lock(
-            known,
-            None,
-            LockMode::AccessExclusive,
-        ),
+        SyntaxKind::DROP_TABLE => {
+            let effect = each_table(effect, node, known, LockMode::AccessExclusive);
+            let used = !effect.locks.is_empty();
+            if used { effect.lock(known, None, LockMode::AccessExclusive) } else { effect }
+        }
         SyntaxKind::DROP_TRIGGER | SyntaxKind::DROP_RULE | SyntaxKind::DROP_POLICY => {
             on_table(effect, node, known, LockMode::AccessExclusive)
         }

@@ -36,7 +36,7 @@ pub(super) fn alter(statement: &AlterTable, known: &mut Known) -> Effect {
     for action in statement.actions() {
         whole.join(one(&action, &table, known));
     }
-    whole.what = format!("ALTER TABLE: {}", whole.what);
+    whole.what = format!("ALTER TABLE {}", whole.what);
     let hides = statement.if_exists();
     match hides {
         Some(hides) => whole.rule(Rule::HidesDrift, hides.syntax()),

@@ -23,6 +23,7 @@ use tidegate_model::{
 use crate::{
     classify::{Classifier, Statement},
     source::{RawFile, problem, shown},
+    trace::Script,
     tree,
 };
 
@@ -73,12 +74,25 @@ pub fn lint(files: Vec<RawFile>) -> Lint {
     Lint { files: files.collect(), problems }
 }
 
+/// The statements of a change as they run, each with its text; `None` if something refuses it.
+pub(crate) fn scripts(files: Vec<RawFile>) -> Option<Vec<Script>> {
+    let (read, problems) = read_change(files);
+    let script = |file: Read| Script {
+        file: file.name,
+        phase: file.phase,
+        statements: file.texts.into_iter().zip(file.statements).collect(),
+    };
+    problems.is_empty().then(|| read.into_iter().map(script).collect())
+}
+
 /// A file that parses: what its statements do, and its part of the plan if nothing refuses it.
 struct Read {
     name: String,
     version: u64,
     phase: FilePhase,
     statements: Vec<Statement>,
+    /// The statements' texts.
+    texts: Vec<String>,
     part: Option<Part>,
 }
 
@@ -225,8 +239,9 @@ fn judge_file(file: Parsed, classifier: &mut Classifier) -> (Read, Vec<Problem>)
         None => None,
     };
     let name = raw.name.clone();
+    let texts = nodes.iter().map(|node| node.text().to_string()).collect();
     let part = problems.is_empty().then(|| part(version, phase, raw, &nodes, backfill));
-    (Read { name, version, phase, statements, part }, problems)
+    (Read { name, version, phase, statements, texts, part }, problems)
 }
 
 fn part(

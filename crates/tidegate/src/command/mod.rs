@@ -12,6 +12,7 @@ use crate::{
 
 mod ask;
 mod healthcheck;
+mod lint;
 pub mod sandbox;
 mod status;
 mod validate;
@@ -36,6 +37,7 @@ async fn carry_out(verb: Verb) -> Result<Exit, Failure> {
         Verb::Sandbox(args) => sandbox::run(&args).await,
         Verb::Demo(args) => demo::run(&args).await,
         Verb::Validate(args) => validate::run(&args),
+        Verb::Lint(args) => lint::run(&args).await,
         Verb::Schema => Ok(schema()),
         Verb::Status(args) => status::run(&args).await,
         Verb::Healthcheck(args) => healthcheck::run(&args).await,
