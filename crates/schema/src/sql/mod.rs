@@ -74,15 +74,16 @@ pub fn lint(files: Vec<RawFile>) -> Lint {
     Lint { files: files.collect(), problems }
 }
 
-/// The statements of a change as they run, each with its text; `None` if something refuses it.
+/// The statements of a change as they run, each with its text; `None` if a file does not parse.
 pub(crate) fn scripts(files: Vec<RawFile>) -> Option<Vec<Script>> {
-    let (read, problems) = read_change(files);
+    let wanted = files.len();
+    let (read, _) = read_change(files);
     let script = |file: Read| Script {
         file: file.name,
         phase: file.phase,
         statements: file.texts.into_iter().zip(file.statements).collect(),
     };
-    problems.is_empty().then(|| read.into_iter().map(script).collect())
+    (read.len() == wanted).then(|| read.into_iter().map(script).collect())
 }
 
 /// A file that parses: what its statements do, and its part of the plan if nothing refuses it.

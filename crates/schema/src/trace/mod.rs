@@ -25,6 +25,7 @@ use crate::{
     classify::{
         Statement,
         lock::{Cost, Lock, LockMode, Locked},
+        rule::Rule,
     },
     connect,
     failure::Failure,
@@ -70,9 +71,41 @@ pub enum TraceError {
     /// It was stopped; the copy is gone.
     #[error("interrupted")]
     Interrupted,
-    /// The files have problems, so that there is nothing to try.
-    #[error("the files have problems; mend them first")]
+    /// A file does not parse, or a statement would reach beyond the copy or out of its transaction.
+    #[error("the files have statements that cannot be tried on a copy; mend the problems first")]
     Problems,
+}
+
+/// A database to copy. Has no `Debug`: it may hold a password.
+pub struct Scratch(PgConnectOptions);
+
+impl Scratch {
+    /// From a URL without a password; the server's usual environment variables and password file hold that.
+    ///
+    /// # Errors
+    /// [`TraceError::Url`] and [`TraceError::Password`].
+    pub fn from_url(url: &str) -> Result<Self, TraceError> {
+        let (_, rest) = url.split_once("://").ok_or(TraceError::Url)?;
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+            || rest.contains("password=")
+        {
+            return Err(TraceError::Password);
+        }
+        let options = PgConnectOptions::from_str(url).map_err(|_| TraceError::Url)?;
+        let options = if connect::is_local(options.get_host()) {
+            options
+        } else {
+            options.ssl_mode(PgSslMode::VerifyFull)
+        };
+        Ok(Self(options.application_name(connect::APPLICATION).disable_statement_logging()))
+    }
+
+    /// The same database with a password.
+    #[must_use]
+    pub fn password(self, password: &str) -> Self {
+        Self(self.0.password(password))
+    }
 }
 
 /// Tries every expand and contract file of a change on a copy of a database, statement by statement.
@@ -84,36 +117,43 @@ pub enum TraceError {
 ///
 /// [`TraceError`] if the change could not be tried; what a statement did wrong is in its [`Traced`].
 pub async fn trace(
-    url: &str,
+    scratch: &Scratch,
     files: Vec<RawFile>,
     stop: impl Future<Output = ()>,
 ) -> Result<Vec<Traced>, TraceError> {
     static COPIES: AtomicU32 = AtomicU32::new(0);
-    let options = address(url)?;
-    let scripts = sql::scripts(files).ok_or(TraceError::Problems)?;
+    let options = &scratch.0;
+    let scripts =
+        sql::scripts(files).filter(|all| all.iter().all(may_be_tried)).ok_or(TraceError::Problems)?;
     let name = format!("tidegate_trace_{}_{}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
-    copy(&options, &name).await?;
+    copy(options, &name).await?;
     let shadow = options.clone().database(&name);
     let tried = tokio::select! {
         tried = run(&shadow, scripts) => tried.map_err(TraceError::Server),
         () = stop => Err(TraceError::Interrupted),
     };
-    let dropped = drop_copy(&options, &name).await;
+    let dropped = drop_copy(options, &name).await;
     let traced = tried?;
     dropped?;
     Ok(traced)
 }
 
-fn address(url: &str) -> Result<PgConnectOptions, TraceError> {
-    let (_, rest) = url.split_once("://").ok_or(TraceError::Url)?;
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=") {
-        return Err(TraceError::Password);
-    }
-    let options = PgConnectOptions::from_str(url).map_err(|_| TraceError::Url)?;
-    let options =
-        if connect::is_local(options.get_host()) { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
-    Ok(options.application_name(connect::APPLICATION).disable_statement_logging())
+/// False for statements that would reach beyond the copy, or out of the transaction in which their locks are seen.
+fn may_be_tried(script: &Script) -> bool {
+    let reaches_out = |rule| {
+        [
+            Rule::NotTransactional,
+            Rule::ControlsTransaction,
+            Rule::ChangesSettings,
+            Rule::RunsCode,
+            Rule::NotAlone,
+        ]
+        .contains(&rule)
+    };
+    let builds_index = |statement: &Statement| statement.cost == Cost::Build && script.statements.len() == 1;
+    script.statements.iter().all(|(_, statement)| {
+        builds_index(statement) || !statement.findings.iter().any(|finding| reaches_out(finding.rule))
+    })
 }
 
 async fn copy(options: &PgConnectOptions, name: &str) -> Result<(), TraceError> {
@@ -254,15 +294,15 @@ mod tests {
     #[test]
     fn an_address_with_a_password_is_refused() {
         for url in ["postgres://u:p@localhost/d", "postgres://localhost/d?user=u&password=p"] {
-            assert!(matches!(address(url), Err(TraceError::Password)), "{url}");
+            assert!(matches!(Scratch::from_url(url), Err(TraceError::Password)), "{url}");
         }
-        assert!(matches!(address("localhost"), Err(TraceError::Url)));
-        assert!(address("postgres://u@localhost:5433/d").is_ok());
+        assert!(matches!(Scratch::from_url("localhost"), Err(TraceError::Url)));
+        assert!(Scratch::from_url("postgres://u@localhost:5433/d").is_ok());
     }
 
     #[test]
     fn tls_is_verified_in_full_except_on_this_machine() {
-        let mode = |url: &str| address(url).expect("an address").get_ssl_mode();
+        let mode = |url: &str| Scratch::from_url(url).ok().expect("an address").0.get_ssl_mode();
         assert!(matches!(mode("postgres://u@db.example.com/d"), PgSslMode::VerifyFull));
         assert!(matches!(mode("postgres://u@db.example.com/d?sslmode=disable"), PgSslMode::VerifyFull));
         assert!(!matches!(mode("postgres://u@127.0.0.1/d"), PgSslMode::VerifyFull));

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod evidence;
+mod locks;
 mod oracle;
 mod steps;
 mod world;

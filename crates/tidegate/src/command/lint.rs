@@ -6,7 +6,7 @@ use tidegate_schema::{
     classify::{Finding, Statement},
     source,
     sql::{self, Lint, LintedFile},
-    trace::{self, TraceError, Traced},
+    trace::{self, Scratch, Traced},
 };
 
 use crate::{
@@ -23,20 +23,16 @@ pub(super) async fn run(args: &LintArgs) -> Result<Exit, Failure> {
     };
     let lint = sql::lint(files.clone());
     let traced = match &args.database {
-        Some(url) if lint.problems.is_empty() => Some(traced(url, files).await?),
-        Some(_) | None => None,
+        Some(url) => Some(traced(url, files).await?),
+        None => None,
     };
     Ok(tell(args.output, &lint, traced.as_deref()))
 }
 
 async fn traced(url: &str, files: Vec<tidegate_schema::RawFile>) -> Result<Vec<Traced>, Failure> {
     let stop = daemon::on_signal().map_err(Failure::internal)?;
-    trace::trace(url, files, stop.cancelled_owned()).await.map_err(|error| match error {
-        TraceError::Url | TraceError::Password => Failure::usage(error),
-        TraceError::Copy(_) | TraceError::Server(_) | TraceError::Interrupted | TraceError::Problems => {
-            Failure::internal(error)
-        }
-    })
+    let scratch = Scratch::from_url(url).map_err(Failure::usage)?;
+    trace::trace(&scratch, files, stop.cancelled_owned()).await.map_err(Failure::internal)
 }
 
 fn tell(output: Output, lint: &Lint, traced: Option<&[Traced]>) -> Exit {
