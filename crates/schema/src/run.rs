@@ -270,7 +270,7 @@ fn facts_text(facts: &BTreeMap<Object, bool>) -> String {
 }
 
 /// The range that a backfill will walk, before its first batch.
-async fn whole_range(
+pub(crate) async fn whole_range(
     connection: &mut PgConnection,
     plan: &BackfillPlan,
 ) -> Result<BackfillProgress, Failure> {
@@ -299,7 +299,7 @@ async fn whole_range(
     })
 }
 
-async fn one_batch(
+pub(crate) async fn one_batch(
     connection: &mut PgConnection,
     file: &MigrationFile,
     plan: &BackfillPlan,

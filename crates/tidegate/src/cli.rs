@@ -29,6 +29,8 @@ pub enum Verb {
     Validate(ValidateArgs),
     /// Tell what each statement of a change does, and everything that is wrong with its files. Exit code 3 if something is.
     Lint(LintArgs),
+    /// Run a whole change on a copy of a database and measure it. Exit code 4 if a step fails.
+    Rehearse(RehearseArgs),
     /// Print the JSON Schema of a spec.
     Schema,
     /// Show the releases of a running daemon, or one of them.
@@ -131,6 +133,20 @@ pub struct LintArgs {
     /// database that nobody uses, with the schema from before the change. No password: PGPASSWORD or PGPASSFILE has it.
     #[arg(long, env = "TIDEGATE_LINT_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
+    /// How to print.
+    #[arg(short, long, default_value = "text")]
+    pub output: Output,
+}
+
+/// Arguments of `rehearse`.
+#[derive(Clone, Debug, Args)]
+pub struct RehearseArgs {
+    /// The change's folder of migration files.
+    pub folder: PathBuf,
+    /// The database that is copied on its own server, for example a restored snapshot. Nobody else may be connected to it.
+    /// No password: PGPASSWORD or PGPASSFILE has it.
+    #[arg(long, env = "TIDEGATE_REHEARSE_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub database: String,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     pub output: Output,

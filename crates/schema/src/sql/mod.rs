@@ -82,6 +82,7 @@ pub(crate) fn scripts(files: Vec<RawFile>) -> Option<Vec<Script>> {
         file: file.name,
         phase: file.phase,
         statements: file.texts.into_iter().zip(file.statements).collect(),
+        migration: file.part.map(|part| part.file),
     };
     (read.len() == wanted).then(|| read.into_iter().map(script).collect())
 }
@@ -140,6 +141,19 @@ pub(crate) fn added_by(text: &str) -> Option<Vec<Object>> {
         let root = tree::parse(text).ok()?;
         Some(objects::added(&root.children().collect::<Vec<_>>()))
     })?
+}
+
+/// The indexes that a contract file drops by name, as the catalog writes them: `public.customers_city`.
+pub(crate) fn dropped_by(file: &MigrationFile) -> Vec<String> {
+    let dropped = tree::on_large_stack(|| {
+        let root = tree::parse(&file.text).ok()?;
+        Some(objects::removed(&root.children().collect::<Vec<_>>()))
+    });
+    let named = |object: Object| match object {
+        Object::Index { schema, name } => Some(format!("{schema}.{name}")),
+        Object::Column { .. } | Object::Table(_) | Object::Trigger { .. } | Object::Function { .. } => None,
+    };
+    dropped.flatten().unwrap_or_default().into_iter().filter_map(named).collect()
 }
 
 /// A file that was read, and what it adds or removes.

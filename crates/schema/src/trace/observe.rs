@@ -109,3 +109,18 @@ pub(super) async fn rewritten(
         now.iter().filter(|(oid, file)| files_before.get(*oid).is_some_and(|before| before != *file));
     Ok(changed.filter_map(|(oid, _)| before.names.get(oid).cloned()).collect())
 }
+
+/// Where the server's write-ahead log ends now.
+pub(super) async fn wal_position(connection: &mut PgConnection) -> Result<String, Failure> {
+    Ok(sqlx::query_scalar("SELECT pg_current_wal_insert_lsn()::text").fetch_one(connection).await?)
+}
+
+/// Bytes of write-ahead log since a position.
+pub(super) async fn wal_since(connection: &mut PgConnection, position: &str) -> Result<u64, Failure> {
+    let bytes: i64 =
+        sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::pg_lsn)::int8")
+            .bind(position)
+            .fetch_one(connection)
+            .await?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}

@@ -6,5 +6,6 @@ mod cluster;
 mod evidence;
 mod locks;
 mod oracle;
+mod rehearse;
 mod steps;
 mod world;

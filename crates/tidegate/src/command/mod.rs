@@ -13,6 +13,7 @@ use crate::{
 mod ask;
 mod healthcheck;
 mod lint;
+mod rehearse;
 pub mod sandbox;
 mod status;
 mod validate;
@@ -38,6 +39,7 @@ async fn carry_out(verb: Verb) -> Result<Exit, Failure> {
         Verb::Demo(args) => demo::run(&args).await,
         Verb::Validate(args) => validate::run(&args),
         Verb::Lint(args) => lint::run(&args).await,
+        Verb::Rehearse(args) => rehearse::run(&args).await,
         Verb::Schema => Ok(schema()),
         Verb::Status(args) => status::run(&args).await,
         Verb::Healthcheck(args) => healthcheck::run(&args).await,
