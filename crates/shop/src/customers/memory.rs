@@ -39,9 +39,29 @@ pub struct Acknowledged {
 }
 
 impl Memory {
-    /// Remembers a write; `acknowledged` is when its acknowledgement arrived.
-    pub(super) fn remember(&self, id: i64, content: Content, acknowledged: Option<SystemTime>) {
-        self.lock().entry(id).or_default().push(Write { content, acknowledged });
+    /// Remembers a customer that was created and acknowledged now.
+    pub(super) fn created(&self, id: i64, content: Content) {
+        let write = Write { content, acknowledged: Some(SystemTime::now()) };
+        self.lock().entry(id).or_default().push(write);
+    }
+
+    /// Remembers a write before it is sent: from now on it may be done. Its outcome is unknown until it is told.
+    pub(super) fn sends(&self, id: i64, content: Content) {
+        self.lock().entry(id).or_default().push(Write { content, acknowledged: None });
+    }
+
+    /// The customer's last write was acknowledged now.
+    pub(super) fn acknowledged(&self, id: i64) {
+        if let Some(write) = self.lock().get_mut(&id).and_then(|writes| writes.last_mut()) {
+            write.acknowledged = Some(SystemTime::now());
+        }
+    }
+
+    /// The customer's last write was refused: it was not done.
+    pub(super) fn refused(&self, id: i64) {
+        if let Some(writes) = self.lock().get_mut(&id) {
+            writes.pop();
+        }
     }
 
     /// Whether `seen` holds for a content that customer `id` may have now.

@@ -23,9 +23,10 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use sqlx::PgConnection;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{memory::Memory, shopper::Shopper, tally::Tally};
@@ -123,6 +124,19 @@ impl Running {
     /// What was acknowledged so far.
     pub fn writes(&self) -> Writes {
         self.shared.memory.writes()
+    }
+
+    /// Looks for everything that was acknowledged up to now, while shoppers go on: what they write meanwhile is as right as
+    /// what they wrote before.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn read_back(&self, db: &mut PgConnection, forms: Forms) -> Result<ReadBack, sqlx::Error> {
+        let now = SystemTime::now();
+        let ids = self.writes().due(now);
+        let rows = readback::rows(db, forms, &ids).await?;
+        // What the rows may show was sent before they were read, and is remembered by now.
+        Ok(self.writes().compare(&ids, &rows, now))
     }
 
     /// Changes the share of awkward writes from now on.

@@ -76,29 +76,45 @@ impl Writes {
         forms: Forms,
         until: SystemTime,
     ) -> Result<ReadBack, sqlx::Error> {
+        let ids = self.due(until);
+        let rows = rows(db, forms, &ids).await?;
+        Ok(self.compare(&ids, &rows, until))
+    }
+
+    /// The customers with a write acknowledged by then.
+    pub(super) fn due(&self, until: SystemTime) -> Vec<i64> {
         let due = |writes: &&Vec<_>| acceptable(writes, Some(until)).next().is_some();
-        let ids: Vec<i64> = self.0.iter().filter(|(_, writes)| due(writes)).map(|(id, _)| *id).collect();
-        let statement = match forms {
-            Forms::Both => READ_BOTH,
-            Forms::New => READ_NEW,
-        };
-        let rows: Vec<Found> = sqlx::query_as(statement).bind(&ids).fetch_all(db).await?;
-        let rows: BTreeMap<i64, Found> = rows.into_iter().map(|found| (found.id, found)).collect();
+        self.0.iter().filter(|(_, writes)| due(writes)).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn compare(&self, ids: &[i64], rows: &Rows, until: SystemTime) -> ReadBack {
         let mut result = ReadBack { checked: ids.len(), ..ReadBack::default() };
         for id in ids {
-            let mut contents = acceptable(&self.0[&id], Some(until));
-            let how = match rows.get(&id) {
+            let mut contents = acceptable(&self.0[id], Some(until));
+            let how = match rows.0.get(id) {
                 None => Wrong::Missing,
                 Some(found) if contents.any(|content| found.shows(content)) => continue,
                 Some(_) => Wrong::Differs,
             };
             result.wrong += 1;
             if result.first_wrong.len() < LISTED {
-                result.first_wrong.push(WrongRow { id, how });
+                result.first_wrong.push(WrongRow { id: *id, how });
             }
         }
-        Ok(result)
+        result
     }
+}
+
+/// Rows by key.
+pub(super) struct Rows(BTreeMap<i64, Found>);
+
+pub(super) async fn rows(db: &mut PgConnection, forms: Forms, ids: &[i64]) -> Result<Rows, sqlx::Error> {
+    let statement = match forms {
+        Forms::Both => READ_BOTH,
+        Forms::New => READ_NEW,
+    };
+    let rows: Vec<Found> = sqlx::query_as(statement).bind(ids).fetch_all(db).await?;
+    Ok(Rows(rows.into_iter().map(|found| (found.id, found)).collect()))
 }
 
 impl Found {

@@ -5,7 +5,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use http::{Method, StatusCode};
@@ -102,7 +102,7 @@ impl Shopper {
         };
         let shown = content.is_shown_by(answer);
         self.owned.push(Owned { id, had_text_only: is_text_only(&content) });
-        self.shared.memory.remember(id, content, Some(SystemTime::now()));
+        self.shared.memory.created(id, content);
         if shown { Outcome::Fine } else { Outcome::Wrong("created customer is not what was sent") }
     }
 
@@ -111,18 +111,19 @@ impl Shopper {
         let content = self.content(!had_text_only);
         let body = content.body(self.form());
         self.owned[index].had_text_only |= is_text_only(&content);
+        self.shared.memory.sends(id, content.clone());
         let (request, answer) = self.send(Method::PUT, format!("/api/customers/{id}"), Some(&body)).await;
         let outcome = match answer {
-            Err(cause) => {
-                self.shared.memory.remember(id, content, None);
-                Outcome::Failed(cause)
-            }
+            Err(cause) => Outcome::Failed(cause),
             Ok(answer) if answer.status == StatusCode::OK => {
                 let shown = content.is_shown_by(&answer.body);
-                self.shared.memory.remember(id, content, Some(SystemTime::now()));
+                self.shared.memory.acknowledged(id);
                 if shown { Outcome::Fine } else { Outcome::Wrong("changed customer is not what was sent") }
             }
-            Ok(answer) => refused_or(&content, &answer, "answer to a change is no 200"),
+            Ok(answer) => {
+                self.shared.memory.refused(id);
+                refused_or(&content, &answer, "answer to a change is no 200")
+            }
         };
         self.shared.tally.count(request, outcome);
     }

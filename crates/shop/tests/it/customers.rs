@@ -101,8 +101,7 @@ async fn a_whole_roll_from_version_1_to_contract_fails_no_request_and_loses_no_w
     assert!(counts(&mut db).await.1 > 0, "some addresses were awkward");
 
     // Reading back while they go on: what was acknowledged up to now is here, in both forms.
-    let now = SystemTime::now();
-    let before = customers.writes().read_back(&mut db, Forms::Both, now).await.unwrap();
+    let before = customers.read_back(&mut db, Forms::Both).await.unwrap();
     assert_eq!((before.wrong, &before.first_wrong[..]), (0, &[][..]));
     assert!(before.checked > 100, "{before:?}");
 
@@ -148,7 +147,7 @@ async fn lost_and_changed_writes_are_found_by_reading_back_and_by_the_customers_
     run(&mut db, "ALTER TABLE customers DISABLE TRIGGER customers_address_sync").await;
     run(&mut db, "DELETE FROM customers WHERE id % 3 = 0").await;
     run(&mut db, "UPDATE customers SET city = 'Elsewhere' WHERE id % 3 = 1").await;
-    let found = customers.writes().read_back(&mut db, Forms::Both, SystemTime::now()).await.unwrap();
+    let found = customers.read_back(&mut db, Forms::Both).await.unwrap();
     assert!(found.wrong > 10, "{found:?}");
     for how in [Wrong::Missing, Wrong::Differs] {
         assert!(found.first_wrong.iter().any(|row| row.how == how), "{found:?}");
