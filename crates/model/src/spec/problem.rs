@@ -143,4 +143,6 @@ codes! {
     EnumValueUnusable = "MIGR125",
     /// DROP COLUMN takes every index with the column along.
     DropsIndexes = "MIGR126",
+    /// A column may hold NULL from now on.
+    AdmitsNull = "MIGR127",
 }

@@ -23,8 +23,11 @@ pub(super) fn add(found: &Constraint, table: &TableName, known: &mut Known) -> E
     let node = found.syntax();
     let valid = !not_valid(found);
     let new_table = known.is_new_table(table);
-    let own =
-        new_table || columns(found).is_some_and(|all| all.iter().all(|c| known.is_new_column(table, c)));
+    // An index that is unique already constrains every write.
+    let constrained = matches!(found, Constraint::UniqueConstraint(unique) if unique.using_index().is_some());
+    let own = new_table
+        || constrained
+        || columns(found).is_some_and(|all| all.iter().all(|c| known.is_new_column(table, c)));
     let mode = match found {
         Constraint::ForeignKeyConstraint(_) => LockMode::ShareRowExclusive,
         _ => LockMode::AccessExclusive,

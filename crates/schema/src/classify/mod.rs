@@ -150,12 +150,13 @@ fn together(effects: &mut [Effect], statements: &[SyntaxNode], phase: FilePhase)
         if takes_long && !strong.is_empty() && phase == FilePhase::Expand {
             effect.found.push((Rule::LongWorkUnderLock, start(node)));
         }
-        for lock in effect.locks.iter().filter(|lock| lock.mode >= LockMode::ShareRowExclusive) {
-            let another = strong.iter().all(|held| held.on != lock.on) && !strong.is_empty();
-            if another && phase == FilePhase::Expand {
-                effect.found.push((Rule::ManyTablesLocked, start(node)));
-            }
-            strong.push(lock.clone());
+        let strongly: Vec<Lock> =
+            effect.locks.iter().filter(|lock| lock.mode >= LockMode::ShareRowExclusive).cloned().collect();
+        // One statement that locks two tables, as a foreign key does, cannot be taken apart.
+        let another = strongly.iter().any(|lock| strong.iter().all(|held| held.on != lock.on));
+        if another && !strong.is_empty() && phase == FilePhase::Expand {
+            effect.found.push((Rule::ManyTablesLocked, start(node)));
         }
+        strong.extend(strongly);
     }
 }

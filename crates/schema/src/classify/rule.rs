@@ -146,6 +146,10 @@ rules! {
     DropsIndexes { Advises,
         why: "every index with the column in its key or predicate goes with it",
         way: "build what is still needed from the other columns first" },
+    /// A column may hold NULL from now on.
+    AdmitsNull { Advises,
+        why: "the serving revision may read NULL where it knows of none",
+        way: "make sure that it can, or let only the next revision write NULL" },
 }
 
 impl Rule {

@@ -13,7 +13,7 @@ use super::{
     effect::Effect,
     index,
     known::Known,
-    lock::{Cost, LockMode, PhaseClass},
+    lock::{Cost, LockMode, Locked, PhaseClass},
     names,
     rule::Rule,
     table,
@@ -43,7 +43,15 @@ pub(super) fn classify(node: &SyntaxNode, known: &mut Known) -> Effect {
         | Stmt::CreateExtension(_)
         | Stmt::Grant(_) => Effect::new(&leading_words(node)),
         Stmt::CommentOn(comment) => comment_on(comment, known),
-        Stmt::CreateView(_) => reads(Effect::new("CREATE VIEW"), node, known),
+        Stmt::CreateView(create) => {
+            let effect = reads(Effect::new("CREATE VIEW"), node, known);
+            let name = create.view().and_then(|view| names::table(view.syntax()));
+            // A view that is replaced is locked as a table is.
+            match create.or_replace() {
+                Some(_) => effect.lock(known, name, LockMode::AccessExclusive),
+                None => effect,
+            }
+        }
         Stmt::CreateMaterializedView(_) => {
             reads(Effect::new("CREATE MATERIALIZED VIEW"), node, known).cost(Cost::Scan)
         }
@@ -59,13 +67,13 @@ pub(super) fn classify(node: &SyntaxNode, known: &mut Known) -> Effect {
                 .class(PhaseClass::Incompatible)
                 .rule(Rule::ChangesBehaviour, node)
         }
-        Stmt::AlterFunction(_)
-        | Stmt::AlterProcedure(_)
-        | Stmt::AlterRoutine(_)
-        | Stmt::AlterView(_)
-        | Stmt::AlterDomain(_) => Effect::new(&leading_words(node))
-            .class(PhaseClass::Incompatible)
-            .rule(Rule::ChangesBehaviour, node),
+        Stmt::AlterFunction(_) | Stmt::AlterProcedure(_) | Stmt::AlterRoutine(_) => changes_behaviour(node),
+        Stmt::AlterView(_) => {
+            let view = tree::below(node, SyntaxKind::VIEW_REF).and_then(|view| names::table(&view));
+            changes_behaviour(node).lock(known, view, LockMode::AccessExclusive)
+        }
+        // A new constraint is read from every column of the domain; the text does not name their tables.
+        Stmt::AlterDomain(_) => changes_behaviour(node).lock(known, None, LockMode::Share),
         Stmt::Revoke(_)
         | Stmt::Reassign(_)
         | Stmt::AlterDefaultPrivileges(_)
@@ -87,11 +95,7 @@ pub(super) fn classify(node: &SyntaxNode, known: &mut Known) -> Effect {
         | Stmt::CompoundSelect(_)
         | Stmt::ParenSelect(_)
         | Stmt::Table(_)
-        | Stmt::Values(_) => reads(Effect::new("SELECT"), node, known).cost(Cost::Scan).rule_if(
-            calls(node),
-            Rule::RunsCode,
-            node,
-        ),
+        | Stmt::Values(_) => select(node, known),
         Stmt::Do(_)
         | Stmt::Call(_)
         | Stmt::Execute(_)
@@ -159,6 +163,10 @@ pub(super) fn classify(node: &SyntaxNode, known: &mut Known) -> Effect {
         _ => Effect::out_of_place(&leading_words(node)),
     };
     cascade(hidden(effect, node), node)
+}
+
+fn changes_behaviour(node: &SyntaxNode) -> Effect {
+    Effect::new(&leading_words(node)).class(PhaseClass::Incompatible).rule(Rule::ChangesBehaviour, node)
 }
 
 fn create_table(create: &CreateTable, known: &mut Known) -> Effect {
@@ -248,7 +256,27 @@ fn rows(statement: &Stmt, known: &Known) -> Effect {
         return effect.cost(Cost::Rows).class(class).rule(Rule::ChangesRows, node);
     }
     // Rows for a table that the change makes are part of making it; where they come from is only read.
-    reads(effect, node, known).rule_if(calls(node), Rule::RunsCode, node)
+    let effect = written_inside(reads(effect, node, known), node, known);
+    let cost = if effect.locks.is_empty() { Cost::Catalog } else { Cost::Scan };
+    effect.cost(cost).rule_if(calls(node), Rule::RunsCode, node)
+}
+
+/// A query by itself adds nothing to the schema; what it calls or writes in its WITH may do anything.
+fn select(node: &SyntaxNode, known: &Known) -> Effect {
+    let effect = Effect { expands: false, ..Effect::new("SELECT") };
+    let effect = written_inside(reads(effect, node, known), node, known);
+    effect.cost(Cost::Scan).rule_if(calls(node), Rule::RunsCode, node)
+}
+
+/// Statements inside of another that change rows: `WITH gone AS (DELETE ...)`.
+fn written_inside(effect: Effect, node: &SyntaxNode, known: &Known) -> Effect {
+    let inner = node.descendants().skip(1).filter_map(Stmt::cast);
+    inner.fold(effect, |mut effect, statement| {
+        if matches!(statement, Stmt::Insert(_) | Stmt::Update(_) | Stmt::Delete(_) | Stmt::Merge(_)) {
+            effect.join(Effect { what: effect.what.clone(), ..rows(&statement, known) });
+        }
+        effect
+    })
 }
 
 fn target(statement: &Stmt) -> Option<TableName> {
@@ -328,9 +356,9 @@ fn cannot_be_proven(effect: Effect, node: &SyntaxNode) -> Effect {
     effect.not_transactional().rule(Rule::NotTransactional, node)
 }
 
-/// OR REPLACE, IF NOT EXISTS and IF EXISTS directly in the statement.
+/// OR REPLACE, IF NOT EXISTS and IF EXISTS anywhere in the statement.
 fn hidden(effect: Effect, node: &SyntaxNode) -> Effect {
-    let found = node.children().find(|child| {
+    let found = node.descendants().find(|child| {
         matches!(child.kind(), SyntaxKind::OR_REPLACE | SyntaxKind::IF_NOT_EXISTS | SyntaxKind::IF_EXISTS)
     });
     match found {
@@ -352,7 +380,12 @@ fn cascade(effect: Effect, node: &SyntaxNode) -> Effect {
     };
     let found = node.descendants().find(|part| part.kind() == SyntaxKind::CASCADE && !in_constraint(part));
     match found {
-        Some(found) if drops => effect.class(PhaseClass::Destructive).rule(Rule::Cascades, &found),
+        Some(found) if drops => {
+            let mut effect = effect.class(PhaseClass::Destructive).rule(Rule::Cascades, &found);
+            // Whatever depends on it is locked and goes with it.
+            effect.add_lock(Locked::Unnamed, LockMode::AccessExclusive);
+            effect
+        }
         Some(_) | None => effect,
     }
 }

@@ -114,7 +114,7 @@ fn one(action: &AlterTableAction, table: &TableName, known: &mut Known) -> Effec
         A::DisableRls(_) | A::NoForceRls(_) => {
             behaves("DISABLE ROW LEVEL SECURITY", LockMode::AccessExclusive)
         }
-        A::AlterConstraint(_) => behaves("ALTER CONSTRAINT", LockMode::ShareRowExclusive),
+        A::AlterConstraint(_) => behaves("ALTER CONSTRAINT", LockMode::AccessExclusive),
         A::AttachPartition(attach) => {
             let part = attach.table_name_ref().and_then(|name| names::table(name.syntax()));
             // The new partition is read, unless a check on it proves that its rows belong there.
@@ -219,7 +219,7 @@ fn alter_column(alter: &AlterColumn, table: &TableName, known: &Known) -> Effect
     match option {
         O::SetDefault(_) => exclusive("SET DEFAULT").rule_if(!new, Rule::ChangesDefault, node),
         O::DropDefault(_) => behaves("DROP DEFAULT"),
-        O::DropNotNull(_) => exclusive("DROP NOT NULL"),
+        O::DropNotNull(_) => exclusive("DROP NOT NULL").rule_if(!new, Rule::AdmitsNull, node),
         O::SetNotNull(_) => {
             let proven = column.as_ref().is_some_and(|column| known.is_proven_not_null(table, column));
             let effect = exclusive("SET NOT NULL");

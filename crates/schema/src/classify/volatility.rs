@@ -9,13 +9,15 @@ use squawk_syntax::{
 
 use crate::tree;
 
-/// Functions of `pg_catalog` that are stable or immutable. What is not listed counts as volatile: that is the safe side.
+/// Functions and aggregates of `pg_catalog` that are stable or immutable. What is not listed counts as volatile: that is the safe side.
 const NOT_VOLATILE: &[&str] = &[
     "abs",
+    "array_agg",
     "array_append",
     "array_fill",
     "array_length",
     "array_to_string",
+    "avg",
     "btrim",
     "cardinality",
     "ceil",
@@ -23,6 +25,7 @@ const NOT_VOLATILE: &[&str] = &[
     "coalesce",
     "concat",
     "concat_ws",
+    "count",
     "current_catalog",
     "current_date",
     "current_role",
@@ -55,7 +58,9 @@ const NOT_VOLATILE: &[&str] = &[
     "make_interval",
     "make_timestamp",
     "make_timestamptz",
+    "max",
     "md5",
+    "min",
     "now",
     "nullif",
     "numrange",
@@ -67,9 +72,11 @@ const NOT_VOLATILE: &[&str] = &[
     "sha256",
     "split_part",
     "statement_timestamp",
+    "string_agg",
     "string_to_array",
     "substr",
     "substring",
+    "sum",
     "timezone",
     "to_char",
     "to_date",

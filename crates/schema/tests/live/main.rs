@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
 mod cluster;
+mod corpus;
 mod evidence;
 mod locks;
 mod oracle;
