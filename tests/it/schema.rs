@@ -4,9 +4,10 @@ use jiff::SignedDuration;
 use tidegate_model::{
     gate::{Gate, GateState},
     status::{Grade, ReleaseStatus},
+    waiting::{Reason, Waiting},
 };
 use tidegate_tests::{
-    database::{Database, schema_spec},
+    database::{Database, schema_spec, schema_spec_from},
     stage::Stage,
 };
 
@@ -210,4 +211,50 @@ async fn a_lost_ledger_finds_the_change_in_the_database_again() {
     assert!(database.has_column("address").await && database.has_column("city").await);
     stage.play_until(hours(1), |s| schema_phase(s) == "soaking").await;
     stage.rest().await;
+}
+
+/// A change that only builds an index beside everybody's work, and a transaction that keeps it waiting.
+async fn building() -> (Stage, Database, sqlx::PgConnection) {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    let mut report = database.shop().await;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM suppliers")
+        .execute(&mut report)
+        .await
+        .expect("a long report");
+    let text = "CREATE INDEX CONCURRENTLY customers_by_name ON customers (name);";
+    stage.put("schema/1_expand_index.sql", text).await;
+    let spec = schema_spec_from(&stage, "shop:v2", "ssm").replace("structured-address", "name-index");
+    stage.put("spec", &spec).await;
+    stage.play_until(hours(1), |s| builds_index(s).is_some()).await;
+    (stage, database, report)
+}
+
+fn builds_index(status: &ReleaseStatus) -> Option<String> {
+    let building = |wait: &&Waiting| wait.reason == Reason::BuildingIndex;
+    status.waiting.iter().find(building).map(|wait| wait.message.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn green_waits_for_an_index_that_is_built_beside_everybodys_work() {
+    let (mut stage, database, mut report) = building().await;
+    stage.play_until(hours(1), |s| builds_index(s).is_some_and(|told| told.contains("old snapshots"))).await;
+    stage.restart().await;
+    stage.play_until(hours(1), |s| builds_index(s).is_some()).await;
+    assert_eq!(schema_phase(stage.status()), "expanding");
+    assert!(stage.effects().iter().all(|entry| entry.operation != "CreateDeployment"));
+    sqlx::raw_sql("COMMIT").execute(&mut report).await.expect("the end of the report");
+    stage.play_until_settled(1).await;
+    let valid =
+        "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('customers_by_name') AND indisvalid";
+    assert_eq!(database.count(valid).await, 1);
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_does_not_wait_for_an_index_that_is_being_built() {
+    let (mut stage, _database, _report) = building().await;
+    stage.put("abort", r#"{"spec": 1}"#).await;
+    stage.play_until(hours(1), |s| s.rollout.phase == "rolled-back").await;
+    assert_eq!(stage.serving_image().as_deref(), Some("shop:v1"));
 }

@@ -67,14 +67,18 @@ impl Database {
 
 /// The spec of an image that needs the structured address.
 pub fn schema_spec(stage: &Stage, image: &str) -> String {
-    let secret = stage.sandbox.world().secret_arn("tidegate-ecommerce").expect("the secret");
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/migrations/structured-address");
     let migrations = migrations.canonicalize().expect("the migrations");
+    schema_spec_from(stage, image, &format!("file://{}", migrations.display()))
+}
+
+/// The same with migration files from elsewhere.
+pub fn schema_spec_from(stage: &Stage, image: &str, source: &str) -> String {
+    let secret = stage.sandbox.world().secret_arn("tidegate-ecommerce").expect("the secret");
     let members = format!(
         r#""bake": "10m", "schema": {{
     "database": {{ "secret": "{secret}", "instance": "{INSTANCE}" }},
-    "change": "structured-address", "source": "file://{}", "contractAfter": "30m" }}"#,
-        migrations.display()
+    "change": "structured-address", "source": "{source}", "contractAfter": "30m" }}"#
     );
     spec_with(image, &members)
 }

@@ -175,12 +175,14 @@ impl SchemaAccess {
             | Failure::Unexpected { .. }
             | Failure::OtherChange(_)
             | Failure::TooEarly
+            | Failure::Build(_)
             | Failure::Key => {}
         }
         match failure {
             // The connection may have been lost behind the commit.
             Failure::Unreachable | Failure::Malformed => Sent::InDoubt { why: failure.to_string() },
             Failure::Sql(state) => refused(state.as_str()),
+            Failure::Build(state) => refused(state),
             Failure::Secret => refused("Secret"),
             Failure::Tls => refused("Tls"),
             Failure::Login => refused("Login"),
@@ -315,6 +317,8 @@ fn came_to<T>(attempt: Attempt<T>, outcome: impl FnOnce(T) -> Outcome) -> Sent {
     match attempt {
         Attempt::Done(value) => done(outcome(value)),
         Attempt::Blocked(_) => refused("Blocked"),
+        // What was begun is told by the journal in the database; the step itself was taken.
+        Attempt::Underway => done(Outcome::Accepted),
     }
 }
 

@@ -259,8 +259,40 @@ pub struct Journal {
     pub applied: BTreeMap<String, Digest>,
     /// Progress of each backfill file.
     pub backfills: BTreeMap<String, BackfillProgress>,
+    /// Indexes whose build was begun and is not known to be over, by file.
+    #[serde(default)]
+    pub builds: BTreeMap<String, IndexBuild>,
     /// When contract was applied, if it was.
     pub purged_at: Option<Timestamp>,
+}
+
+/// An index that is built concurrently.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexBuild {
+    /// The index, with its schema.
+    pub index: String,
+    /// How often the build was begun.
+    pub attempts: u32,
+    /// True while a session of ours is at it. False with an entry here: it failed, or is over and not recorded yet.
+    pub running: bool,
+    /// What the server says it is doing, in its own fixed words.
+    pub phase: Option<String>,
+    /// How much of the table was read in this phase, in percent.
+    pub percent: Option<u8>,
+}
+
+impl fmt::Display for IndexBuild {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "index {}", self.index)?;
+        if let Some(phase) = &self.phase {
+            write!(f, ": {phase}")?;
+        }
+        match self.percent {
+            Some(percent) => write!(f, ", {percent} %"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How far a backfill is.

@@ -60,6 +60,8 @@ pub enum Reason {
     RollingBack,
     /// Existing rows are being filled, batch by batch.
     Backfilling,
+    /// An index is being built while everybody goes on.
+    BuildingIndex,
     /// Contract has been allowed to start and waits for its evidence.
     Soaking,
     /// The snapshot is being taken.
@@ -85,6 +87,7 @@ impl Reason {
             Self::Retiring => "retiring",
             Self::RollingBack => "rolling-back",
             Self::Backfilling => "backfilling",
+            Self::BuildingIndex => "building-index",
             Self::Soaking => "soaking",
             Self::Snapshotting => "snapshotting",
             Self::Unobserved => "unobserved",

@@ -16,13 +16,16 @@ use tidegate_model::{
     observation::SnapshotStatus,
     schema::{Access, ChangePlan, Evidence, FilePhase, Journal, OpenChange, SchemaPhase},
     spec::SchemaSpec,
-    waiting::{Class, Held, Reason},
+    waiting::{Class, Held, OnDeadline, Reason},
 };
 
 use crate::{
     draft::{Direction, Draft},
     gates,
 };
+
+/// An index whose build failed is built again after this long, doubled with each attempt.
+const BUILD_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// The phase of the change that the ledger knows. `None` if there is none, or if the database could not be read.
 pub(crate) fn phase(draft: &Draft<'_>) -> Option<SchemaPhase> {
@@ -170,6 +173,9 @@ fn expand_step(draft: &mut Draft<'_>, spec: &Accepted, plan: &ChangePlan, phase:
                 None => plan.files(FilePhase::Expand).map(|file| file.name.as_str()).next(),
             };
             let Some(file) = file.map(str::to_owned) else { return };
+            if is_building(draft, &file) {
+                return;
+            }
             let reading = gates::no_blockers(draft);
             if draft.gate(reading)
                 && let Some(step) = schema_step(draft, spec, file)
@@ -195,6 +201,34 @@ fn expand_step(draft: &mut Draft<'_>, spec: &Accepted, plan: &ChangePlan, phase:
         )
         | None => {}
     }
+}
+
+/// An index is built in the server while everybody goes on, and nothing is to be done meanwhile. A build that failed is begun
+/// again by the file's own step, later each time: it may fail for the rows that are there, after hours of work.
+fn is_building(draft: &mut Draft<'_>, file: &str) -> bool {
+    let build = draft.seen.schema.journal.known().and_then(|journal| journal.builds.get(file)).cloned();
+    let Some(build) = build else { return false };
+    if build.running {
+        draft
+            .wait(Reason::BuildingIndex, build.to_string(), Class::NeedsTime)
+            .on(build.index)
+            .unblock("it passes with time; transactions that are older than the build keep it waiting");
+        draft.look_in(10);
+        return true;
+    }
+    let Some(refusals) = draft.state.refusals.clone() else { return false };
+    let pause = BUILD_AGAIN.saturating_mul(1 << build.attempts.min(10)).min(SignedDuration::from_hours(1));
+    let again = refusals.last + pause;
+    if draft.now >= again {
+        return false;
+    }
+    let message = format!("{} was not built in {} attempts ({})", build.index, build.attempts, refusals.code);
+    draft
+        .wait(Reason::Refused, message, Class::NeedsFix)
+        .until(again, OnDeadline::Continue)
+        .unblock("mend the rows that break it; it is built again by itself");
+    draft.look_in(again.duration_since(draft.now).as_secs().max(1));
+    true
 }
 
 fn service_secrets(draft: &Draft<'_>) -> Vec<String> {

@@ -47,6 +47,7 @@ fn rank(reason: Reason) -> u8 {
         | Reason::Baking
         | Reason::Retiring
         | Reason::Backfilling
+        | Reason::BuildingIndex
         | Reason::Soaking
         | Reason::Snapshotting => 5,
     }

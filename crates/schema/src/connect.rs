@@ -13,7 +13,7 @@ use std::{
 
 use serde::Deserialize;
 use sqlx::{
-    ConnectOptions, Connection, PgPool, Postgres, Transaction,
+    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
@@ -91,6 +91,8 @@ pub struct Limits {
     pub statement: Duration,
     /// Longest run of one backfill batch.
     pub batch: Duration,
+    /// Longest build of one index beside everybody's work.
+    pub build: Duration,
     /// Longest run of one check.
     pub check: Duration,
     /// Longest run of a read of catalog, journal or statistics.
@@ -103,6 +105,7 @@ impl Default for Limits {
             lock: Duration::from_millis(500),
             statement: Duration::from_secs(5),
             batch: Duration::from_secs(30),
+            build: Duration::from_secs(6 * 3_600),
             check: Duration::from_secs(120),
             read: Duration::from_secs(10),
         }
@@ -160,6 +163,11 @@ impl Database {
         let mut transaction = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         limit(&mut transaction, self.limits.lock, statement).await?;
         Ok(transaction)
+    }
+
+    /// A session beside the pool, for what outlives a step. Whoever has it closes it.
+    pub(crate) async fn session(&self) -> Result<PgConnection, Failure> {
+        Ok(PgConnection::connect_with(&self.pool.connect_options()).await?)
     }
 
     /// A connection of its own, for watching another one.

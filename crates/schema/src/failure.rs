@@ -103,6 +103,9 @@ pub enum Failure {
     /// A step that the journal says must come earlier is missing.
     #[error("the journal does not show what must come before this step")]
     TooEarly,
+    /// A build of an index failed: a SQLSTATE, or a word for it. What it left is dropped by the next attempt.
+    #[error("the index could not be built ({0})")]
+    Build(String),
     /// The backfill's key is no integer column that is never NULL.
     #[error("the backfill's key must be a smallint, integer or bigint column that is NOT NULL")]
     Key,
@@ -117,6 +120,7 @@ impl Failure {
             Self::Malformed | Self::FutureFormat => Why::Malformed,
             Self::Dependents
             | Self::Sql(_)
+            | Self::Build(_)
             | Self::Fenced { .. }
             | Self::Changed(_)
             | Self::NoSuchFile
@@ -136,6 +140,7 @@ impl Failure {
             | Self::Timeout
             | Self::Dependents
             | Self::Sql(_)
+            | Self::Build(_)
             | Self::Malformed
             | Self::Fenced { .. }
             | Self::FutureFormat

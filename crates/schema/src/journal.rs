@@ -12,7 +12,7 @@ use sqlx::{PgConnection, Row};
 use tidegate_model::{
     ChangeName, Digest, ReleaseName,
     name::Marker,
-    schema::{BackfillProgress, ChangePlan, Journal, MigrationFile, OpenChange},
+    schema::{BackfillProgress, ChangePlan, Journal, MigrationFile, OpenChange, TableName},
 };
 
 use crate::failure::Failure;
@@ -68,6 +68,20 @@ CREATE TABLE IF NOT EXISTS tidegate.backfill (
     PRIMARY KEY (release, change, file),
     FOREIGN KEY (release, change) REFERENCES tidegate.change
 );
+CREATE TABLE IF NOT EXISTS tidegate.build (
+    release text NOT NULL,
+    change text NOT NULL,
+    file text NOT NULL,
+    checksum text NOT NULL,
+    marker text NOT NULL,
+    index_schema text NOT NULL,
+    index_name text NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    failure text,
+    begun_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (release, change, file),
+    FOREIGN KEY (release, change) REFERENCES tidegate.change
+);
 REVOKE ALL ON SCHEMA tidegate FROM PUBLIC;
 ";
 
@@ -107,12 +121,18 @@ pub(crate) async fn exists(connection: &mut PgConnection) -> Result<bool, Failur
 
 /// Creates the journal if it is missing. Two processes may try at once: the transaction's lock lets one pass.
 pub(crate) async fn create(connection: &mut PgConnection) -> Result<(), Failure> {
-    if exists(connection).await? {
+    if exists(connection).await? && knows_builds(connection).await? {
         return Ok(());
     }
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(CREATION_LOCK).execute(&mut *connection).await?;
     sqlx::raw_sql(TABLES).execute(&mut *connection).await?;
     Ok(())
+}
+
+/// False for a journal from before builds were recorded: it has none.
+async fn knows_builds(connection: &mut PgConnection) -> Result<bool, Failure> {
+    let there = sqlx::query_scalar("SELECT to_regclass('tidegate.build') IS NOT NULL");
+    Ok(there.fetch_one(connection).await?)
 }
 
 /// Takes the fence for a release: every earlier claim is void when this commits.
@@ -210,6 +230,125 @@ pub(crate) async fn unchanged(
         };
     }
     Ok(applied)
+}
+
+/// True if a build of this file was begun. A begun file's text is immutable as an applied one's is.
+pub(crate) async fn build_begun(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+    file: &MigrationFile,
+) -> Result<bool, Failure> {
+    let checksum: Option<String> = sqlx::query_scalar(
+        "SELECT checksum FROM tidegate.build WHERE release = $1 AND change = $2 AND file = $3",
+    )
+    .bind(key.release.as_str())
+    .bind(key.change.as_str())
+    .bind(&file.name)
+    .fetch_optional(connection)
+    .await?;
+    match checksum {
+        Some(checksum) if checksum != file.checksum.as_str() => {
+            Err(Failure::Changed(crate::source::shown(&file.name)))
+        }
+        Some(_) => Ok(true),
+        None => Ok(false),
+    }
+}
+
+/// Records that a build begins, or begins again.
+pub(crate) async fn build_begins(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+    file: &MigrationFile,
+    marker: &Marker,
+    index: &TableName,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO tidegate.build AS build (release, change, file, checksum, marker, index_schema, index_name) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (release, change, file) DO UPDATE SET \
+         attempts = build.attempts + 1, marker = excluded.marker, failure = NULL, begun_at = now()",
+    )
+    .bind(key.release.as_str())
+    .bind(key.change.as_str())
+    .bind(&file.name)
+    .bind(file.checksum.as_str())
+    .bind(marker.to_string())
+    .bind(&index.schema)
+    .bind(&index.table)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records why a build failed: the next step tells it, and the one after that begins again.
+pub(crate) async fn build_failed(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+    file: &str,
+    failure: Option<&str>,
+) -> Result<(), Failure> {
+    sqlx::query("UPDATE tidegate.build SET failure = $4 WHERE release = $1 AND change = $2 AND file = $3")
+        .bind(key.release.as_str())
+        .bind(key.change.as_str())
+        .bind(file)
+        .bind(failure)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Why the last build failed, if that was not told yet.
+pub(crate) async fn build_failure(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+    file: &str,
+) -> Result<Option<String>, Failure> {
+    let failure: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT failure FROM tidegate.build WHERE release = $1 AND change = $2 AND file = $3",
+    )
+    .bind(key.release.as_str())
+    .bind(key.change.as_str())
+    .bind(file)
+    .fetch_optional(connection)
+    .await?;
+    Ok(failure.flatten())
+}
+
+/// The build is over, and its file is recorded as applied.
+pub(crate) async fn build_over(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+    file: &str,
+) -> Result<(), Failure> {
+    sqlx::query("DELETE FROM tidegate.build WHERE release = $1 AND change = $2 AND file = $3")
+        .bind(key.release.as_str())
+        .bind(key.change.as_str())
+        .bind(file)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A build that was begun and is not recorded as over.
+pub(crate) struct Begun {
+    pub(crate) file: String,
+    pub(crate) index: TableName,
+    pub(crate) attempts: u32,
+}
+
+/// The builds of a change that are not over.
+pub(crate) async fn builds(connection: &mut PgConnection, key: Key<'_>) -> Result<Vec<Begun>, Failure> {
+    if !knows_builds(connection).await? {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT file, index_schema, index_name, attempts FROM tidegate.build \
+               WHERE release = $1 AND change = $2 ORDER BY file";
+    let begun = |row: &sqlx::postgres::PgRow| {
+        let attempts: i32 = row.try_get(3)?;
+        let index = TableName { schema: row.try_get(1)?, table: row.try_get(2)? };
+        Ok(Begun { file: row.try_get(0)?, index, attempts: u32::try_from(attempts).unwrap_or(0) })
+    };
+    keyed(connection, sql, key).await?.iter().map(begun).collect()
 }
 
 /// Records a file as applied, with what the catalog showed right after it.
@@ -326,6 +465,7 @@ pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<
         marker: change.try_get(0)?,
         applied,
         backfills,
+        builds: crate::build::underway(connection, key).await?.into_iter().collect(),
         purged_at,
     }))
 }

@@ -5,6 +5,7 @@
 //! from `tidegate_model::schema`. This crate must not know AWS, must not retry, and must not let a secret, a row or a
 //! server's message out.
 
+mod build;
 mod catalog;
 pub mod classify;
 pub mod connect;

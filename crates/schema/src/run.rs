@@ -32,6 +32,8 @@ pub enum Attempt<T> {
     /// A lock was not granted in time, and nothing changed. The sessions that were seen in the way; none if they were
     /// gone before they could be asked for.
     Blocked(Vec<Blocker>),
+    /// It was begun and goes on in the server; the journal tells when it is over.
+    Underway,
 }
 
 /// One batch of a backfill.
@@ -57,7 +59,7 @@ pub struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn key(&self) -> Key<'a> {
+    pub(crate) fn key(&self) -> Key<'a> {
         Key { release: self.release, change: &self.plan.change }
     }
 
@@ -82,11 +84,16 @@ impl Database {
 
     /// Applies one expand file; done at once if the journal shows it applied.
     ///
+    /// A file that builds an index concurrently is begun, or found to be over: see [`crate::build`].
+    ///
     /// # Errors
     ///
     /// Any [`Failure`]; the transaction is rolled back.
     pub async fn expand(&self, job: Job<'_>, file: &str) -> Result<Attempt<()>, Failure> {
         let file = job.file(FilePhase::Expand, file)?;
+        if let Some(index) = crate::sql::concurrent_index(&file.text) {
+            return self.build_index(job, file, &index).await;
+        }
         let mut transaction = self.begin(self.limits.statement).await?;
         let pid = pid(&mut transaction).await?;
         let attempt = async {
@@ -223,7 +230,7 @@ impl Database {
 }
 
 /// What every step does first: the fence, then the texts that were applied before.
-async fn enter(
+pub(crate) async fn enter(
     connection: &mut PgConnection,
     job: &Job<'_>,
 ) -> Result<BTreeMap<String, tidegate_model::Digest>, Failure> {

@@ -91,6 +91,8 @@ pub struct SchemaPart {
     pub statement_timeout: SignedDuration,
     /// Longest batch.
     pub batch_timeout: SignedDuration,
+    /// Longest build of one index.
+    pub build_timeout: SignedDuration,
     /// Longest check.
     pub check_timeout: SignedDuration,
 }
@@ -211,6 +213,7 @@ impl Config {
             ("schema.lock_timeout", self.schema.lock_timeout),
             ("schema.statement_timeout", self.schema.statement_timeout),
             ("schema.batch_timeout", self.schema.batch_timeout),
+            ("schema.build_timeout", self.schema.build_timeout),
             ("schema.check_timeout", self.schema.check_timeout),
         ] {
             let positive = limit >= SignedDuration::from_millis(10) && limit <= hour;

@@ -1,6 +1,6 @@
 //! Good worlds in which exactly one step is due: the laws would hold of a planner that does nothing.
 
-use tidegate_model::{Fact, decision::Step, fact::Why, observation::DeploymentStatus};
+use tidegate_model::{Fact, decision::Step, fact::Why, observation::DeploymentStatus, waiting::Reason};
 
 use super::{
     sketch::{
@@ -102,6 +102,32 @@ fn each_step_is_decided_when_it_is_due() {
         assert_eq!(word(&decision), Some(wanted), "{:#?}", decision.waiting);
         assert_eq!(decision.next_look, super::now(), "what a step did is looked at at once");
     }
+}
+
+#[test]
+fn an_index_that_is_being_built_is_waited_for_and_one_whose_build_failed_is_begun_again() {
+    let mut sketch = preflight();
+    sketch.database.objects = Fact::Known((true, false));
+    sketch.database.journal = Fact::Known(Journal::Building(true));
+    let decision = build(&sketch).decide();
+    assert_eq!(word(&decision), None);
+    let told = decision
+        .waiting
+        .iter()
+        .find(|wait| wait.reason == Reason::BuildingIndex)
+        .map(|wait| wait.message.as_str());
+    assert_eq!(told, Some("index public.customers_city: building index: scanning table, 40 %"));
+
+    sketch.database.journal = Fact::Known(Journal::Building(false));
+    assert_eq!(word(&build(&sketch).decide()), Some("expand"));
+    sketch.ledger.refusals = Some(1);
+    let decision = build(&sketch).decide();
+    assert_eq!(word(&decision), None, "not at once: it may fail for the same rows");
+    let waits = decision
+        .waiting
+        .iter()
+        .any(|wait| wait.reason == Reason::Refused && wait.message.contains("2 attempts"));
+    assert!(waits, "{:#?}", decision.waiting);
 }
 
 #[test]

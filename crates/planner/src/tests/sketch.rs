@@ -177,6 +177,8 @@ pub(super) struct Database {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Journal {
     Opened,
+    /// The expand file builds an index; true while the build is at work, false once it has failed.
+    Building(bool),
     Expanded,
     Filled,
     OtherText,
@@ -444,6 +446,8 @@ fn database() -> impl Strategy<Value = Database> {
         prop_oneof![4 => Just(Access::Granted), 1 => select(vec![Access::Denied, Access::SecretShared])];
     let journals = vec![
         Journal::Opened,
+        Journal::Building(true),
+        Journal::Building(false),
         Journal::Expanded,
         Journal::Filled,
         Journal::Filled,

@@ -557,7 +557,7 @@ fn journal(journal: Journal) -> database::Journal {
     let progress = database::BackfillProgress { cursor: 10, last_key: 10, rows: 10, done: true };
     let filled = BTreeMap::from([("2_backfill_a.sql".to_owned(), progress)]);
     let (applied, backfills) = match journal {
-        Journal::Opened => (BTreeMap::new(), BTreeMap::new()),
+        Journal::Opened | Journal::Building(_) => (BTreeMap::new(), BTreeMap::new()),
         Journal::Expanded => (applied, BTreeMap::new()),
         Journal::Filled | Journal::OtherText | Journal::Purged => (applied, filled),
     };
@@ -567,7 +567,24 @@ fn journal(journal: Journal) -> database::Journal {
         marker: marker().to_string(),
         applied,
         backfills,
+        builds: builds(journal),
         purged_at: (journal == Journal::Purged).then(|| ago(DAY)),
+    }
+}
+
+fn builds(journal: Journal) -> BTreeMap<String, database::IndexBuild> {
+    let build = |running| database::IndexBuild {
+        index: "public.customers_city".into(),
+        attempts: 2,
+        running,
+        phase: running.then(|| "building index: scanning table".into()),
+        percent: running.then_some(40),
+    };
+    match journal {
+        Journal::Building(running) => BTreeMap::from([("1_expand_a.sql".to_owned(), build(running))]),
+        Journal::Opened | Journal::Expanded | Journal::Filled | Journal::OtherText | Journal::Purged => {
+            BTreeMap::new()
+        }
     }
 }
 

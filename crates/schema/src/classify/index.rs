@@ -39,7 +39,7 @@ pub(super) fn create(create: &CreateIndex, known: &mut Known) -> Effect {
         effect = effect.cost(Cost::Build);
     }
     if concurrently {
-        effect = effect.not_transactional().rule(Rule::NotTransactional, node);
+        effect = effect.not_transactional();
     }
     if create.unique_token().is_some() && !new_table {
         let own = table.as_ref().is_some_and(|table| {

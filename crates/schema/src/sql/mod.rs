@@ -143,6 +143,37 @@ pub(crate) fn added_by(text: &str) -> Option<Vec<Object>> {
     })?
 }
 
+/// An index that a file builds concurrently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConcurrentIndex {
+    /// Its name; it lives in its table's schema.
+    pub(crate) name: TableName,
+}
+
+impl ConcurrentIndex {
+    pub(crate) fn object(&self) -> Object {
+        Object::Index { schema: self.name.schema.clone(), name: self.name.table.clone() }
+    }
+}
+
+/// The index that an expand file builds concurrently; `None` for every other file.
+pub(crate) fn concurrent_index(text: &str) -> Option<ConcurrentIndex> {
+    let added = tree::on_large_stack(|| {
+        let root = tree::parse(text).ok()?;
+        let statements: Vec<SyntaxNode> =
+            root.children().filter(|node| node.kind() != SyntaxKind::EMPTY_STMT).collect();
+        let [only] = statements.as_slice() else { return None };
+        tree::has_token(only, SyntaxKind::CONCURRENTLY_KW).then(|| objects::added(&statements))
+    });
+    match added??.pop() {
+        Some(Object::Index { schema, name }) => {
+            Some(ConcurrentIndex { name: TableName { schema, table: name } })
+        }
+        Some(Object::Column { .. } | Object::Table(_) | Object::Trigger { .. } | Object::Function { .. })
+        | None => None,
+    }
+}
+
 /// The indexes that a contract file drops by name, as the catalog writes them: `public.customers_city`.
 pub(crate) fn dropped_by(file: &MigrationFile) -> Vec<String> {
     let dropped = tree::on_large_stack(|| {

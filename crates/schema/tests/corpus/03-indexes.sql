@@ -16,19 +16,19 @@ CREATE INDEX customers_recent ON customers (created_at DESC) WHERE address IS NO
 --= expand | additive | SHARE on public.customers | builds an index | MIGR103!
 CREATE INDEX customers_lower ON customers USING btree (lower(email)) INCLUDE (name);
 
---= expand | additive | SHARE UPDATE EXCLUSIVE on public.customers | builds an index | MIGR121!
+--= expand | additive | SHARE UPDATE EXCLUSIVE on public.customers | builds an index |
 CREATE INDEX CONCURRENTLY customers_name ON customers (name);
 
---= expand | incompatible | SHARE UPDATE EXCLUSIVE on public.customers | builds an index | MIGR107 MIGR111! MIGR121!
+--= expand | incompatible | SHARE UPDATE EXCLUSIVE on public.customers | builds an index | MIGR107 MIGR111!
 CREATE UNIQUE INDEX CONCURRENTLY customers_email_once ON customers (email);
 
---= expand | additive | SHARE UPDATE EXCLUSIVE on public.customers | builds an index | MIGR119! MIGR121!
+--= expand | additive | SHARE UPDATE EXCLUSIVE on public.customers | builds an index | MIGR119!
 CREATE INDEX CONCURRENTLY IF NOT EXISTS customers_name ON customers (name);
 
---= expand | additive | SHARE UPDATE EXCLUSIVE on public.customers | builds an index | MIGR121! MIGR124!
+--= expand | additive | SHARE UPDATE EXCLUSIVE on public.customers | builds an index | MIGR124!
 CREATE INDEX CONCURRENTLY ON customers (name);
 
---= expand | additive | ACCESS EXCLUSIVE on public.customers | builds an index | MIGR105! MIGR120! MIGR121!
+--= expand | additive | ACCESS EXCLUSIVE on public.customers | builds an index | MIGR105! MIGR120!
 --@ not live: PostgreSQL refuses it in a transaction
 ALTER TABLE customers ADD COLUMN nickname text;
 CREATE INDEX CONCURRENTLY customers_nickname ON customers (nickname);

@@ -5,6 +5,7 @@
 mod cluster;
 mod corpus;
 mod evidence;
+mod index_build;
 mod locks;
 mod oracle;
 mod rehearse;

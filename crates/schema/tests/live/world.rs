@@ -136,6 +136,7 @@ impl World {
         match database.backfill(self.job(epoch), &file).await? {
             Attempt::Done(batch) => Ok(batch),
             Attempt::Blocked(blockers) => panic!("blocked by {blockers:?}"),
+            Attempt::Underway => panic!("a batch is one transaction"),
         }
     }
 
