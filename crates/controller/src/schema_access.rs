@@ -358,6 +358,7 @@ fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
         other_open: Fact::Unknown(why),
         objects: Fact::Unknown(why),
         blockers: Fact::Unknown(why),
+        pressure: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
     }

@@ -220,6 +220,8 @@ pub struct SchemaObservation {
     pub objects: Fact<BTreeMap<Object, bool>>,
     /// Sessions that a lock request would wait for.
     pub blockers: Fact<Vec<Blocker>>,
+    /// What speaks against loading the server with a backfill now.
+    pub pressure: Fact<Vec<Pressure>>,
     /// The check files' count.
     pub check: Fact<CheckReading>,
     /// Who names the old form.
@@ -305,6 +307,15 @@ pub struct BackfillProgress {
     pub last_key: i64,
     /// Rows changed so far.
     pub rows: u64,
+    /// Keys that the next batch walks over, steered by how long batches take; 0 before the first one.
+    #[serde(default)]
+    pub batch: u32,
+    /// Batches so far.
+    #[serde(default)]
+    pub batches: u64,
+    /// Milliseconds of work so far: from batch to batch, pauses of more than a minute left out.
+    #[serde(default)]
+    pub milliseconds: u64,
     /// True once the walk passed `last_key`.
     pub done: bool,
 }
@@ -313,6 +324,17 @@ impl BackfillProgress {
     /// Keys left to walk; an upper bound of the rows left.
     pub fn keys_left(&self) -> u64 {
         if self.done { 0 } else { u64::try_from(self.last_key.saturating_sub(self.cursor)).unwrap_or(0) }
+    }
+
+    /// Rows a second, as measured; nothing before enough was measured to be worth telling.
+    pub fn rows_per_second(&self) -> Option<u64> {
+        (self.milliseconds >= 1_000).then(|| self.rows.saturating_mul(1_000) / self.milliseconds)
+    }
+
+    /// Seconds of work left at the measured rate, at most: gaps between keys are counted as rows.
+    pub fn seconds_left(&self) -> Option<u64> {
+        let rate = self.rows_per_second().filter(|rate| *rate > 0)?;
+        Some(self.keys_left().div_ceil(rate))
     }
 }
 
@@ -348,6 +370,41 @@ impl fmt::Display for Blocker {
             "session {} of role {} ({}, {}, transaction open {}s)",
             self.pid, self.role, self.application, self.state, self.transaction_seconds
         )
+    }
+}
+
+/// A sign that the server has enough to do: a backfill pauses while there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Pressure {
+    /// A replica replays what the primary wrote long ago.
+    ReplicaLag {
+        /// The replica's application name, escaped and cut.
+        replica: String,
+        /// How far it is behind, in seconds.
+        seconds: i64,
+    },
+    /// A replication slot keeps so much of the log that the server may soon drop it.
+    SlotAtRisk {
+        /// The slot, escaped and cut.
+        slot: String,
+    },
+    /// Autovacuum works on the table: a backfill would make more of what it is removing.
+    Vacuum {
+        /// The table.
+        table: TableName,
+    },
+}
+
+impl fmt::Display for Pressure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReplicaLag { replica, seconds } => write!(f, "replica {replica} is {seconds} s behind"),
+            Self::SlotAtRisk { slot } => {
+                write!(f, "replication slot {slot} keeps more of the log than it may")
+            }
+            Self::Vacuum { table } => write!(f, "autovacuum works on {table}"),
+        }
     }
 }
 

@@ -285,6 +285,12 @@ pub struct SchemaStatus {
     pub removes: Vec<String>,
     /// Keys left to backfill: an upper bound of the rows.
     pub backfill_keys_left: Option<u64>,
+    /// Rows a second that the running backfill was measured to change.
+    #[serde(default)]
+    pub backfill_rows_per_second: Option<u64>,
+    /// Seconds that the running backfill takes at that rate, at most.
+    #[serde(default)]
+    pub backfill_seconds_left: Option<u64>,
     /// Rows in which old and new form disagree.
     pub disagreeing: Option<u64>,
     /// Rows that have no new form.

@@ -14,7 +14,7 @@ use tidegate_model::{
         RolloutPhase,
     },
     observation::SnapshotStatus,
-    schema::{Access, ChangePlan, Evidence, FilePhase, Journal, OpenChange, SchemaPhase},
+    schema::{Access, BackfillProgress, ChangePlan, Evidence, FilePhase, Journal, OpenChange, SchemaPhase},
     spec::SchemaSpec,
     waiting::{Class, Held, OnDeadline, Reason},
 };
@@ -186,11 +186,13 @@ fn expand_step(draft: &mut Draft<'_>, spec: &Accepted, plan: &ChangePlan, phase:
         Some(SchemaPhase::Backfilling) => {
             let Some(journal) = journal else { return };
             let Some(file) = next_backfill_file(plan, journal).map(str::to_owned) else { return };
-            let left = journal.backfills.get(&file).map(tidegate_model::schema::BackfillProgress::keys_left);
-            let message = left
-                .map_or_else(|| format!("{file} begins"), |left| format!("{file}: at most {left} rows left"));
+            let progress = journal.backfills.get(&file).copied();
+            let told = backfill_told(&file, progress);
+            if is_pressed(draft, &told) {
+                return;
+            }
             draft
-                .wait(Reason::Backfilling, message, Class::NeedsTime)
+                .wait(Reason::Backfilling, told, Class::NeedsTime)
                 .unblock("it goes on batch by batch; hold stops it within one batch");
             if let Some(step) = schema_step(draft, spec, file) {
                 draft.propose(Step::Backfill(step), Direction::Forward);
@@ -201,6 +203,34 @@ fn expand_step(draft: &mut Draft<'_>, spec: &Accepted, plan: &ChangePlan, phase:
         )
         | None => {}
     }
+}
+
+/// How far a backfill is, at which measured rate, and how long it will take at that.
+fn backfill_told(file: &str, progress: Option<BackfillProgress>) -> String {
+    let Some(progress) = progress else { return format!("{file} begins") };
+    let left = format!("{file}: at most {} rows left", progress.keys_left());
+    match (progress.rows_per_second(), progress.seconds_left()) {
+        (Some(rate), Some(seconds)) => format!("{left}, {rate} rows a second, about {seconds} s to go"),
+        (_, _) => left,
+    }
+}
+
+/// A backfill can wait: it pauses while the server has enough to do, and while that is not known.
+fn is_pressed(draft: &mut Draft<'_>, told: &str) -> bool {
+    match draft.seen.schema.pressure.clone() {
+        Fact::Known(signs) => {
+            let Some(sign) = signs.first() else { return false };
+            draft
+                .wait(Reason::Backfilling, format!("{told}; it pauses: {sign}"), Class::Throttled)
+                .on(sign.to_string())
+                .unblock("it goes on by itself once that has passed");
+            draft.look_in(15);
+        }
+        Fact::Absent | Fact::Unknown(_) => {
+            draft.unobserved("the load of the database", "it could not be read");
+        }
+    }
+    true
 }
 
 /// An index is built in the server while everybody goes on, and nothing is to be done meanwhile. A build that failed is begun

@@ -174,6 +174,7 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
     let journal = draft.seen.schema.journal.known();
     let left =
         journal.map(|j| j.backfills.values().map(tidegate_model::schema::BackfillProgress::keys_left).sum());
+    let working = journal.and_then(|j| j.backfills.values().find(|progress| !progress.done));
     let plan = change.opened.plan.approval_digest(check.map_or(0, |c| c.unmapped));
     let remembered = draft.previous.and_then(|status| status.schema.as_ref());
     let phase = change::phase(draft).map(|phase| phase.as_str().to_owned());
@@ -183,6 +184,8 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         plan: plan.to_string(),
         removes: change.opened.plan.removes.iter().map(ToString::to_string).collect(),
         backfill_keys_left: left,
+        backfill_rows_per_second: working.and_then(tidegate_model::schema::BackfillProgress::rows_per_second),
+        backfill_seconds_left: working.and_then(tidegate_model::schema::BackfillProgress::seconds_left),
         disagreeing: check.map(|c| c.disagreeing),
         unmapped: check.map(|c| c.unmapped),
         last_reader: change.last_reader.as_ref().map(|(reader, _)| reader.text.clone()),

@@ -91,6 +91,8 @@ pub struct Limits {
     pub statement: Duration,
     /// Longest run of one backfill batch.
     pub batch: Duration,
+    /// How long a batch should take: its size is steered towards that. Its rows are locked meanwhile.
+    pub batch_target: Duration,
     /// Longest build of one index beside everybody's work.
     pub build: Duration,
     /// Longest run of one check.
@@ -105,6 +107,7 @@ impl Default for Limits {
             lock: Duration::from_millis(500),
             statement: Duration::from_secs(5),
             batch: Duration::from_secs(30),
+            batch_target: Duration::from_millis(100),
             build: Duration::from_secs(6 * 3_600),
             check: Duration::from_secs(120),
             read: Duration::from_secs(10),

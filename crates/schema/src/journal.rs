@@ -82,6 +82,10 @@ CREATE TABLE IF NOT EXISTS tidegate.build (
     PRIMARY KEY (release, change, file),
     FOREIGN KEY (release, change) REFERENCES tidegate.change
 );
+ALTER TABLE tidegate.backfill
+    ADD COLUMN IF NOT EXISTS next_batch integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS batches bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS active_ms bigint NOT NULL DEFAULT 0;
 REVOKE ALL ON SCHEMA tidegate FROM PUBLIC;
 ";
 
@@ -121,7 +125,7 @@ pub(crate) async fn exists(connection: &mut PgConnection) -> Result<bool, Failur
 
 /// Creates the journal if it is missing. Two processes may try at once: the transaction's lock lets one pass.
 pub(crate) async fn create(connection: &mut PgConnection) -> Result<(), Failure> {
-    if exists(connection).await? && knows_builds(connection).await? {
+    if exists(connection).await? && is_current(connection).await? {
         return Ok(());
     }
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(CREATION_LOCK).execute(&mut *connection).await?;
@@ -129,9 +133,13 @@ pub(crate) async fn create(connection: &mut PgConnection) -> Result<(), Failure>
     Ok(())
 }
 
-/// False for a journal from before builds were recorded: it has none.
-async fn knows_builds(connection: &mut PgConnection) -> Result<bool, Failure> {
-    let there = sqlx::query_scalar("SELECT to_regclass('tidegate.build') IS NOT NULL");
+/// False for a journal from before builds and the pace of backfills were recorded: it has neither. What was added since
+/// does not disturb an older version, so the format is the same.
+async fn is_current(connection: &mut PgConnection) -> Result<bool, Failure> {
+    let there = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tidegate.backfill') \
+         AND attname = 'active_ms' AND NOT attisdropped)",
+    );
     Ok(there.fetch_one(connection).await?)
 }
 
@@ -338,7 +346,7 @@ pub(crate) struct Begun {
 
 /// The builds of a change that are not over.
 pub(crate) async fn builds(connection: &mut PgConnection, key: Key<'_>) -> Result<Vec<Begun>, Failure> {
-    if !knows_builds(connection).await? {
+    if !is_current(connection).await? {
         return Ok(Vec::new());
     }
     let sql = "SELECT file, index_schema, index_name, attempts FROM tidegate.build \
@@ -393,7 +401,7 @@ pub(crate) async fn cursor(
     file: &str,
 ) -> Result<Option<BackfillProgress>, Failure> {
     let row = sqlx::query(
-        "SELECT cursor_key, last_key, rows_changed, done FROM tidegate.backfill \
+        "SELECT cursor_key, last_key, rows_changed, done, next_batch, batches, active_ms FROM tidegate.backfill \
          WHERE release = $1 AND change = $2 AND file = $3 FOR UPDATE",
     )
     .bind(key.release.as_str())
@@ -413,11 +421,14 @@ pub(crate) async fn move_cursor(
     at: &BackfillProgress,
 ) -> Result<(), Failure> {
     sqlx::query(
-        "INSERT INTO tidegate.backfill \
-         (release, change, file, checksum, marker, cursor_key, last_key, rows_changed, done) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (release, change, file) DO UPDATE SET \
+        "INSERT INTO tidegate.backfill AS backfill \
+         (release, change, file, checksum, marker, cursor_key, last_key, rows_changed, done, next_batch, batches) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (release, change, file) DO UPDATE SET \
          cursor_key = excluded.cursor_key, rows_changed = excluded.rows_changed, done = excluded.done, \
-         marker = excluded.marker, moved_at = now()",
+         marker = excluded.marker, next_batch = excluded.next_batch, batches = excluded.batches, \
+         active_ms = backfill.active_ms + least(60000, greatest(0, \
+             (extract(epoch FROM clock_timestamp() - backfill.moved_at) * 1000)::int8)), \
+         moved_at = clock_timestamp()",
     )
     .bind(key.release.as_str())
     .bind(key.change.as_str())
@@ -428,6 +439,8 @@ pub(crate) async fn move_cursor(
     .bind(at.last_key)
     .bind(i64::try_from(at.rows).map_err(|_| Failure::Malformed)?)
     .bind(at.done)
+    .bind(i32::try_from(at.batch).map_err(|_| Failure::Malformed)?)
+    .bind(i64::try_from(at.batches).map_err(|_| Failure::Malformed)?)
     .execute(connection)
     .await?;
     Ok(())
@@ -454,8 +467,13 @@ pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<
         applied.insert(row.try_get(0)?, serde_json::from_value(checksum).map_err(|_| Failure::Malformed)?);
     }
     let mut backfills = BTreeMap::new();
-    let cursors = "SELECT file, cursor_key, last_key, rows_changed, done FROM tidegate.backfill \
-                   WHERE release = $1 AND change = $2";
+    let cursors = if is_current(connection).await? {
+        "SELECT file, cursor_key, last_key, rows_changed, done, next_batch, batches, active_ms FROM tidegate.backfill \
+         WHERE release = $1 AND change = $2"
+    } else {
+        "SELECT file, cursor_key, last_key, rows_changed, done, 0::int4, 0::int8, 0::int8 FROM tidegate.backfill \
+         WHERE release = $1 AND change = $2"
+    };
     for row in keyed(connection, cursors, key).await? {
         backfills.insert(row.try_get(0)?, progress(&row, 1)?);
     }
@@ -479,7 +497,7 @@ async fn keyed(
     Ok(query.fetch_all(connection).await?)
 }
 
-/// Progress from four columns, the first of which is `at`.
+/// Progress from seven columns, the first of which is `at`.
 fn progress(row: &sqlx::postgres::PgRow, at: usize) -> Result<BackfillProgress, Failure> {
     let rows: i64 = row.try_get(at + 2)?;
     Ok(BackfillProgress {
@@ -487,5 +505,8 @@ fn progress(row: &sqlx::postgres::PgRow, at: usize) -> Result<BackfillProgress, 
         last_key: row.try_get(at + 1)?,
         rows: u64::try_from(rows).map_err(|_| Failure::Malformed)?,
         done: row.try_get(at + 3)?,
+        batch: u32::try_from(row.try_get::<i32, _>(at + 4)?).unwrap_or(0),
+        batches: u64::try_from(row.try_get::<i64, _>(at + 5)?).unwrap_or(0),
+        milliseconds: u64::try_from(row.try_get::<i64, _>(at + 6)?).unwrap_or(0),
     })
 }

@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod failure;
 mod journal;
 pub mod observe;
+mod pressure;
 pub mod readers;
 pub mod run;
 mod sessions;

@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Column, PgConnection, Row};
 use tidegate_model::{
     Fact, ReleaseName, Why,
     schema::{
-        Access, ChangePlan, CheckReading, FilePhase, Journal, Object, OpenChange, SchemaObservation,
-        TableName,
+        Access, ChangePlan, CheckReading, FilePhase, Journal, Object, OpenChange, Pressure,
+        SchemaObservation, TableName,
     },
 };
 
@@ -17,6 +17,7 @@ use crate::{
     connect::{Database, MARK},
     failure::Failure,
     journal::{self, Key},
+    pressure,
 };
 
 /// The name of the result column that makes a check file count unmapped rows instead of disagreeing ones.
@@ -28,7 +29,7 @@ const OLDEST_SERVER: i32 = 140_000;
 /// Reads that cost something: asked for only where the release's stage needs them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Who is in the way of DDL.
+    /// Who is in the way of DDL, and what speaks against a backfill.
     pub blockers: bool,
     /// The check files, over the whole table.
     pub check: bool,
@@ -50,6 +51,7 @@ impl Database {
         };
         if wanted.blockers {
             seen.blockers = fact(self.blockers(plan).await);
+            seen.pressure = fact(self.pressure(plan).await);
         }
         if wanted.check {
             seen.check = self.observe_check(plan, &seen).await;
@@ -74,6 +76,11 @@ impl Database {
             Ok(access) => Ok(access),
             Err(failure) => failure.access().ok_or(failure),
         }
+    }
+
+    async fn pressure(&self, plan: &ChangePlan) -> Result<Vec<Pressure>, Failure> {
+        let mut transaction = self.read(self.limits.read).await?;
+        pressure::read(&mut transaction, plan).await
     }
 
     /// Runs the check files and adds up what they count.
@@ -122,6 +129,7 @@ impl Database {
             other_open,
             objects: Fact::Known(objects),
             blockers: Fact::Unknown(Why::NotAsked),
+            pressure: Fact::Unknown(Why::NotAsked),
             check: Fact::Unknown(Why::NotAsked),
             evidence: Fact::Unknown(Why::NotAsked),
         })
@@ -222,6 +230,7 @@ fn unknown(failure: &Failure) -> SchemaObservation {
         other_open: Fact::Unknown(why),
         objects: Fact::Unknown(why),
         blockers: Fact::Unknown(why),
+        pressure: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
     }

@@ -7,7 +7,11 @@
 //! A process claims once for each lease that it holds, never again after [`Failure::Fenced`]: being fenced means that
 //! another process has the release.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use tidegate_model::{
@@ -133,7 +137,7 @@ impl Database {
                 Some(progress) => progress,
                 None => whole_range(&mut transaction, plan).await?,
             };
-            let batch = one_batch(&mut transaction, file, plan, before).await?;
+            let batch = one_batch(&mut transaction, file, plan, before, self.limits.batch_target).await?;
             journal::move_cursor(&mut transaction, job.key(), file, job.marker, &batch.progress).await?;
             transaction.commit().await?;
             Ok(batch)
@@ -300,10 +304,25 @@ pub(crate) async fn whole_range(
         sqlx::query_as(AssertSqlSafe(sql)).fetch_one(connection).await?;
     Ok(match (first, last) {
         (Some(first), Some(last)) => {
-            BackfillProgress { cursor: first.saturating_sub(1), last_key: last, rows: 0, done: false }
+            BackfillProgress { cursor: first.saturating_sub(1), last_key: last, ..NOTHING_DONE }
         }
-        (_, _) => BackfillProgress { cursor: 0, last_key: 0, rows: 0, done: true },
+        (_, _) => BackfillProgress { done: true, ..NOTHING_DONE },
     })
+}
+
+/// Fewer keys than this are not worth a transaction.
+const SMALLEST_BATCH: u32 = 50;
+
+const NOTHING_DONE: BackfillProgress =
+    BackfillProgress { cursor: 0, last_key: 0, rows: 0, batch: 0, batches: 0, milliseconds: 0, done: false };
+
+/// The keys of the next batch: as many as would have taken the target, but at most a fifth more and at least half of the
+/// last. A batch's rows stay locked for as long as it takes, so slowing down is quick and speeding up is slow.
+fn next_size(size: u32, took: Duration, target: Duration) -> u32 {
+    let fits = u128::from(size) * target.as_micros() / took.as_micros().max(1);
+    let fits = u32::try_from(fits).unwrap_or(u32::MAX);
+    let most = size.saturating_add(size / 5).saturating_add(1);
+    fits.clamp(size / 2, most).clamp(SMALLEST_BATCH, crate::sql::LARGEST_BATCH)
 }
 
 pub(crate) async fn one_batch(
@@ -311,10 +330,13 @@ pub(crate) async fn one_batch(
     file: &MigrationFile,
     plan: &BackfillPlan,
     before: BackfillProgress,
+    target: Duration,
 ) -> Result<Batch, Failure> {
     if before.done {
         return Ok(Batch { rows: 0, progress: before });
     }
+    let size = if before.batch == 0 { plan.batch } else { before.batch };
+    let begun = Instant::now();
     let (key, table) = (catalog::quoted(&plan.key), table_text(plan));
     let sql = format!(
         "SELECT max(k)::int8 FROM (SELECT {key} AS k FROM {table} WHERE {key} > $1 AND {key} <= $2 \
@@ -323,7 +345,7 @@ pub(crate) async fn one_batch(
     let upper: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(before.cursor)
         .bind(before.last_key)
-        .bind(i64::from(plan.batch))
+        .bind(i64::from(size))
         .fetch_one(&mut *connection)
         .await?;
     let Some(upper) = upper else {
@@ -340,6 +362,9 @@ pub(crate) async fn one_batch(
         cursor: upper,
         last_key: before.last_key,
         rows: before.rows.saturating_add(rows),
+        batch: next_size(size, begun.elapsed(), target),
+        batches: before.batches.saturating_add(1),
+        milliseconds: before.milliseconds,
         done: upper >= before.last_key,
     };
     Ok(Batch { rows, progress })
@@ -347,4 +372,21 @@ pub(crate) async fn one_batch(
 
 fn table_text(plan: &BackfillPlan) -> String {
     format!("{}.{}", catalog::quoted(&plan.table.schema), catalog::quoted(&plan.table.table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_grows_slowly_and_shrinks_quickly() {
+        let next = |size, took| next_size(size, Duration::from_millis(took), Duration::from_millis(100));
+        assert_eq!(next(1_000, 100), 1_000);
+        assert_eq!(next(1_000, 1), 1_201);
+        assert_eq!(next(1_000, 125), 800);
+        assert_eq!(next(1_000, 10_000), 500);
+        assert_eq!(next(60, 10_000), SMALLEST_BATCH);
+        assert_eq!(next(crate::sql::LARGEST_BATCH, 1), crate::sql::LARGEST_BATCH);
+        assert_eq!(next(1, 0), SMALLEST_BATCH);
+    }
 }

@@ -91,6 +91,8 @@ pub struct SchemaPart {
     pub statement_timeout: SignedDuration,
     /// Longest batch.
     pub batch_timeout: SignedDuration,
+    /// How long a batch should take.
+    pub batch_target: SignedDuration,
     /// Longest build of one index.
     pub build_timeout: SignedDuration,
     /// Longest check.
@@ -213,12 +215,15 @@ impl Config {
             ("schema.lock_timeout", self.schema.lock_timeout),
             ("schema.statement_timeout", self.schema.statement_timeout),
             ("schema.batch_timeout", self.schema.batch_timeout),
-            ("schema.build_timeout", self.schema.build_timeout),
+            ("schema.batch_target", self.schema.batch_target),
             ("schema.check_timeout", self.schema.check_timeout),
         ] {
             let positive = limit >= SignedDuration::from_millis(10) && limit <= hour;
             demand(positive, key, "must be from 10ms to 1h")?;
         }
+        // An index of a large table takes hours.
+        let build = (second..=SignedDuration::from_hours(168)).contains(&self.schema.build_timeout);
+        demand(build, "schema.build_timeout", "must be from 1s to 168h")?;
         let local = self.aws.endpoint_url.as_deref().is_some_and(tidegate_aws::is_loopback);
         if foreign_clock && !local { Err(ConfigError::ClockNeedsSandbox) } else { Ok(()) }
     }

@@ -82,6 +82,7 @@ fn schema_settings(config: &Config) -> SchemaSettings {
             lock: schema.lock_timeout.unsigned_abs(),
             statement: schema.statement_timeout.unsigned_abs(),
             batch: schema.batch_timeout.unsigned_abs(),
+            batch_target: schema.batch_target.unsigned_abs(),
             build: schema.build_timeout.unsigned_abs(),
             check: schema.check_timeout.unsigned_abs(),
             ..Limits::default()

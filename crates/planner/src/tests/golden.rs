@@ -1,6 +1,12 @@
 //! Good worlds in which exactly one step is due: the laws would hold of a planner that does nothing.
 
-use tidegate_model::{Fact, decision::Step, fact::Why, observation::DeploymentStatus, waiting::Reason};
+use tidegate_model::{
+    Fact,
+    decision::Step,
+    fact::Why,
+    observation::DeploymentStatus,
+    waiting::{Class, Reason},
+};
 
 use super::{
     sketch::{
@@ -128,6 +134,21 @@ fn an_index_that_is_being_built_is_waited_for_and_one_whose_build_failed_is_begu
         .iter()
         .any(|wait| wait.reason == Reason::Refused && wait.message.contains("2 attempts"));
     assert!(waits, "{:#?}", decision.waiting);
+}
+
+#[test]
+fn a_backfill_pauses_while_the_server_has_enough_to_do_and_while_that_is_not_known() {
+    let mut sketch = preflight();
+    sketch.database.journal = Fact::Known(Journal::Expanded);
+    assert_eq!(word(&build(&sketch).decide()), Some("backfill"));
+    sketch.database.pressure = Fact::Known(true);
+    let decision = build(&sketch).decide();
+    assert_eq!(word(&decision), None);
+    let wait = decision.waiting.iter().find(|wait| wait.reason == Reason::Backfilling).unwrap();
+    assert_eq!(wait.class, Class::Throttled);
+    assert!(wait.message.ends_with("it pauses: replica reports is 42 s behind"), "{}", wait.message);
+    sketch.database.pressure = Fact::Unknown(Why::Throttled);
+    assert_eq!(word(&build(&sketch).decide()), None);
 }
 
 #[test]

@@ -166,6 +166,7 @@ pub(super) struct Database {
     pub objects: Fact<(bool, bool)>,
     pub others: Fact<bool>,
     pub blockers: Fact<bool>,
+    pub pressure: Fact<bool>,
     /// Known: rows that disagree.
     pub check: Fact<u64>,
     pub evidence: Fact<Evidence>,
@@ -243,6 +244,7 @@ pub(super) fn calm() -> Sketch {
             objects: Fact::Known((true, true)),
             others: Fact::Known(false),
             blockers: Fact::Known(false),
+            pressure: Fact::Known(false),
             check: Fact::Known(0),
             evidence: Fact::Known(Evidence::Quiet),
             instance: Fact::Known(true),
@@ -466,13 +468,26 @@ fn database() -> impl Strategy<Value = Database> {
         fact(objects),
         fact(seldom()),
         fact(seldom()),
+        fact(seldom()),
         fact(select(vec![0, 0, 0, 7])),
         fact(select(evidence)),
         fact(mostly()),
         fact(select(snapshots)),
     )
         .prop_map(
-            |(plan, access, journal, objects, others, blockers, check, evidence, instance, snapshot)| {
+            |(
+                plan,
+                access,
+                journal,
+                objects,
+                others,
+                blockers,
+                pressure,
+                check,
+                evidence,
+                instance,
+                snapshot,
+            )| {
                 Database {
                     plan,
                     access,
@@ -480,6 +495,7 @@ fn database() -> impl Strategy<Value = Database> {
                     objects,
                     others,
                     blockers,
+                    pressure,
                     check,
                     evidence,
                     instance,

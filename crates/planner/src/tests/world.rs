@@ -545,6 +545,7 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
             .objects
             .clone()
             .map(|(old, new)| BTreeMap::from([(column("address"), old), (column("street"), new)])),
+        pressure: sketch.pressure.clone().map(|there| there.then(pressure).into_iter().collect()),
         blockers: sketch.blockers.clone().map(|there| there.then(blocker).into_iter().collect()),
         check: sketch.check.clone().map(|disagreeing| database::CheckReading { disagreeing, unmapped: 0 }),
         evidence: sketch.evidence.clone().map(evidence),
@@ -554,7 +555,15 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
 fn journal(journal: Journal) -> database::Journal {
     let text = if journal == Journal::OtherText { "another text" } else { "1_expand_a.sql" };
     let applied = BTreeMap::from([("1_expand_a.sql".to_owned(), Digest::of(text))]);
-    let progress = database::BackfillProgress { cursor: 10, last_key: 10, rows: 10, done: true };
+    let progress = database::BackfillProgress {
+        cursor: 10,
+        last_key: 10,
+        rows: 10,
+        batch: 1_000,
+        batches: 1,
+        milliseconds: 5_000,
+        done: true,
+    };
     let filled = BTreeMap::from([("2_backfill_a.sql".to_owned(), progress)]);
     let (applied, backfills) = match journal {
         Journal::Opened | Journal::Building(_) => (BTreeMap::new(), BTreeMap::new()),
@@ -570,6 +579,10 @@ fn journal(journal: Journal) -> database::Journal {
         builds: builds(journal),
         purged_at: (journal == Journal::Purged).then(|| ago(DAY)),
     }
+}
+
+fn pressure() -> database::Pressure {
+    database::Pressure::ReplicaLag { replica: "reports".into(), seconds: 42 }
 }
 
 fn builds(journal: Journal) -> BTreeMap<String, database::IndexBuild> {

@@ -20,6 +20,7 @@ use tidegate_model::{
     spec::{Code, DatabaseSpec, Problem},
 };
 
+pub(crate) use self::rules::LARGEST_BATCH;
 use crate::{
     classify::{Classifier, Statement},
     source::{RawFile, problem, shown},

@@ -13,7 +13,7 @@ use super::{Text, backfill_header, backfill_plan, table_name};
 use crate::tree;
 
 /// Most rows in one backfill batch.
-pub(super) const LARGEST_BATCH: u32 = 100_000;
+pub(crate) const LARGEST_BATCH: u32 = 100_000;
 
 /// Judges the statements of a file; answers the backfill's plan if the file is one.
 pub(super) fn judge(

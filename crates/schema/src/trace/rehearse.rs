@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Column as _, Connection as _, PgConnection, Row as _};
 use tidegate_model::schema::{FilePhase, MigrationFile};
 
 use super::{Scratch, Script, TraceError, Traced, may_be_tried, observe, run_file};
-use crate::{RawFile, failure::Failure, observe::UNMAPPED, run, sql};
+use crate::{Limits, RawFile, failure::Failure, observe::UNMAPPED, run, sql};
 
 /// What a rehearsal showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -150,7 +150,8 @@ async fn backfill(
     while !progress.done {
         let begun = Instant::now();
         let mut transaction = connection.begin().await?;
-        let batch = run::one_batch(&mut transaction, file, plan, progress).await?;
+        let batch =
+            run::one_batch(&mut transaction, file, plan, progress, Limits::default().batch_target).await?;
         transaction.commit().await?;
         let took = begun.elapsed();
         (batches, all, longest) = (batches + 1, all + took, longest.max(took));

@@ -73,7 +73,8 @@ async fn a_whole_change_is_rehearsed_and_the_database_is_left_as_it_was() {
             .unwrap();
     assert_eq!(rehearsal.failed, None, "{rehearsal:#?}");
     let backfilled = &rehearsal.backfills[0];
-    assert_eq!((backfilled.rows, backfilled.batches), (2_500, 3));
+    assert_eq!(backfilled.rows, 2_500);
+    assert!(backfilled.batches >= 2, "{backfilled:?}");
     assert!(backfilled.wal_bytes > 2_500 * 50, "{backfilled:?}");
     let counted: Vec<(i64, bool)> =
         rehearsal.checks.iter().map(|check| (check.counted, check.unmapped)).collect();
@@ -81,7 +82,8 @@ async fn a_whole_change_is_rehearsed_and_the_database_is_left_as_it_was() {
     assert_eq!(rehearsal.lost_indexes, ["public.customers_by_address"]);
     assert!(rehearsal.statements.iter().all(|one| one.disagreements.is_empty()), "{rehearsal:#?}");
     assert!(rehearsal.statements.iter().any(|one| one.what == "ALTER TABLE DROP COLUMN"));
-    assert_eq!(told.iter().filter(|one| matches!(one, Progress::Batch { .. })).count(), 3);
+    let batches = told.iter().filter(|one| matches!(one, Progress::Batch { .. })).count();
+    assert_eq!(batches as u64, backfilled.batches);
 
     assert_eq!(shop.databases().await, ["postgres", "shop"]);
     let columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'customers'::regclass AND attname IN ('address', 'city')";

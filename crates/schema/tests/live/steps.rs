@@ -1,11 +1,13 @@
 //! Expand, backfill and purge: what commits together, what is refused, and who is named as being in the way.
 
+use std::time::Duration;
+
 use sqlx::Connection;
 use tidegate_model::{
     Fact,
     schema::{Access, CheckReading, FilePhase, Object, TableName},
 };
-use tidegate_schema::{Attempt, Database, Endpoint, Failure, Secret, Wanted};
+use tidegate_schema::{Attempt, Database, Endpoint, Failure, Limits, Secret, Wanted};
 
 use crate::world::{World, limits, plan_of};
 
@@ -235,9 +237,10 @@ async fn a_backfill_goes_in_batches_and_goes_on_where_it_was_stopped() {
     let database = world.database();
     let epoch = database.claim(&world.release).await.unwrap();
     let second = world.batch(&database, epoch).await.unwrap();
-    assert_eq!((second.rows, second.progress.rows), (1000, 2000));
+    // The batch was far below its target, so the next one is larger, by a fifth.
+    assert_eq!((second.rows, second.progress.rows), (1_201, 2_201));
     let last = world.batch(&database, epoch).await.unwrap();
-    assert_eq!((last.rows, last.progress.done, last.progress.keys_left()), (500, true, 0));
+    assert_eq!((last.rows, last.progress.done, last.progress.keys_left()), (299, true, 0));
     assert_eq!(world.count("SELECT count(*) FROM customers WHERE city = 'New York'").await, 2_500);
     assert_eq!(
         world
@@ -245,6 +248,77 @@ async fn a_backfill_goes_in_batches_and_goes_on_where_it_was_stopped() {
             .await,
         0
     );
+}
+
+#[tokio::test]
+async fn batches_shrink_until_they_take_as_long_as_they_should_and_the_pace_is_told() {
+    let world = World::new().await;
+    world.many_customers(2_500).await;
+    let hurried = Limits { batch_target: Duration::from_millis(1), ..limits() };
+    let database = world.database_with(hurried);
+    let epoch = database.claim(&world.release).await.unwrap();
+    world.expand(&database, epoch).await;
+    let mut sizes = Vec::new();
+    loop {
+        let batch = world.batch(&database, epoch).await.unwrap();
+        sizes.push(batch.rows);
+        if batch.progress.done {
+            break;
+        }
+    }
+    assert_eq!(sizes.iter().sum::<u64>(), 2_500);
+    assert_eq!(sizes[..3], [1_000, 500, 250], "at most halved each time");
+    assert!(
+        sizes.len() > 10 && sizes[sizes.len() - 2] >= 50,
+        "never so small that only transactions are done: {sizes:?}"
+    );
+    let seen = database.observe(&world.release, &world.plan, CHECKED).await;
+    let progress = seen.journal.known().unwrap().backfills.values().next().copied().unwrap();
+    assert_eq!((progress.batches, progress.rows), (sizes.len() as u64, 2_500));
+    assert!(progress.milliseconds > 0, "{progress:?}");
+    assert_eq!(seen.pressure, Fact::Known(vec![]));
+}
+
+#[tokio::test]
+async fn a_vacuum_of_the_table_is_a_sign_to_pause() {
+    let world = World::new().await;
+    world.many_customers(2_000).await;
+    let mut admin = world.admin().await;
+    // As slow as the server lets it be, so that it is still at work when it is looked for.
+    let slow = "UPDATE customers SET name = 'y'; SET vacuum_cost_delay = 100; SET vacuum_cost_limit = 1";
+    sqlx::raw_sql(slow).execute(&mut admin).await.unwrap();
+    let vacuum =
+        tokio::spawn(async move { sqlx::raw_sql("VACUUM customers").execute(&mut admin).await.map(drop) });
+    let database = world.database();
+    let begun = std::time::Instant::now();
+    loop {
+        let seen = database.observe(&world.release, &world.plan, CHECKED).await;
+        if seen.pressure.known().is_some_and(|signs| {
+            signs.iter().any(|sign| sign.to_string() == "autovacuum works on public.customers")
+        }) {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", seen.pressure);
+    }
+    vacuum.abort();
+}
+
+#[tokio::test]
+async fn a_journal_of_an_earlier_version_is_brought_up_to_date_by_the_next_claim() {
+    let world = World::new().await;
+    world.many_customers(1_500).await;
+    let database = world.database();
+    let epoch = database.claim(&world.release).await.unwrap();
+    world.expand(&database, epoch).await;
+    world.batch(&database, epoch).await.unwrap();
+    let earlier = "DROP TABLE tidegate.build; ALTER TABLE tidegate.backfill DROP COLUMN next_batch, \
+                   DROP COLUMN batches, DROP COLUMN active_ms";
+    sqlx::raw_sql(earlier).execute(&mut world.admin().await).await.unwrap();
+    let seen = database.observe(&world.release, &world.plan, CHECKED).await;
+    assert_eq!(seen.journal.known().unwrap().backfills.values().next().unwrap().rows, 1_000);
+    let epoch = database.claim(&world.release).await.unwrap();
+    let batch = world.batch(&database, epoch).await.unwrap();
+    assert_eq!((batch.rows, batch.progress.done), (500, true));
 }
 
 #[tokio::test]

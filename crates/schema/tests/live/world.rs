@@ -24,7 +24,9 @@ pub(crate) struct World {
 
 /// Limits short enough for tests that wait for them to run out.
 pub(crate) fn limits() -> Limits {
-    Limits { lock: Duration::from_millis(300), ..Limits::default() }
+    // So long that a batch never reaches it, however slow the machine is.
+    let batch_target = Duration::from_secs(3_600);
+    Limits { lock: Duration::from_millis(300), batch_target, ..Limits::default() }
 }
 
 impl World {
@@ -111,10 +113,18 @@ impl World {
     }
 
     pub(crate) fn database_of(&self, role: &str, password: &str) -> Database {
+        self.open(role, password, limits())
+    }
+
+    pub(crate) fn database_with(&self, limits: Limits) -> Database {
+        self.open("tidegate", PASSWORD, limits)
+    }
+
+    fn open(&self, role: &str, password: &str, limits: Limits) -> Database {
         let secret = Secret::new(format!(r#"{{"username":"{role}","password":"{password}"}}"#));
         let endpoint =
             Endpoint { host: "127.0.0.1".into(), port: self.cluster.port(), database: "shop".into() };
-        Database::open(&secret, Some(&endpoint), None, limits()).unwrap()
+        Database::open(&secret, Some(&endpoint), None, limits).unwrap()
     }
 
     pub(crate) fn job(&self, epoch: Epoch) -> Job<'_> {

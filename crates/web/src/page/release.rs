@@ -183,6 +183,8 @@ fn schema(html: &mut Html, schema: &SchemaStatus) {
     }
     for (label, count) in [
         ("<dt>keys left to backfill<dd class=num>", schema.backfill_keys_left),
+        ("<dt>rows a second<dd class=num>", schema.backfill_rows_per_second),
+        ("<dt>seconds to go<dd class=num>", schema.backfill_seconds_left),
         ("<dt>disagreeing rows<dd class=num>", schema.disagreeing),
         ("<dt>unmapped rows<dd class=num>", schema.unmapped),
     ] {

@@ -144,6 +144,8 @@ fn schema() -> SchemaStatus {
         plan: "4f2a".repeat(16),
         removes: vec!["public.customers.address".into()],
         backfill_keys_left: Some(0),
+        backfill_rows_per_second: None,
+        backfill_seconds_left: None,
         disagreeing: Some(0),
         unmapped: Some(3),
         last_reader: Some("INSERT INTO customers (name, address) VALUES ($1, $2)".into()),
