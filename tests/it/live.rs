@@ -46,6 +46,16 @@ async fn killed_at_every_mutating_call(position: Position) {
     }
     live.until("contract ends", |s| (s.schema.as_ref()?.phase == "purged").then_some(())).await;
 
+    let restore = live.restore_plan().await;
+    for carried in [
+        "tidegate-ecommerce-structured-address-",
+        "ecommerce-private",
+        "sg-0ec0ec0ec0ec0ec01",
+        "ecommerce-postgres15",
+    ] {
+        assert!(restore.contains(carried), "{carried}: {restore}");
+    }
+
     let effects = live.effects();
     let operations: Vec<&str> = effects.iter().map(|entry| entry.operation.as_str()).collect();
     assert_eq!(operations, GOLDEN, "exactly one effect of each intent ({position:?})");

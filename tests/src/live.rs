@@ -105,6 +105,22 @@ impl Live {
         self.people.put("spec", &spec.to_string()).await.expect("the spec is written");
     }
 
+    /// What `tidegate restore-plan` prints of the restore itself.
+    pub async fn restore_plan(&self) -> String {
+        let output = tokio::process::Command::new(&self.settings.program)
+            .args(["restore-plan", RELEASE, "-o", "json", "--url"])
+            .arg(format!("http://{}", self.settings.listen))
+            .args(["--endpoint-url", &self.settings.endpoint])
+            .env_clear()
+            .envs([("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")])
+            .output()
+            .await
+            .expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let plan: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        plan["commands"][0].as_str().expect("a command").to_owned()
+    }
+
     /// Waits until the release is settled and healthy under this spec version.
     pub async fn settled(&self, version: u64) {
         self.until(&format!("version {version} settles"), |status| {

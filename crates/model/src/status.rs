@@ -277,6 +277,9 @@ pub struct RolloutStatus {
 pub struct SchemaStatus {
     /// The change.
     pub change: String,
+    /// The database instance that it is in.
+    #[serde(default)]
+    pub instance: String,
     /// The phase's word.
     pub phase: String,
     /// The digest that an approval must name; it covers the number of unmapped rows.

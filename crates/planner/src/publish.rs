@@ -180,6 +180,7 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
     let phase = change::phase(draft).map(|phase| phase.as_str().to_owned());
     Some(SchemaStatus {
         change: change.opened.plan.change.to_string(),
+        instance: change.opened.schema.database.instance.clone(),
         phase: phase.or(remembered.map(|s| s.phase.clone())).unwrap_or_else(|| "unknown".into()),
         plan: plan.to_string(),
         removes: change.opened.plan.removes.iter().map(ToString::to_string).collect(),

@@ -31,6 +31,8 @@ pub enum Verb {
     Lint(LintArgs),
     /// Run a whole change on a copy of a database and measure it. Exit code 4 if a step fails.
     Rehearse(RehearseArgs),
+    /// Print how people get back what a purge destroyed: the restore, its time, and what it loses.
+    RestorePlan(RestorePlanArgs),
     /// Print the JSON Schema of a spec.
     Schema,
     /// Show the releases of a running daemon, or one of them.
@@ -147,6 +149,22 @@ pub struct RehearseArgs {
     /// No password: PGPASSWORD or PGPASSFILE has it.
     #[arg(long, env = "TIDEGATE_REHEARSE_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: String,
+    /// How to print.
+    #[arg(short, long, default_value = "text")]
+    pub output: Output,
+}
+
+/// Arguments of `restore-plan`.
+#[derive(Clone, Debug, Args)]
+pub struct RestorePlanArgs {
+    /// The release.
+    pub name: String,
+    /// The daemon.
+    #[arg(long, env = "TIDEGATE_URL", default_value = "http://127.0.0.1:8470", value_name = "URL")]
+    pub url: String,
+    /// An endpoint for every AWS service: the sandbox. Snapshot and instance are read with the caller's own credentials.
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
+    pub endpoint_url: Option<String>,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     pub output: Output,

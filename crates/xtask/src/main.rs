@@ -1,11 +1,11 @@
-//! The project's tasks: `cargo xtask lint`, `test` and `demo`.
+//! The project's tasks: `cargo xtask lint`, `test`, `bench` and `demo`.
 //!
 //! Each installs what it needs and the machine does not have, or says in one line what to install. Nothing else of the
 //! project calls this.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 mod run;
 mod tools;
@@ -30,6 +30,17 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Measure speed: `schema` is what a schema change costs whoever uses the database meanwhile.
+    Bench {
+        /// What to measure.
+        what: Bench,
+        /// Rows of the table.
+        #[arg(long, default_value_t = 200_000)]
+        rows: u32,
+        /// Runs; medians are told.
+        #[arg(long, default_value_t = 3)]
+        runs: u32,
+    },
     /// Build, and tell the story live.
     Demo {
         /// Handed to `tidegate demo`.
@@ -38,10 +49,17 @@ enum Task {
     },
 }
 
+/// What can be measured.
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    Schema,
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Lint => lint(),
         Task::Test { rest } => test(&rest),
+        Task::Bench { what: Bench::Schema, rows, runs } => bench_schema(rows, runs),
         Task::Demo { rest } => demo(&rest),
     };
     match done {
@@ -75,6 +93,13 @@ fn test(rest: &[String]) -> Result<(), Failed> {
     } else {
         cargo(["test", "--workspace", "--locked", "--no-fail-fast"].into_iter().chain(rest))
     }
+}
+
+fn bench_schema(rows: u32, runs: u32) -> Result<(), Failed> {
+    tools::postgresql()?;
+    run::say("building and measuring");
+    let (rows, runs) = (rows.to_string(), runs.to_string());
+    cargo(["bench", "--locked", "-p", "tidegate-schema", "--bench", "schema", "--", &rows, &runs])
 }
 
 fn demo(rest: &[String]) -> Result<(), Failed> {

@@ -24,6 +24,8 @@ mod elb;
 mod metrics;
 mod rds;
 
+pub use rds::InstanceSetup;
+
 /// What never changes once it was read.
 #[derive(Default)]
 pub(crate) struct Cache {

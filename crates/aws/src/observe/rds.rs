@@ -10,6 +10,22 @@ use crate::{Aws, budget::Bucket, call::Operation, parameters::instant, task_defi
 const INSTANCES: Operation = Operation { service: "rds", name: "DescribeDBInstances", bucket: Bucket::Rds };
 const SNAPSHOTS: Operation = Operation { service: "rds", name: "DescribeDBSnapshots", bucket: Bucket::Rds };
 
+/// What decides how an instance is reached and how strong it is. RDS restores a snapshot with the account's default groups
+/// and in one zone, unless it is told otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceSetup {
+    /// Its class, for example `db.t4g.medium`.
+    pub class: String,
+    /// Its subnet group; none outside of a VPC.
+    pub subnet_group: Option<String>,
+    /// Its VPC security groups.
+    pub security_groups: Vec<String>,
+    /// Its parameter group.
+    pub parameter_group: Option<String>,
+    /// Whether it has a standby in another zone.
+    pub multi_az: bool,
+}
+
 impl Aws {
     /// An instance by its identifier.
     pub(super) async fn instance(&self, id: &str) -> Fact<Instance> {
@@ -29,8 +45,34 @@ impl Aws {
         })
     }
 
+    /// How an instance is set up: a restore carries none of it over by itself.
+    pub async fn instance_setup(&self, id: &str) -> Fact<InstanceSetup> {
+        let request = self.read.rds.describe_db_instances().db_instance_identifier(id);
+        let output = match self.calls.call(INSTANCES, request.send()).await {
+            Ok(output) => output,
+            Err(failure) if failure.code.starts_with("DBInstanceNotFound") => return Fact::Absent,
+            Err(failure) => return Fact::Unknown(failure.why()),
+        };
+        let Some(found) = output.db_instances().first() else { return Fact::Absent };
+        let security = found.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id());
+        Fact::Known(InstanceSetup {
+            class: found.db_instance_class().unwrap_or_default().to_owned(),
+            subnet_group: found
+                .db_subnet_group()
+                .and_then(|group| group.db_subnet_group_name())
+                .map(str::to_owned),
+            security_groups: security.map(str::to_owned).collect(),
+            parameter_group: found
+                .db_parameter_groups()
+                .first()
+                .and_then(|group| group.db_parameter_group_name())
+                .map(str::to_owned),
+            multi_az: found.multi_az().unwrap_or(false),
+        })
+    }
+
     /// A manual snapshot by its id.
-    pub(super) async fn snapshot(&self, id: &str) -> Fact<Snapshot> {
+    pub async fn snapshot(&self, id: &str) -> Fact<Snapshot> {
         let request = self.read.rds.describe_db_snapshots().db_snapshot_identifier(id);
         let output = match self.calls.call(SNAPSHOTS, request.send()).await {
             Ok(output) => output,

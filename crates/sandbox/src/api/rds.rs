@@ -5,7 +5,7 @@ use crate::{
     node::Node,
     world::{
         World,
-        rds::{Instance, InstanceStatus, Snapshot, SnapshotStatus},
+        rds::{Groups, Instance, InstanceStatus, Snapshot, SnapshotStatus},
     },
 };
 
@@ -123,6 +123,15 @@ fn instance_node(instance: &Instance) -> Node {
         .master_secret
         .as_ref()
         .map(|arn| Node::map([("SecretArn", arn.into()), ("SecretStatus", "active".into())]));
+    let groups = &instance.groups;
+    let security = groups
+        .security
+        .iter()
+        .map(|id| Node::map([("VpcSecurityGroupId", id.into()), ("Status", "active".into())]));
+    let parameter = Node::map([
+        ("DBParameterGroupName", (&groups.parameter).into()),
+        ("ParameterApplyStatus", "in-sync".into()),
+    ]);
     Node::map([
         ("DBInstanceIdentifier", (&instance.id).into()),
         ("DBInstanceClass", "db.t4g.medium".into()),
@@ -134,7 +143,7 @@ fn instance_node(instance: &Instance) -> Node {
         ("AllocatedStorage", 20_i64.into()),
         ("InstanceCreateTime", instance.created.into()),
         ("BackupRetentionPeriod", 7_i64.into()),
-        ("MultiAZ", false.into()),
+        ("MultiAZ", instance.groups.multi_az.into()),
         ("EngineVersion", (&instance.engine_version).into()),
         ("PubliclyAccessible", false.into()),
         ("StorageType", "gp3".into()),
@@ -146,6 +155,9 @@ fn instance_node(instance: &Instance) -> Node {
         ("DeletionProtection", false.into()),
         ("MasterUserSecret", secret.into()),
         ("TagList", tag_nodes(&instance.tags)),
+        ("DBSubnetGroup", Node::map([("DBSubnetGroupName", (&groups.subnet).into())])),
+        ("VpcSecurityGroups", Node::list(security)),
+        ("DBParameterGroups", Node::list([parameter])),
     ])
 }
 
@@ -289,10 +301,28 @@ fn restore(world: &mut World, input: &Node) -> Result<Node, ApiError> {
         ));
     }
     let marker = marker(&tags);
-    let instance = world.restore_db_instance(&id, &snapshot, tags);
+    let groups = groups_asked(input, &snapshot.engine_version)?;
+    let instance = world.restore_db_instance(&id, &snapshot, groups, tags);
     let effect = format!("restore from {from} begun");
     world.note_effect("rds", "RestoreDBInstanceFromDBSnapshot", &id, effect, marker);
     Ok(Node::map([("DBInstance", instance_node(&instance))]))
+}
+
+/// The groups that a restore asks for, over the defaults: what is not asked for is not carried over.
+fn groups_asked(input: &Node, engine_version: &str) -> Result<Groups, ApiError> {
+    let mut groups = Groups::default_for(engine_version);
+    if let Some(subnet) = input.opt_text("DBSubnetGroupName")? {
+        subnet.clone_into(&mut groups.subnet);
+    }
+    if let Some(parameter) = input.opt_text("DBParameterGroupName")? {
+        parameter.clone_into(&mut groups.parameter);
+    }
+    let security = input.text_items("VpcSecurityGroupIds")?;
+    if !security.is_empty() {
+        groups.security = security;
+    }
+    groups.multi_az = input.opt_bool("MultiAZ")?.unwrap_or(false);
+    Ok(groups)
 }
 
 /// The tags of an instance or a snapshot, by its ARN.

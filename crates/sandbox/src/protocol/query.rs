@@ -10,7 +10,7 @@ const CONTENT: &str = "text/xml";
 
 /// RDS names its list items after what they are; every other list item is a `member`. Source: `locationName` of the list
 /// shapes in the RDS model.
-const ITEM_NAMES: [(&str, &str); 14] = [
+const ITEM_NAMES: [(&str, &str); 15] = [
     ("DBSnapshots", "DBSnapshot"),
     ("DBInstances", "DBInstance"),
     ("TagList", "Tag"),
@@ -25,6 +25,7 @@ const ITEM_NAMES: [(&str, &str); 14] = [
     ("AssociatedRoles", "DBInstanceRole"),
     ("Subnets", "Subnet"),
     ("CertificateDetails", "CertificateDetails"),
+    ("DescribeDBLogFiles", "DescribeDBLogFilesDetails"),
 ];
 
 /// Members that are maps, not structures: their XML is a list of entries. Source: the CloudWatch model.

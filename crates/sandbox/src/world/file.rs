@@ -239,6 +239,7 @@ impl World {
             master_secret: None,
             cluster: None,
             tags: vec![],
+            groups: Some(part.groups()),
         });
         Ok(())
     }

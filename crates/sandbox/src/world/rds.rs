@@ -40,6 +40,7 @@ pub(crate) struct Instance {
     /// ARN of the secret that RDS manages for the master user.
     pub master_secret: Option<String>,
     pub tags: Vec<(String, String)>,
+    pub groups: Groups,
     pub created: Timestamp,
     /// The copy it begins from, in live mode.
     pub from_copy: Option<PathBuf>,
@@ -47,6 +48,33 @@ pub(crate) struct Instance {
     pub restored: bool,
     /// Connections as the live half last counted them.
     pub connections: Option<u32>,
+}
+
+/// The groups that decide how an instance is reached and set up. A restore takes the account's defaults unless it is told
+/// others, whatever the instance had whose snapshot it is (RDS's documentation of restoring).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// Its subnet group.
+    pub subnet: String,
+    /// Its security groups.
+    pub security: Vec<String>,
+    /// Its parameter group.
+    pub parameter: String,
+    /// Whether it has a standby in another zone.
+    pub multi_az: bool,
+}
+
+impl Groups {
+    /// The account's defaults for an engine version.
+    pub fn default_for(engine_version: &str) -> Self {
+        let major = engine_version.split('.').next().unwrap_or(engine_version);
+        Self {
+            subnet: "default".to_owned(),
+            security: vec!["sg-0a1b2c3d4e5f60718".to_owned()],
+            parameter: format!("default.postgres{major}"),
+            multi_az: false,
+        }
+    }
 }
 
 /// A password; not even `Debug` shows it.
@@ -206,6 +234,8 @@ pub struct NewInstance<'a> {
     pub cluster: Option<&'a str>,
     /// Its tags.
     pub tags: Vec<(String, String)>,
+    /// Its groups; the account's defaults if absent.
+    pub groups: Option<Groups>,
 }
 
 impl World {
@@ -227,6 +257,7 @@ impl World {
             endpoint,
             master_secret: new.master_secret.map(str::to_owned),
             tags: new.tags.clone(),
+            groups: new.groups.clone().unwrap_or_else(|| Groups::default_for(new.engine_version)),
             created: self.now(),
             from_copy: None,
             restored: false,
@@ -280,6 +311,7 @@ impl World {
         &mut self,
         id: &str,
         from: &Snapshot,
+        groups: Groups,
         tags: Vec<(String, String)>,
     ) -> Instance {
         let instance = Instance {
@@ -296,6 +328,7 @@ impl World {
             endpoint: None,
             master_secret: None,
             tags,
+            groups,
             created: self.now(),
             from_copy: from.copy.clone(),
             restored: true,

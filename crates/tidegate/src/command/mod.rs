@@ -14,6 +14,7 @@ mod ask;
 mod healthcheck;
 mod lint;
 mod rehearse;
+mod restore_plan;
 pub mod sandbox;
 mod status;
 mod validate;
@@ -40,6 +41,7 @@ async fn carry_out(verb: Verb) -> Result<Exit, Failure> {
         Verb::Validate(args) => validate::run(&args),
         Verb::Lint(args) => lint::run(&args).await,
         Verb::Rehearse(args) => rehearse::run(&args).await,
+        Verb::RestorePlan(args) => restore_plan::run(&args).await,
         Verb::Schema => Ok(schema()),
         Verb::Status(args) => status::run(&args).await,
         Verb::Healthcheck(args) => healthcheck::run(&args).await,

@@ -140,6 +140,7 @@ fn rollout() -> RolloutStatus {
 fn schema() -> SchemaStatus {
     SchemaStatus {
         change: "structured-address".into(),
+        instance: "ecommerce-db".into(),
         phase: "soaking".into(),
         plan: "4f2a".repeat(16),
         removes: vec!["public.customers.address".into()],

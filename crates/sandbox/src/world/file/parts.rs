@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::world::ecs::Controller;
+use crate::world::{ecs::Controller, rds::Groups};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +63,29 @@ pub(super) struct InstancePart {
     /// Statements that a fresh live instance begins with, run by the master user.
     #[serde(default)]
     pub(super) sql: Vec<String>,
+    /// Its groups; the account's defaults where they are not named.
+    pub(super) subnet_group: Option<String>,
+    #[serde(default)]
+    pub(super) security_groups: Vec<String>,
+    pub(super) parameter_group: Option<String>,
+    #[serde(default)]
+    pub(super) multi_az: bool,
+}
+
+impl InstancePart {
+    pub(super) fn groups(&self) -> Groups {
+        let default = Groups::default_for(&self.engine_version);
+        Groups {
+            subnet: self.subnet_group.clone().unwrap_or(default.subnet),
+            security: if self.security_groups.is_empty() {
+                default.security
+            } else {
+                self.security_groups.clone()
+            },
+            parameter: self.parameter_group.clone().unwrap_or(default.parameter),
+            multi_az: self.multi_az,
+        }
+    }
 }
 
 fn engine_version() -> String {
