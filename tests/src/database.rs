@@ -28,7 +28,10 @@ impl Database {
             file::seeds(tidegate::local::story::WORLD).expect("seeds").remove(INSTANCE).expect("a seed");
         seed.sql.push(tidegate::local::story::initial(200, None).1);
         let cluster = database::start(&wanted, &seed).await.expect("a cluster");
-        stage.sandbox.world().database_ready(INSTANCE, cluster.address());
+        let mut world = stage.sandbox.world();
+        world.report_log_folder(INSTANCE, cluster.logs());
+        world.database_ready(INSTANCE, cluster.address());
+        drop(world);
         Self { cluster }
     }
 

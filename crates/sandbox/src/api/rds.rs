@@ -1,4 +1,4 @@
-//! RDS's operations: instances, manual snapshots, restores and tags.
+//! RDS's operations: instances, manual snapshots, restores, tags and server logs.
 
 use crate::{
     error::ApiError,
@@ -8,6 +8,8 @@ use crate::{
         rds::{Groups, Instance, InstanceStatus, Snapshot, SnapshotStatus},
     },
 };
+
+mod log;
 
 pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
     match operation {
@@ -19,6 +21,8 @@ pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result
         "ListTagsForResource" => list_tags(world, input),
         "AddTagsToResource" => add_tags(world, input),
         "RemoveTagsFromResource" => remove_tags(world, input),
+        "DescribeDBLogFiles" => log::describe_files(world, input),
+        "DownloadDBLogFilePortion" => log::download_portion(world, input),
         _ => Err(ApiError::new(
             "InvalidAction",
             format!("Could not find operation {operation} for version 2014-10-31"),

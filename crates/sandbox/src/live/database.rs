@@ -61,6 +61,8 @@ pub enum DatabaseReport {
         id: String,
         /// Where it listens.
         address: SocketAddr,
+        /// The folder of its server's log files.
+        logs: PathBuf,
     },
     /// A snapshot's copy is done, or failed.
     Copied {
@@ -147,7 +149,8 @@ impl Databases {
             Some(Instance::Starting) => return,
             Some(Instance::Failed(since)) if since.elapsed() < TRY_AGAIN => return,
             Some(Instance::Running(cluster)) => {
-                let report = DatabaseReport::Ready { id: database.id.clone(), address: cluster.address() };
+                let (id, address, logs) = (database.id.clone(), cluster.address(), cluster.logs());
+                let report = DatabaseReport::Ready { id, address, logs };
                 state.reports.push(report);
                 return;
             }

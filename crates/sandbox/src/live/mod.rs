@@ -203,7 +203,10 @@ impl Reality {
         }
         for report in self.databases.reports() {
             match report {
-                DatabaseReport::Ready { id, address } => world.database_ready(&id, address),
+                DatabaseReport::Ready { id, address, logs } => {
+                    world.report_log_folder(&id, logs);
+                    world.database_ready(&id, address);
+                }
                 DatabaseReport::Copied { id, outcome } => world.snapshot_copied(&id, outcome),
             }
         }

@@ -15,6 +15,10 @@ use super::{
     secrets::CURRENT,
 };
 
+mod log;
+
+pub(crate) use log::LogFile;
+
 /// The service's state. Identifiers are lower case, as RDS stores them.
 #[derive(Debug, Default)]
 pub struct Rds {
@@ -48,6 +52,8 @@ pub(crate) struct Instance {
     pub restored: bool,
     /// Connections as the live half last counted them.
     pub connections: Option<u32>,
+    /// Where its server writes its log, as the live half last said.
+    pub log_folder: Option<PathBuf>,
 }
 
 /// The groups that decide how an instance is reached and set up. A restore takes the account's defaults unless it is told
@@ -262,6 +268,7 @@ impl World {
             from_copy: None,
             restored: false,
             connections: None,
+            log_folder: None,
             id: id.clone(),
         };
         self.rds.instances.insert(id, instance);
@@ -333,6 +340,7 @@ impl World {
             from_copy: from.copy.clone(),
             restored: true,
             connections: None,
+            log_folder: None,
         };
         self.rds.instances.insert(id.to_owned(), instance.clone());
         if !self.is_live() {

@@ -154,9 +154,12 @@ impl Cluster {
         &self.setup.password
     }
 
-    /// The server's log.
-    pub fn log(&self) -> PathBuf {
-        self.folder.path().join("log")
+    /// The folder of the server's log: one file an hour, named and written as RDS has it. It goes with the cluster, and a
+    /// copy does not have it.
+    ///
+    /// Names and lines tell the server's time, which is this machine's in UTC.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.path().join("logs")
     }
 
     /// True if pg_stat_statements is loaded; `CREATE EXTENSION` is still to be run in each database.
@@ -183,12 +186,21 @@ impl Cluster {
     }
 
     fn why_it_ended(&self) -> ClusterError {
-        let log =
-            fs::read(self.log()).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default();
-        if log.contains("could not bind") {
+        let said = self.said();
+        if said.contains("could not bind") {
             return ClusterError::PortTaken;
         }
-        ClusterError::Ended { detail: last_line(&log) }
+        ClusterError::Ended { detail: last_line(&said) }
+    }
+
+    /// What initdb and the server said before its log began, and then the log.
+    fn said(&self) -> String {
+        let logs = fs::read_dir(self.logs()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut files: Vec<PathBuf> = logs.collect();
+        files.sort();
+        files.insert(0, self.folder.path().join("log"));
+        let said = files.iter().filter_map(|file| fs::read(file).ok());
+        said.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
     }
 }
 
@@ -206,7 +218,7 @@ impl Server {
         let mut command = User::command(user, "/bin/sh");
         command.arg("-c").arg(include_str!("guard.sh")).arg("tidegate-postgres");
         command.arg(folder).arg(&installation.binaries).arg(&setup.superuser);
-        for (name, value) in settings(installation, port, &setup.settings) {
+        for (name, value) in settings(installation, folder, port, &setup.settings) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         install::bare_environment(&mut command);
@@ -234,18 +246,41 @@ impl Drop for Server {
     }
 }
 
+/// What RDS for PostgreSQL sets of the server's log. Source: the user guide's page "Parameters for logging". The level is
+/// this sandbox's: refusals with their statements, and no more.
+const LOGGING: [(&str, &str); 11] = [
+    ("log_destination", "stderr"),
+    ("logging_collector", "on"),
+    ("log_filename", "postgresql.log.%Y-%m-%d-%H"),
+    ("log_rotation_age", "60"),
+    ("log_rotation_size", "0"),
+    ("log_truncate_on_rotation", "off"),
+    ("log_line_prefix", "%t:%r:%u@%d:[%p]:"),
+    ("log_timezone", "UTC"),
+    ("lc_messages", "C"),
+    ("log_min_messages", "warning"),
+    ("log_min_error_statement", "error"),
+];
+
 /// Nothing here has to survive a power failure, so nothing is flushed to disk.
-fn settings(installation: &Installation, port: u16, own: &[(String, String)]) -> Vec<(String, String)> {
+fn settings(
+    installation: &Installation,
+    folder: &Path,
+    port: u16,
+    own: &[(String, String)],
+) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = [
         ("port", port.to_string().as_str()),
         ("listen_addresses", "127.0.0.1"),
         ("unix_socket_directories", ""),
         ("fsync", "off"),
         ("synchronous_commit", "off"),
-        ("log_line_prefix", "%m [%p] %q%a "),
+        ("log_directory", &folder.join("logs").to_string_lossy()),
     ]
+    .into_iter()
+    .chain(LOGGING)
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec();
+    .collect();
     if installation.has_statement_statistics {
         all.push(("shared_preload_libraries".to_owned(), "pg_stat_statements".to_owned()));
         all.push(("pg_stat_statements.track".to_owned(), "all".to_owned()));

@@ -1,0 +1,154 @@
+//! The server logs of instances: the files that are in a folder now, and portions of them.
+//!
+//! Called by the API's two log operations. An instance has a folder once the live half has reported one; a modelled one has
+//! none, and an empty log. The files are written by a real server, so their times are the server's, which is real time
+//! however fast the sandbox's clock runs. A path is only ever made of a name that the folder itself lists.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
+};
+
+use jiff::Timestamp;
+
+use super::{Instance, World};
+
+/// RDS shows a PostgreSQL server's log files under this folder.
+const SHOWN_UNDER: &str = "error/";
+/// Most bytes in a portion. Source: the RDS model's text of `DownloadDBLogFilePortion` ("up to 1 MB").
+const MOST_BYTES: u64 = 1024 * 1024;
+/// What RDS puts where that limit cuts a line. Source: public reports of what the operation answers.
+const CUT: &str = " [Your log message was truncated]\n";
+
+/// A log file as it is now.
+pub(crate) struct LogFile {
+    /// As RDS shows it: `error/postgresql.log.2026-11-23-07`.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+    /// When it was last written, in milliseconds since the epoch, by the server's clock.
+    pub written: i64,
+    path: PathBuf,
+}
+
+/// A part of a log file.
+pub(crate) struct Portion {
+    pub text: String,
+    /// The offset of the first byte after it.
+    pub end: u64,
+    /// True if the file has more after it.
+    pub more: bool,
+}
+
+impl World {
+    /// An instance's server writes its log into files in this folder.
+    pub fn report_log_folder(&mut self, id: &str, folder: PathBuf) {
+        if let Some(instance) = self.rds.instances.get_mut(id) {
+            instance.log_folder = Some(folder);
+        }
+    }
+}
+
+impl Instance {
+    /// The log files, by name. A folder that is gone holds none: its server was stopped.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub(crate) fn log_files(&self) -> io::Result<Vec<LogFile>> {
+        let Some(folder) = &self.log_folder else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in gone_is_none(fs::read_dir(folder))?.into_iter().flatten() {
+            let entry = entry?;
+            // Not followed: a link might lead out of the folder.
+            let Some(metadata) = gone_is_none(entry.metadata())? else { continue };
+            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+                found.push(LogFile {
+                    name: format!("{SHOWN_UNDER}{name}"),
+                    size: metadata.len(),
+                    written: Timestamp::try_from(metadata.modified()?).map_or(0, Timestamp::as_millisecond),
+                    path: entry.path(),
+                });
+            }
+        }
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
+    }
+}
+
+fn gone_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl LogFile {
+    /// The portion that begins at an offset and has at most so many lines; `None` if the file is shorter than that.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn portion_from(&self, offset: u64, lines: usize) -> io::Result<Option<Portion>> {
+        let mut file = File::open(&self.path)?;
+        let size = file.metadata()?.len();
+        if offset > size {
+            return Ok(None);
+        }
+        let mut bytes = read(&mut file, offset)?;
+        let last = newlines(&bytes).nth(lines.saturating_sub(1));
+        bytes.truncate(last.map_or(bytes.len(), |last| last + 1));
+        let at_limit = bytes.len() as u64 == MOST_BYTES && offset + MOST_BYTES < size;
+        let cut = at_limit && bytes.last() != Some(&b'\n');
+        if cut {
+            bytes.truncate(whole_characters(&bytes));
+        }
+        let end = offset + bytes.len() as u64;
+        let mut text = readable(&bytes);
+        if cut {
+            // [assumption] The notice stands on the line that it cuts, and the next portion goes on with what was cut off.
+            text.push_str(CUT);
+        }
+        Ok(Some(Portion { text, end, more: end < size }))
+    }
+
+    /// The most recent lines, in the order in which they were written.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn last_portion(&self, lines: usize) -> io::Result<Portion> {
+        let mut file = File::open(&self.path)?;
+        let offset = file.metadata()?.len().saturating_sub(MOST_BYTES);
+        let bytes = read(&mut file, offset)?;
+        // Each line begins after the newline before it; the file's own last newline begins none.
+        let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let before = newlines(body).count().checked_sub(lines);
+        let begin = before.and_then(|before| newlines(body).nth(before)).map_or(0, |newline| newline + 1);
+        Ok(Portion { text: readable(&bytes[begin..]), end: offset + bytes.len() as u64, more: false })
+    }
+}
+
+fn read(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn newlines(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at)
+}
+
+/// The length without a character that is cut at the end.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Ok(_) | Err(_) => bytes.len(),
+    }
+}
+
+/// Text that XML can carry: a log may quote whatever a client sent.
+fn readable(bytes: &[u8]) -> String {
+    let fits = |c: char| (c >= ' ' || "\t\n\r".contains(c)) && !"\u{FFFE}\u{FFFF}".contains(c);
+    String::from_utf8_lossy(bytes).chars().map(|c| if fits(c) { c } else { '\u{FFFD}' }).collect()
+}
