@@ -23,7 +23,9 @@ mod ecs;
 mod elb;
 mod metrics;
 mod rds;
+mod server_log;
 
+pub use server_log::{LogPortion, LogPosition};
 pub use rds::InstanceSetup;
 
 /// What never changes once it was read.

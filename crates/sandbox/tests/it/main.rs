@@ -5,6 +5,7 @@
 mod cloudwatch;
 mod faults;
 mod secrets;
+mod server_log;
 mod ssm;
 mod support;
 mod wire;

@@ -91,6 +91,15 @@ impl Stage {
         aws_sdk_secretsmanager::Client::new(&self.config)
     }
 
+    pub(crate) fn rds(&self) -> aws_sdk_rds::Client {
+        aws_sdk_rds::Client::new(&self.config)
+    }
+
+    /// The daemon's side of all services.
+    pub(crate) fn aws(&self) -> tidegate_aws::Aws {
+        tidegate_aws::Aws::from_config(&self.config, "/tidegate")
+    }
+
     pub(crate) fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
         aws_sdk_cloudwatch::Client::new(&self.config)
     }
