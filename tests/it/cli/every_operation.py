@@ -207,11 +207,19 @@ def databases(call):
     call("rds", "ListTagsForResource", ResourceName=instance["DBInstanceArn"])
     call("rds", "RemoveTagsFromResource", ResourceName=instance["DBInstanceArn"], TagKeys=["k"])
     source = instance["DBInstanceIdentifier"]
+    logs = call("rds", "DescribeDBLogFiles", DBInstanceIdentifier=source, FilenameContains="log", MaxRecords=20)
+    assert logs["DescribeDBLogFiles"] == [], "a modelled instance has no server that writes"
+    portion = {"LogFileName": "error/postgresql.log.2026-11-23-07", "Marker": "0", "NumberOfLines": 10}
+    portion_of = {"DBInstanceIdentifier": source, **portion}
+    refused("DBLogFileNotFoundFault", call, "rds", "DownloadDBLogFilePortion", **portion_of)
+    refused("DBInstanceNotFound", call, "rds", "DescribeDBLogFiles", DBInstanceIdentifier="none")
+    refused("DBInstanceNotFound", call, "rds", "DownloadDBLogFilePortion", DBInstanceIdentifier="none", **portion)
     call("rds", "CreateDBSnapshot", DBInstanceIdentifier=source, DBSnapshotIdentifier="all", Tags=tags)
     jump("30m")
     filters = [{"Name": "db-instance-id", "Values": [source]}]
     call("rds", "DescribeDBSnapshots", Filters=filters)
     call("rds", "RestoreDBInstanceFromDBSnapshot", DBInstanceIdentifier="copy", DBSnapshotIdentifier="all")
+    refused("DBInstanceNotReady", call, "rds", "DescribeDBLogFiles", DBInstanceIdentifier="copy")
     jump("30m")
     call("rds", "DescribeDBInstances", DBInstanceIdentifier="copy")
     call("rds", "DeleteDBSnapshot", DBSnapshotIdentifier="all")
