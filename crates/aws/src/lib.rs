@@ -20,8 +20,7 @@ mod task_definition;
 
 pub use call::CallReport;
 pub use error::{ActError, ConnectError, ReadError};
-pub use observe::InstanceSetup;
-pub use observe::{LogPortion, LogPosition};
+pub use observe::{InstanceSetup, LogPortion, LogPosition};
 pub use secret::{Binding, SecretValue};
 
 use budget::Budget;

@@ -25,8 +25,8 @@ mod metrics;
 mod rds;
 mod server_log;
 
-pub use server_log::{LogPortion, LogPosition};
 pub use rds::InstanceSetup;
+pub use server_log::{LogPortion, LogPosition};
 
 /// What never changes once it was read.
 #[derive(Default)]
