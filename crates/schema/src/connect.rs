@@ -104,7 +104,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            lock: Duration::from_millis(500),
+            lock: Duration::from_millis(200),
             statement: Duration::from_secs(5),
             batch: Duration::from_secs(30),
             batch_target: Duration::from_millis(100),
