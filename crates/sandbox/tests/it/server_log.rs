@@ -16,7 +16,14 @@ use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tidegate_aws::{Aws, LogPortion, LogPosition};
 use tidegate_model::Why;
-use tidegate_sandbox::live::database::{self, Seed};
+use tidegate_sandbox::{
+    live::{
+        Live, LiveSettings,
+        database::{self, Seed},
+        tasks::Catalogue,
+    },
+    world::{Mode, World, rds::NewInstance},
+};
 
 use crate::support::{Stage, code, start};
 
@@ -452,4 +459,40 @@ async fn a_real_server_writes_whom_it_refused_and_with_which_statement() {
     session.close().await.unwrap();
     tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
     assert!(!name.exists(), "the log goes with the cluster");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_instance_has_the_log_of_its_server_once_it_is_there() {
+    let mut world = World::new(start(), Mode::Live);
+    world.create_db_instance(&NewInstance {
+        id: INSTANCE,
+        engine_version: "15.8",
+        username: "postgres",
+        password: "a password",
+        database: None,
+        master_secret: None,
+        cluster: None,
+        groups: None,
+        tags: vec![],
+    });
+    let (stage, folder, began) = (Stage::of(world), tempfile::tempdir().unwrap(), Timestamp::now());
+    let aws = stage.aws();
+    let Err(error) = aws.server_log(INSTANCE, &LogPosition::since(began)).await else { panic!("too early") };
+    assert_eq!(error.code, "DBInstanceNotReady");
+    let settings = LiveSettings::new(Catalogue::default(), folder.path().to_owned(), String::new());
+    let live = Live::start(stage.sandbox.clone(), settings).await.unwrap();
+    let mut text = String::new();
+    for _ in 0..1_200 {
+        if let Ok(portion) = aws.server_log(INSTANCE, &LogPosition::since(began)).await {
+            text = portion.text;
+        }
+        if text.contains("ready to accept connections") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(text.contains("database system is ready to accept connections"), "{text}");
+    live.stop().await;
+    let portion = read(&aws, &LogPosition::since(began)).await;
+    assert!(portion.text.is_empty(), "the log went with the server");
 }

@@ -56,7 +56,8 @@ impl Stage {
         Self::of(World::from_file(text, start(), Mode::Modelled { seed: 7 }).unwrap())
     }
 
-    fn of(world: World) -> Self {
+    /// Any world that began at [`start`].
+    pub(crate) fn of(world: World) -> Self {
         let sandbox = Sandbox::new(world, Clock::standing(start()));
         let config = SdkConfig::builder()
             .behavior_version(aws_sdk_ssm::config::BehaviorVersion::v2026_01_12())
