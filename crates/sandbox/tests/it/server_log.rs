@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
+    net::TcpListener,
     time::{Duration, SystemTime},
 };
 
@@ -19,6 +20,7 @@ use tidegate_model::Why;
 use tidegate_sandbox::{
     live::{
         Live, LiveSettings,
+        cluster::{Cluster, ClusterError, Setup},
         database::{self, Seed},
         tasks::Catalogue,
     },
@@ -495,4 +497,13 @@ async fn a_live_instance_has_the_log_of_its_server_once_it_is_there() {
     live.stop().await;
     let portion = read(&aws, &LogPosition::since(began)).await;
     assert!(portion.text.is_empty(), "the log went with the server");
+}
+
+#[test]
+fn a_server_whose_port_is_taken_says_so_in_its_log() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let setup = Setup { settings: vec![("port".to_owned(), port)], ..Setup::default() };
+    let Err(error) = Cluster::with(&setup) else { panic!("it started") };
+    assert!(matches!(error, ClusterError::PortTaken), "{error}");
 }
