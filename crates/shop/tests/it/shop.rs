@@ -214,8 +214,12 @@ async fn without_its_database_it_says_so_and_fails() {
     assert!(log.contains("open database") && log.contains("database cannot be reached"), "{log}");
 
     let cluster = Cluster::start();
-    let output =
-        command(1, free_address(), cluster.port).env("DB_PASSWORD", "wrong-secret").output().unwrap();
+    let started = || command(1, free_address(), cluster.port).env("DB_PASSWORD", "wrong-secret").output();
+    // On a busy machine the server may not answer within the shop's 5 seconds: that is another answer, not a wrong one.
+    let answered = |output: &std::process::Output| {
+        !String::from_utf8_lossy(&output.stdout).contains("database cannot be reached")
+    };
+    let output = (0..6).map(|_| started().unwrap()).find(answered).expect("an answer of the server");
     let log = String::from_utf8(output.stdout).unwrap();
     assert!(log.contains("SQLSTATE 28P01"), "{log}");
     assert!(!log.contains("wrong-secret") && !log.contains(PASSWORD) && output.stderr.is_empty(), "{log}");
