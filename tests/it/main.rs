@@ -10,5 +10,6 @@ mod live;
 mod malformed;
 mod orders;
 mod purity;
+mod quarantine;
 mod rollout;
 mod schema;

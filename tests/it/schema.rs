@@ -18,11 +18,11 @@ const VERSION_2: &str = "UPDATE customers SET address = '1 Elm St, Salem, OR, 97
 const VERSION_3: &str = "UPDATE customers SET street_address = '2 Oak Ave', city = 'Boston', state = 'MA', zip_code = '02101' WHERE id = 7; \
                          SELECT street_address FROM customers WHERE id = 7; SELECT address FROM suppliers WHERE id = 1";
 
-fn hours(hours: i64) -> SignedDuration {
+pub(crate) fn hours(hours: i64) -> SignedDuration {
     SignedDuration::from_hours(hours)
 }
 
-fn closed(status: &ReleaseStatus, gate: Gate) -> Option<String> {
+pub(crate) fn closed(status: &ReleaseStatus, gate: Gate) -> Option<String> {
     let reading = status.gates.iter().find(|reading| reading.gate == gate)?;
     match &reading.state {
         GateState::Closed(closed) => Some(closed.message.clone()),
@@ -30,20 +30,20 @@ fn closed(status: &ReleaseStatus, gate: Gate) -> Option<String> {
     }
 }
 
-fn schema_phase(status: &ReleaseStatus) -> &str {
+pub(crate) fn schema_phase(status: &ReleaseStatus) -> &str {
     status.schema.as_ref().map_or("", |schema| &schema.phase)
 }
 
-fn plan(stage: &Stage) -> String {
+pub(crate) fn plan(stage: &Stage) -> String {
     stage.status().schema.as_ref().expect("a change").plan.clone()
 }
 
-fn approval(spec: u64, plan: &str) -> String {
+pub(crate) fn approval(spec: u64, plan: &str) -> String {
     format!(r#"{{"spec": {spec}, "plan": "{plan}"}}"#)
 }
 
 /// Version 2 has settled and is quiet, version 3 has settled.
-async fn soaking() -> (Stage, Database) {
+pub(crate) async fn soaking() -> (Stage, Database) {
     let mut stage = Stage::new().await;
     let database = Database::start(&stage).await;
     stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
@@ -69,7 +69,7 @@ async fn purged() -> (Stage, Database) {
     (stage, database)
 }
 
-fn snapshots(stage: &Stage) -> usize {
+pub(crate) fn snapshots(stage: &Stage) -> usize {
     stage.effects().iter().filter(|entry| entry.operation == "CreateDBSnapshot").count()
 }
 

@@ -81,7 +81,7 @@ pub fn schema_spec_from(stage: &Stage, image: &str, source: &str) -> String {
     let members = format!(
         r#""bake": "10m", "schema": {{
     "database": {{ "secret": "{secret}", "instance": "{INSTANCE}" }},
-    "change": "structured-address", "source": "{source}", "contractAfter": "30m" }}"#
+    "change": "structured-address", "source": "{source}", "contractAfter": "30m", "quarantine": "1h" }}"#
     );
     spec_with(image, &members)
 }

@@ -210,6 +210,7 @@ fn spec(version: u32, secret: &str, migrations: &str) -> Value {
             "change": "structured-address",
             "source": format!("file://{migrations}"),
             "contractAfter": "3m",
+            "quarantine": "2m",
         },
     })
 }

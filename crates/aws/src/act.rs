@@ -50,7 +50,12 @@ impl Aws {
             Step::CreateSnapshot { instance, snapshot, marker } => {
                 self.create_snapshot(instance, snapshot, marker).await
             }
-            Step::Verify(_) | Step::Expand(_) | Step::Backfill(_) | Step::Purge(_) => Err(ActError::NotMine),
+            Step::Verify(_)
+            | Step::Expand(_)
+            | Step::Backfill(_)
+            | Step::Hide(_)
+            | Step::Unhide(_)
+            | Step::Purge(_) => Err(ActError::NotMine),
         }
     }
 

@@ -43,7 +43,7 @@ impl Executor {
                 let failure = self.prober.verify(verify).await;
                 done(Outcome::Probed { production: verify.production, failure })
             }
-            Step::Expand(_) | Step::Backfill(_) | Step::Purge(_) => {
+            Step::Expand(_) | Step::Backfill(_) | Step::Hide(_) | Step::Unhide(_) | Step::Purge(_) => {
                 self.schema.perform(&self.aws, step).await
             }
         }

@@ -8,6 +8,7 @@ mod clock;
 mod controller;
 mod damaged;
 mod executor;
+mod log_watch;
 mod pass;
 mod probe;
 mod queue;

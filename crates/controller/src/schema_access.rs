@@ -23,7 +23,10 @@ use tidegate_model::{
 use tidegate_schema::{Attempt, Database, Endpoint, Epoch, Failure, Job, Limits, RawFile, Secret, Wanted};
 use tokio::sync::Mutex;
 
-use crate::executor::{Sent, done};
+use crate::{
+    executor::{Sent, done},
+    log_watch::LogWatches,
+};
 
 /// How long a connection's secret and binding are believed, in real time.
 const KEPT: Duration = Duration::from_secs(300);
@@ -49,6 +52,7 @@ struct Inner {
     settings: SchemaSettings,
     connections: Mutex<BTreeMap<(String, String), Connection>>,
     claims: Mutex<BTreeMap<(String, ReleaseName), Claim>>,
+    logs: LogWatches,
 }
 
 /// A database that was opened, and when its secret was read.
@@ -76,7 +80,12 @@ enum Closed {
 impl SchemaAccess {
     /// Access under the given settings; nothing is opened yet.
     pub fn new(settings: SchemaSettings) -> Self {
-        Self(Arc::new(Inner { settings, connections: Mutex::default(), claims: Mutex::default() }))
+        Self(Arc::new(Inner {
+            settings,
+            connections: Mutex::default(),
+            claims: Mutex::default(),
+            logs: LogWatches::default(),
+        }))
     }
 
     /// Reads what the planner asked for of migration files and database into the observation.
@@ -98,7 +107,12 @@ impl SchemaAccess {
     /// Sends a schema step. The journal in the database shares its transaction, so it tells what became of a step whose
     /// answer was lost.
     pub(crate) async fn perform(&self, aws: &Aws, step: &Step) -> Sent {
-        let (Step::Expand(schema) | Step::Backfill(schema) | Step::Purge(schema)) = step else {
+        let (Step::Expand(schema)
+        | Step::Backfill(schema)
+        | Step::Hide(schema)
+        | Step::Unhide(schema)
+        | Step::Purge(schema)) = step
+        else {
             return refused("NotMine");
         };
         if schema.service_secrets.iter().any(|secret| schema.database.secret.starts_with(secret.as_str())) {
@@ -123,6 +137,8 @@ impl SchemaAccess {
             Step::Backfill(_) => came_to(database.backfill(job, &schema.file).await?, |batch| {
                 Outcome::Backfilled { rows: batch.rows }
             }),
+            Step::Hide(_) => came_to(database.hide(job).await?, |()| Outcome::Hidden),
+            Step::Unhide(_) => came_to(database.unhide(job).await?, |()| Outcome::Unhidden),
             Step::Purge(_) => came_to(database.purge(job).await?, |()| Outcome::Purged),
             Step::RegisterTaskDefinition(_)
             | Step::CreateDeploymentConfig { .. }
@@ -176,6 +192,7 @@ impl SchemaAccess {
             | Failure::OtherChange(_)
             | Failure::TooEarly
             | Failure::Build(_)
+            | Failure::PassedOn(_)
             | Failure::Key => {}
         }
         match failure {
@@ -197,6 +214,7 @@ impl SchemaAccess {
             Failure::Unexpected { .. } => refused("Unexpected"),
             Failure::OtherChange(_) => refused("OtherChange"),
             Failure::TooEarly => refused("TooEarly"),
+            Failure::PassedOn(_) => refused("PassedOn"),
             Failure::Key => refused("Key"),
         }
     }
@@ -210,10 +228,14 @@ impl SchemaAccess {
             Err(Closed::Unknown(why)) => return nothing_seen(Fact::Unknown(why), why),
         };
         let wanted = Wanted { blockers: needs.blockers, check: needs.check, evidence: needs.evidence };
-        let seen = database.observe(release, &needs.plan, wanted).await;
+        let mut seen = database.observe(release, &needs.plan, wanted).await;
         if seen.access == Fact::Known(Access::Denied) {
             // The secret may have been rotated.
             self.forget(&needs.database).await;
+        }
+        if let (Some(log), Some(journal)) = (needs.log, seen.journal.known()) {
+            let hidden = journal.hidden.as_ref();
+            seen.log = self.0.logs.read(aws, release, needs, log, (&database, hidden)).await;
         }
         seen
     }
@@ -361,6 +383,7 @@ fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
         pressure: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
+        log: Fact::Unknown(why),
     }
 }
 

@@ -71,6 +71,10 @@ pub enum Step {
     Expand(SchemaStep),
     /// Run one batch of one backfill file.
     Backfill(SchemaStep),
+    /// Hide the old form.
+    Hide(SchemaStep),
+    /// Give the hidden form back.
+    Unhide(SchemaStep),
     /// CreateDBSnapshot.
     CreateSnapshot {
         /// The instance.
@@ -86,7 +90,7 @@ pub enum Step {
 
 impl Step {
     /// The word of every step.
-    pub const WORDS: [&'static str; 11] = [
+    pub const WORDS: [&'static str; 13] = [
         "register-task-definition",
         "create-deployment-config",
         "create-deployment",
@@ -96,6 +100,8 @@ impl Step {
         "verify",
         "expand",
         "backfill",
+        "hide",
+        "unhide",
         "create-snapshot",
         "purge",
     ];
@@ -112,6 +118,8 @@ impl Step {
             Self::Verify(_) => "verify",
             Self::Expand(_) => "expand",
             Self::Backfill(_) => "backfill",
+            Self::Hide(_) => "hide",
+            Self::Unhide(_) => "unhide",
             Self::CreateSnapshot { .. } => "create-snapshot",
             Self::Purge(_) => "purge",
         }
@@ -174,7 +182,7 @@ pub struct SchemaStep {
     pub database: DatabaseSpec,
     /// The release and the change.
     pub change: OpenChange,
-    /// The file to apply; empty for purge, which applies all contract files.
+    /// The file to apply; empty for what concerns the whole change: hide, unhide and purge.
     pub file: String,
     /// The change's plan.
     pub plan: ChangePlan,
@@ -208,6 +216,10 @@ pub enum Outcome {
         /// Rows changed.
         rows: u64,
     },
+    /// The old form is hidden.
+    Hidden,
+    /// The hidden form is given back.
+    Unhidden,
     /// Contract is applied.
     Purged,
 }
@@ -227,6 +239,8 @@ pub fn step_fields(step: &Step) -> BTreeMap<&'static str, String> {
         Step::Verify(verify) => one("listener", if verify.production { "production" } else { "test" }),
         Step::Expand(schema) | Step::Backfill(schema) => one("file", &schema.file),
         Step::CreateSnapshot { snapshot, .. } => one("snapshot", snapshot),
-        Step::Purge(schema) => one("change", schema.change.change.as_str()),
+        Step::Hide(schema) | Step::Unhide(schema) | Step::Purge(schema) => {
+            one("change", schema.change.change.as_str())
+        }
     }
 }

@@ -57,6 +57,8 @@ gates! {
     RedeployReady = "redeploy-ready",
     /// The order exists for this spec version and plan digest, or the mode is automatic.
     ContractApproved = "contract-approved",
+    /// Hidden for the set time, and the server's log shows nobody whom that stopped.
+    HiddenLongEnough = "hidden-long-enough",
     /// A snapshot of exactly this instance is available and young enough.
     SnapshotAvailable = "snapshot-available",
     /// Settled or rolled back, nothing newer started.

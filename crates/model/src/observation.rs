@@ -428,6 +428,15 @@ pub struct SchemaNeeds {
     pub check: bool,
     /// The statement statistics.
     pub evidence: bool,
+    /// The server's log.
+    pub log: Option<LogNeeds>,
+}
+
+/// What of a server's log is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogNeeds {
+    /// Up to here the ledger has it as read, by the server's clock.
+    pub through: Option<Timestamp>,
 }
 
 /// The identity of a text in a parameter: what pins a release to one spec.

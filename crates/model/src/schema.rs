@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ChangeName, Digest, Fact, ReleaseName};
 
-/// The phases of a schema change. Hide and quarantine are not part of this version.
+/// The phases of a schema change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SchemaPhase {
@@ -21,7 +21,9 @@ pub enum SchemaPhase {
     Expanded,
     /// The revision that asked for it serves; contract waits for its evidence.
     Soaking,
-    /// Contract is allowed, and the snapshot is being taken.
+    /// Contract is allowed: nobody but Tidegate can use the old form, and whoever misses it is looked for.
+    Hidden,
+    /// Nobody missed it, and the snapshot is being taken.
     Snapshotting,
     /// The old form is gone: the point of no return.
     Purged,
@@ -29,12 +31,13 @@ pub enum SchemaPhase {
 
 impl SchemaPhase {
     /// Every phase, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Absent,
         Self::Expanding,
         Self::Backfilling,
         Self::Expanded,
         Self::Soaking,
+        Self::Hidden,
         Self::Snapshotting,
         Self::Purged,
     ];
@@ -47,6 +50,7 @@ impl SchemaPhase {
             Self::Backfilling => "backfilling",
             Self::Expanded => "expanded",
             Self::Soaking => "soaking",
+            Self::Hidden => "hidden",
             Self::Snapshotting => "snapshotting",
             Self::Purged => "purged",
         }
@@ -197,6 +201,14 @@ impl ChangePlan {
         self.removes.iter().filter(|object| !self.adds.contains(object))
     }
 
+    /// The part of the old form that can be hidden: other objects have no rights of their own that statements need.
+    pub fn hidable(&self) -> impl Iterator<Item = &Object> {
+        self.old_form().filter(|object| match object {
+            Object::Column { .. } | Object::Table(_) => true,
+            Object::Trigger { .. } | Object::Function { .. } | Object::Index { .. } => false,
+        })
+    }
+
     /// The digest an approval must name when `unmapped` rows would lose their only copy: it covers their count.
     pub fn approval_digest(&self, unmapped: u64) -> Digest {
         if unmapped == 0 {
@@ -226,6 +238,8 @@ pub struct SchemaObservation {
     pub check: Fact<CheckReading>,
     /// Who names the old form.
     pub evidence: Fact<Evidence>,
+    /// Whom the server refused since the old form is hidden, by its log.
+    pub log: Fact<LogReading>,
 }
 
 /// Whether the database can be used.
@@ -264,8 +278,57 @@ pub struct Journal {
     /// Indexes whose build was begun and is not known to be over, by file.
     #[serde(default)]
     pub builds: BTreeMap<String, IndexBuild>,
+    /// Whether the old form is hidden.
+    #[serde(default)]
+    pub hidden: Option<Hidden>,
     /// When contract was applied, if it was.
     pub purged_at: Option<Timestamp>,
+}
+
+/// The old form is hidden.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hidden {
+    /// Since when, by the server's clock.
+    pub at: Timestamp,
+    /// Tables of which something is hidden, heirs and partitions included.
+    pub tables: Vec<TableName>,
+    /// Login roles that lost a right, directly or through another role, as the server writes them.
+    pub taken_from: Vec<String>,
+    /// Login roles that hiding cannot stop: superusers, readers of all data, owners of foreign keys. Escaped and cut.
+    pub bypassed_by: Vec<String>,
+    /// Login roles that were given a right on it since. Escaped and cut.
+    pub regranted_to: Vec<String>,
+}
+
+/// What the server's log says about a hidden form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogReading {
+    /// Up to here the log was read, by the server's clock.
+    pub through: Timestamp,
+    /// False if there is more to read at once.
+    pub complete: bool,
+    /// True if a part of it vanished before it was read.
+    pub lost: bool,
+    /// Why the log cannot tell, if it cannot.
+    pub problem: Option<String>,
+    /// The newest statement that was refused because of what is hidden.
+    pub denial: Option<Denial>,
+}
+
+/// A statement that was refused because of what is hidden.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Denial {
+    /// When, by the server's clock.
+    pub at: Timestamp,
+    /// Whose it was, escaped and cut.
+    pub role: String,
+    /// The statement without its constants, escaped and cut; empty if the log does not have it.
+    pub text: String,
+    /// How it used the old form.
+    pub how: String,
 }
 
 /// An index that is built concurrently.

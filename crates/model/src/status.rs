@@ -304,6 +304,15 @@ pub struct SchemaStatus {
     pub last_reader_at: Option<Timestamp>,
     /// Start of the quiet window.
     pub quiet_since: Option<Timestamp>,
+    /// Since when the old form is hidden.
+    #[serde(default)]
+    pub hidden_since: Option<Timestamp>,
+    /// How long it is to be hidden, in seconds.
+    #[serde(default)]
+    pub quarantine_seconds: Option<i64>,
+    /// Roles that hiding cannot stop: what they do is not tried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bypassed_by: Vec<String>,
     /// The snapshot before purge.
     pub snapshot: Option<String>,
 }

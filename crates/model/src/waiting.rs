@@ -64,6 +64,8 @@ pub enum Reason {
     BuildingIndex,
     /// Contract has been allowed to start and waits for its evidence.
     Soaking,
+    /// The old form is hidden, and whoever misses it is looked for.
+    Quarantined,
     /// The snapshot is being taken.
     Snapshotting,
     /// A fact that the next step needs could not be read.
@@ -89,6 +91,7 @@ impl Reason {
             Self::Backfilling => "backfilling",
             Self::BuildingIndex => "building-index",
             Self::Soaking => "soaking",
+            Self::Quarantined => "quarantined",
             Self::Snapshotting => "snapshotting",
             Self::Unobserved => "unobserved",
             Self::Refused => "refused",

@@ -5,7 +5,7 @@ use tidegate_model::{
     Fact, ReleaseName,
     decision::Step,
     ledger::{Accepted, ChangeState, ReleaseState, Rollout, RolloutPhase},
-    observation::{GroupNeeds, MinutesNeeds, Needs, SchemaNeeds},
+    observation::{GroupNeeds, LogNeeds, MinutesNeeds, Needs, SchemaNeeds},
     orders::{Orders, ParameterRead},
     spec::{self, RevisionSpec, Spec, Traffic},
 };
@@ -125,6 +125,7 @@ fn expand_needs(needs: &mut Needs, spec: &Accepted, blockers: bool) {
             blockers,
             check: false,
             evidence: false,
+            log: None,
         });
     }
 }
@@ -143,6 +144,7 @@ fn change_needs(needs: &mut Needs, state: &ReleaseState, change: &ChangeState) {
         blockers: phase == Some(&RolloutPhase::Preflight),
         check: phase.is_none_or(|phase| *phase == RolloutPhase::Verifying),
         evidence: phase != Some(&RolloutPhase::Preflight),
+        log: change.quarantine.map(|quarantine| LogNeeds { through: quarantine.through }),
     });
 }
 
@@ -160,6 +162,8 @@ fn doubt_needs(needs: &mut Needs, state: &ReleaseState) {
             | Step::Verify(_)
             | Step::Expand(_)
             | Step::Backfill(_)
+            | Step::Hide(_)
+            | Step::Unhide(_)
             | Step::Purge(_) => {}
         }
     }

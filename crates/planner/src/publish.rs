@@ -49,6 +49,7 @@ fn rank(reason: Reason) -> u8 {
         | Reason::Backfilling
         | Reason::BuildingIndex
         | Reason::Soaking
+        | Reason::Quarantined
         | Reason::Snapshotting => 5,
     }
 }
@@ -175,6 +176,7 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
     let left =
         journal.map(|j| j.backfills.values().map(tidegate_model::schema::BackfillProgress::keys_left).sum());
     let working = journal.and_then(|j| j.backfills.values().find(|progress| !progress.done));
+    let hidden = journal.and_then(|journal| journal.hidden.as_ref());
     let plan = change.opened.plan.approval_digest(check.map_or(0, |c| c.unmapped));
     let remembered = draft.previous.and_then(|status| status.schema.as_ref());
     let phase = change::phase(draft).map(|phase| phase.as_str().to_owned());
@@ -192,6 +194,9 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         last_reader: change.last_reader.as_ref().map(|(reader, _)| reader.text.clone()),
         last_reader_at: change.last_reader.as_ref().map(|(_, at)| *at),
         quiet_since: change.quiet_since,
+        hidden_since: change.quarantine.and_then(|quarantine| quarantine.since),
+        quarantine_seconds: hidden.map(|_| change.opened.schema.quarantine.duration().as_secs()),
+        bypassed_by: hidden.map(|hidden| hidden.bypassed_by.clone()).unwrap_or_default(),
         snapshot: change.snapshot.clone(),
     })
 }
@@ -241,9 +246,10 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
     } else {
         vec![format!("that {previous} can still be deployed was not read in this pass")]
     };
+    let first = if change::is_in_the_way(draft) { "the hidden form is given back, then " } else { "" };
     RollbackStatus {
         grade: Grade::Redeploy,
-        how: format!("abort: a new deployment of {previous}, some minutes, nothing is lost"),
+        how: format!("abort: {first}a new deployment of {previous}, some minutes, nothing is lost"),
         unproven,
     }
 }
@@ -363,8 +369,11 @@ fn condition(
             )
         }
         ConditionType::DatabaseExpanded => match change::phase(draft) {
-            Some(SchemaPhase::Expanded | SchemaPhase::Soaking | SchemaPhase::Snapshotting) => {
+            Some(SchemaPhase::Expanded | SchemaPhase::Soaking) => {
                 (True, "Expanded", "both forms are in the database".into())
+            }
+            Some(SchemaPhase::Hidden | SchemaPhase::Snapshotting) => {
+                (True, "Hidden", "both forms are in the database, the old one hidden".into())
             }
             Some(SchemaPhase::Purged) => (False, "Purged", "only the new form is left".into()),
             Some(SchemaPhase::Absent | SchemaPhase::Expanding | SchemaPhase::Backfilling) => {

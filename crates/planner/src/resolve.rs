@@ -82,12 +82,25 @@ fn found(draft: &Draft<'_>, intent: &Intent) -> Found {
             Fact::Known(_) | Fact::Absent => Found::Nothing,
             Fact::Unknown(_) => Found::Unknown,
         },
+        Step::Hide(_) => hidden(draft, true),
+        Step::Unhide(_) => hidden(draft, false),
         Step::CreateSnapshot { .. } => presence(&seen.snapshot),
         Step::Purge(_) => match &seen.schema.journal {
             Fact::Known(journal) if journal.purged_at.is_some() => Found::Effect(Outcome::Purged),
             Fact::Known(_) | Fact::Absent => Found::Nothing,
             Fact::Unknown(_) => Found::Unknown,
         },
+    }
+}
+
+/// Whether the journal in the database has it as a step on the hidden form would have left it.
+fn hidden(draft: &Draft<'_>, wanted: bool) -> Found {
+    match &draft.seen.schema.journal {
+        Fact::Known(journal) if journal.hidden.is_some() == wanted => {
+            Found::Effect(if wanted { Outcome::Hidden } else { Outcome::Unhidden })
+        }
+        Fact::Known(_) | Fact::Absent => Found::Nothing,
+        Fact::Unknown(_) => Found::Unknown,
     }
 }
 

@@ -147,6 +147,12 @@ impl Database {
         Ok(Self { pool, limits, readings: Arc::default() })
     }
 
+    /// Our role and the database's name, as the server's log writes them.
+    pub fn identity(&self) -> (String, String) {
+        let options = self.pool.connect_options();
+        (options.get_username().to_owned(), options.get_database().unwrap_or_default().to_owned())
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;

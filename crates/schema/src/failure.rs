@@ -7,7 +7,7 @@ use std::fmt;
 
 use tidegate_model::{
     Why,
-    schema::{Access, Object, OpenChange},
+    schema::{Access, Object, OpenChange, TableName},
 };
 
 /// Five characters that the SQL standard and PostgreSQL give an error.
@@ -106,6 +106,9 @@ pub enum Failure {
     /// A build of an index failed: a SQLSTATE, or a word for it. What it left is dropped by the next attempt.
     #[error("the index could not be built ({0})")]
     Build(String),
+    /// Rights on a table were granted by somebody else than its owner: they cannot be taken in the owner's name.
+    #[error("rights on table {0} were granted by a role that does not own it")]
+    PassedOn(TableName),
     /// The backfill's key is no integer column that is never NULL.
     #[error("the backfill's key must be a smallint, integer or bigint column that is NOT NULL")]
     Key,
@@ -127,6 +130,7 @@ impl Failure {
             | Self::Unexpected { .. }
             | Self::OtherChange(_)
             | Self::TooEarly
+            | Self::PassedOn(_)
             | Self::Key => Why::Failed,
         }
     }
@@ -149,6 +153,7 @@ impl Failure {
             | Self::Unexpected { .. }
             | Self::OtherChange(_)
             | Self::TooEarly
+            | Self::PassedOn(_)
             | Self::Key => None,
         }
     }

@@ -15,10 +15,13 @@ use tidegate_model::{
     schema::{BackfillProgress, ChangePlan, Journal, MigrationFile, OpenChange, TableName},
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, run::Job};
 
 /// The format that this version writes and reads.
 const FORMAT: i32 = 1;
+
+/// The format while something is hidden: a version that knows nothing of that must not purge, so it must not read on.
+const FORMAT_WHILE_HIDDEN: i32 = 2;
 
 /// Key of the lock under which the journal is created: `tide` in ASCII.
 const CREATION_LOCK: i64 = 0x7469_6465;
@@ -82,6 +85,18 @@ CREATE TABLE IF NOT EXISTS tidegate.build (
     PRIMARY KEY (release, change, file),
     FOREIGN KEY (release, change) REFERENCES tidegate.change
 );
+CREATE TABLE IF NOT EXISTS tidegate.hide (
+    release text NOT NULL,
+    change text NOT NULL,
+    marker text NOT NULL,
+    epoch bigint NOT NULL,
+    before text NOT NULL,
+    undo text NOT NULL,
+    bypassed_by text[] NOT NULL,
+    hidden_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (release, change),
+    FOREIGN KEY (release, change) REFERENCES tidegate.change
+);
 ALTER TABLE tidegate.backfill
     ADD COLUMN IF NOT EXISTS next_batch integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS batches bigint NOT NULL DEFAULT 0,
@@ -118,7 +133,7 @@ pub(crate) async fn exists(connection: &mut PgConnection) -> Result<bool, Failur
     let format: Option<i32> =
         sqlx::query_scalar("SELECT max(version) FROM tidegate.format").fetch_one(&mut *connection).await?;
     match format {
-        Some(FORMAT) => Ok(true),
+        Some(FORMAT | FORMAT_WHILE_HIDDEN) => Ok(true),
         Some(_) | None => Err(Failure::FutureFormat),
     }
 }
@@ -133,13 +148,10 @@ pub(crate) async fn create(connection: &mut PgConnection) -> Result<(), Failure>
     Ok(())
 }
 
-/// False for a journal from before builds and the pace of backfills were recorded: it has neither. What was added since
-/// does not disturb an older version, so the format is the same.
+/// False for a journal from before builds, the pace of backfills and hiding were recorded: it has none of them. What was
+/// added since does not disturb an older version, so the format is the same (but see [`FORMAT_WHILE_HIDDEN`]).
 async fn is_current(connection: &mut PgConnection) -> Result<bool, Failure> {
-    let there = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tidegate.backfill') \
-         AND attname = 'active_ms' AND NOT attisdropped)",
-    );
+    let there = sqlx::query_scalar("SELECT to_regclass('tidegate.hide') IS NOT NULL");
     Ok(there.fetch_one(connection).await?)
 }
 
@@ -394,6 +406,85 @@ pub(crate) async fn purged(connection: &mut PgConnection, key: Key<'_>) -> Resul
     Ok(())
 }
 
+/// What is recorded of something hidden.
+pub(crate) struct HideRecord {
+    /// When, by the server's clock.
+    pub(crate) at: Timestamp,
+    /// The rights that were taken, as [`crate::hide`] wrote them.
+    pub(crate) before: String,
+    /// Roles that were not stopped by it.
+    pub(crate) bypassed_by: Vec<String>,
+}
+
+/// What is to be recorded of something hidden.
+pub(crate) struct NewHide<'a> {
+    /// The rights that were taken, as [`crate::hide`] reads them again.
+    pub(crate) before: &'a str,
+    /// The same as a script, for people: a restored copy is hidden too, and Tidegate may not be there.
+    pub(crate) undo: &'a str,
+    /// Roles that are not stopped by it.
+    pub(crate) bypassed_by: &'a [String],
+}
+
+/// Records that the old form is hidden, with what undoes it.
+pub(crate) async fn hidden(
+    connection: &mut PgConnection,
+    job: &Job<'_>,
+    hide: NewHide<'_>,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO tidegate.hide (release, change, marker, epoch, before, undo, bypassed_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(job.release.as_str())
+    .bind(job.plan.change.as_str())
+    .bind(job.marker.to_string())
+    .bind(job.epoch.0)
+    .bind(hide.before)
+    .bind(hide.undo)
+    .bind(hide.bypassed_by)
+    .execute(&mut *connection)
+    .await?;
+    mark_format(connection).await
+}
+
+/// Forgets that the old form was hidden.
+pub(crate) async fn unhidden(connection: &mut PgConnection, key: Key<'_>) -> Result<(), Failure> {
+    sqlx::query("DELETE FROM tidegate.hide WHERE release = $1 AND change = $2")
+        .bind(key.release.as_str())
+        .bind(key.change.as_str())
+        .execute(&mut *connection)
+        .await?;
+    mark_format(connection).await
+}
+
+async fn mark_format(connection: &mut PgConnection) -> Result<(), Failure> {
+    sqlx::query("UPDATE tidegate.format SET version = CASE WHEN EXISTS (SELECT FROM tidegate.hide) THEN $1 ELSE $2 END")
+        .bind(FORMAT_WHILE_HIDDEN)
+        .bind(FORMAT)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// What is recorded of a change's old form being hidden; `None` if it is not.
+pub(crate) async fn hide_record(
+    connection: &mut PgConnection,
+    key: Key<'_>,
+) -> Result<Option<HideRecord>, Failure> {
+    if !is_current(connection).await? {
+        return Ok(None);
+    }
+    let sql = "SELECT (extract(epoch FROM hidden_at) * 1000000)::int8, before, bypassed_by FROM tidegate.hide \
+               WHERE release = $1 AND change = $2";
+    let rows = keyed(connection, sql, key).await?;
+    let record = |row: &sqlx::postgres::PgRow| {
+        let at = Timestamp::from_microsecond(row.try_get(0)?).map_err(|_| Failure::Malformed)?;
+        Ok(HideRecord { at, before: row.try_get(1)?, bypassed_by: row.try_get(2)? })
+    };
+    rows.first().map(record).transpose()
+}
+
 /// Where a backfill stands, with its row locked until the transaction ends.
 pub(crate) async fn cursor(
     connection: &mut PgConnection,
@@ -484,6 +575,7 @@ pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<
         applied,
         backfills,
         builds: crate::build::underway(connection, key).await?.into_iter().collect(),
+        hidden: crate::hide::read(connection, key).await?,
         purged_at,
     }))
 }

@@ -78,6 +78,31 @@ impl Database {
         }
     }
 
+    /// Why the server's log would not show whom it refuses, if it would not; see [`crate::server_log`].
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`].
+    pub async fn log_problem(&self) -> Result<Option<&'static str>, Failure> {
+        let mut transaction = self.read(self.limits.read).await?;
+        let query = sqlx::query_scalar(
+            "SELECT CASE \
+                 WHEN current_setting('log_min_messages') IN ('log', 'fatal', 'panic') THEN 'log_min_messages' \
+                 WHEN current_setting('lc_messages') !~* '^(|c|posix|c\\..*|en.*)$' THEN 'lc_messages' \
+                 WHEN EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS one \
+                              WHERE one ~* '^log_min_messages=(log|fatal|panic)$') THEN 'role' \
+                 WHEN EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS one \
+                              WHERE one ~* '^lc_messages=' AND one !~* '^lc_messages=(|c|posix|c\\..*|en.*)$') THEN 'role' \
+             END",
+        );
+        let found: Option<String> = query.fetch_one(&mut *transaction).await?;
+        Ok(found.map(|found| match found.as_str() {
+            "log_min_messages" => "log_min_messages keeps refused statements out of it",
+            "lc_messages" => "lc_messages is not English",
+            _ => "a role or a database has log_min_messages or lc_messages of its own",
+        }))
+    }
+
     async fn pressure(&self, plan: &ChangePlan) -> Result<Vec<Pressure>, Failure> {
         let mut transaction = self.read(self.limits.read).await?;
         pressure::read(&mut transaction, plan).await
@@ -132,6 +157,7 @@ impl Database {
             pressure: Fact::Unknown(Why::NotAsked),
             check: Fact::Unknown(Why::NotAsked),
             evidence: Fact::Unknown(Why::NotAsked),
+            log: Fact::Unknown(Why::NotAsked),
         })
     }
 
@@ -233,5 +259,6 @@ fn unknown(failure: &Failure) -> SchemaObservation {
         pressure: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
+        log: Fact::Unknown(why),
     }
 }

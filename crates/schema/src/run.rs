@@ -17,13 +17,16 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use tidegate_model::{
     ReleaseName,
     name::Marker,
-    schema::{BackfillPlan, BackfillProgress, Blocker, ChangePlan, FilePhase, MigrationFile, Object},
+    schema::{
+        BackfillPlan, BackfillProgress, Blocker, ChangePlan, FilePhase, Journal, MigrationFile, Object,
+    },
 };
 
 use crate::{
     catalog,
     connect::{Database, MARK},
     failure::Failure,
+    hide,
     journal::{self, Epoch, Key},
     sessions,
 };
@@ -146,6 +149,7 @@ impl Database {
     }
 
     /// Applies every contract file in one transaction: the point of no return. Done at once if the journal shows it.
+    /// Rights that hiding took on what stays are given back in it.
     ///
     /// Refuses unless every expand and backfill is recorded as complete and the catalog shows all that expand added
     /// and all that contract removes. Evidence, approval and snapshot are the planner's gates, not looked at here.
@@ -158,15 +162,9 @@ impl Database {
         let pid = pid(&mut transaction).await?;
         let attempt = async {
             let applied = enter(&mut transaction, &job).await?;
-            let journal = journal::read(&mut transaction, job.key()).await?.ok_or(Failure::TooEarly)?;
+            let journal = require_complete(&mut transaction, &job, &applied).await?;
             if journal.purged_at.is_some() {
                 return Ok(());
-            }
-            require(&job, &applied, &[FilePhase::Expand, FilePhase::Backfill])?;
-            let backfilled =
-                |file: &MigrationFile| journal.backfills.get(&file.name).is_some_and(|at| at.done);
-            if !job.plan.files(FilePhase::Backfill).all(backfilled) {
-                return Err(Failure::TooEarly);
             }
             let all: Vec<&Object> = job.plan.adds.iter().chain(&job.plan.removes).collect();
             catalog::expect(&mut transaction, all, true).await?;
@@ -178,6 +176,7 @@ impl Database {
             for file in job.plan.files(FilePhase::Contract) {
                 journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
             }
+            hide::give_back(&mut transaction, job.key()).await?;
             journal::purged(&mut transaction, job.key()).await?;
             transaction.commit().await?;
             Ok(())
@@ -243,6 +242,21 @@ pub(crate) async fn enter(
     }
     journal::fence(connection, job.release, job.epoch).await?;
     journal::unchanged(connection, job.key(), job.plan).await
+}
+
+/// The journal, if it shows every expand and backfill as complete, or the change as purged.
+pub(crate) async fn require_complete(
+    connection: &mut PgConnection,
+    job: &Job<'_>,
+    applied: &BTreeMap<String, tidegate_model::Digest>,
+) -> Result<Journal, Failure> {
+    let journal = journal::read(connection, job.key()).await?.ok_or(Failure::TooEarly)?;
+    if journal.purged_at.is_some() {
+        return Ok(journal);
+    }
+    require(job, applied, &[FilePhase::Expand, FilePhase::Backfill])?;
+    let backfilled = |file: &MigrationFile| journal.backfills.get(&file.name).is_some_and(|at| at.done);
+    if job.plan.files(FilePhase::Backfill).all(backfilled) { Ok(journal) } else { Err(Failure::TooEarly) }
 }
 
 fn require(

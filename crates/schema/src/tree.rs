@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode, SyntaxToken};
 
 /// Longest text that is parsed, in bytes.
-const LONGEST: usize = 256 * 1024;
+pub(crate) const LONGEST: usize = 256 * 1024;
 /// Most operators, brackets and words in one text. Parameters and commas are not counted: `IN ($1, $2, ...)` with
 /// thousands of them is flat and common.
 const HEAVIEST: usize = 4_000;

@@ -24,7 +24,7 @@ mod state;
 mod telling;
 
 pub use state::{
-    BakeClock, ChangeState, EVENTS_KEPT, FailedRevision, Hold, LastRollout, Recurrence, Refusals,
+    BakeClock, ChangeState, EVENTS_KEPT, FailedRevision, Hold, LastRollout, Quarantine, Recurrence, Refusals,
     ReleaseState, Rollout,
 };
 
@@ -89,6 +89,15 @@ pub enum Entry {
     EvidenceMarked(EvidenceMark),
     /// A statement that names the old form was called again.
     ReaderSeen(ReaderSeen),
+    /// The server's log is watched for whoever misses the old form. Up to this instant of the server's clock it was read;
+    /// `None` where watching begins.
+    LogWatched(Option<Timestamp>),
+    /// The old form is seen hidden: its time in quarantine counts from now, anew if a part of the log was lost.
+    QuarantineBegan,
+    /// The old form must be given back, and why.
+    QuarantineBroken(Broken),
+    /// Nothing is hidden, and the log is watched no more.
+    QuarantineEnded,
     /// The id of the snapshot before purge, computed once.
     SnapshotNamed(String),
     /// The change is complete: the old form is gone.
@@ -334,6 +343,16 @@ pub struct ReaderSeen {
     pub how: String,
     /// Digests of the revisions that served or were warm at that time: any of them may be the reader.
     pub revisions: Vec<Digest>,
+}
+
+/// Why a hidden form must be given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Broken {
+    /// The server refused a statement because of it.
+    Missed(ReaderSeen),
+    /// It is wanted back: why, in our own words.
+    Wanted(String),
 }
 
 /// A step that is about to be sent, or was sent and is not resolved.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Accepted, Cause, Entry, Event, EvidenceMark, Intent, OpenedChange, ReaderSeen, Refused, Resolution,
-    RolloutEnd, RolloutKind, RolloutPhase, RolloutStart,
+    Accepted, Broken, Cause, Entry, Event, EvidenceMark, Intent, OpenedChange, ReaderSeen, Refused,
+    Resolution, RolloutEnd, RolloutKind, RolloutPhase, RolloutStart,
 };
 use crate::{
     Digest, ParameterVersion,
@@ -182,6 +182,8 @@ pub struct ChangeState {
     pub recurrence: Recurrence,
     /// Digests of revisions that may name the old form.
     pub namers: BTreeSet<Digest>,
+    /// The watch over a hidden form, from just before it is hidden.
+    pub quarantine: Option<Quarantine>,
     /// The id of the snapshot before purge.
     pub snapshot: Option<String>,
     /// When the old form was gone.
@@ -193,6 +195,19 @@ impl ChangeState {
     pub fn is_open(&self) -> bool {
         self.purged_at.is_none()
     }
+}
+
+/// The watch over a hidden form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Up to here the server's log was read, by the server's clock.
+    pub through: Option<Timestamp>,
+    /// When that was noted.
+    pub marked_at: Timestamp,
+    /// Since when it is seen hidden.
+    pub since: Option<Timestamp>,
+    /// True once it must be given back.
+    pub broken: bool,
 }
 
 /// How often the old form is named.
@@ -225,6 +240,10 @@ impl ReleaseState {
             Entry::ChangeOpened(opened) => self.change = Some(ChangeState::new(opened, at)),
             Entry::EvidenceMarked(_)
             | Entry::ReaderSeen(_)
+            | Entry::LogWatched(_)
+            | Entry::QuarantineBegan
+            | Entry::QuarantineBroken(_)
+            | Entry::QuarantineEnded
             | Entry::SnapshotNamed(_)
             | Entry::ChangePurged => {
                 if let Some(change) = &mut self.change {
@@ -259,6 +278,7 @@ impl ReleaseState {
         {
             change.opened.schema.contract = schema.contract;
             change.opened.schema.contract_after = schema.contract_after;
+            change.opened.schema.quarantine = schema.quarantine;
         }
         // New bake, checks or contract mode of the same rollout take effect at the next pass.
         if let Some(rollout) = &mut self.rollout
@@ -420,6 +440,10 @@ impl Rollout {
             | Entry::ChangeOpened(_)
             | Entry::EvidenceMarked(_)
             | Entry::ReaderSeen(_)
+            | Entry::LogWatched(_)
+            | Entry::QuarantineBegan
+            | Entry::QuarantineBroken(_)
+            | Entry::QuarantineEnded
             | Entry::SnapshotNamed(_)
             | Entry::ChangePurged
             | Entry::Intended(_)
@@ -445,6 +469,8 @@ impl Rollout {
             | Step::Verify(_)
             | Step::Expand(_)
             | Step::Backfill(_)
+            | Step::Hide(_)
+            | Step::Unhide(_)
             | Step::CreateSnapshot { .. }
             | Step::Purge(_) => {}
         }
@@ -456,7 +482,12 @@ impl Rollout {
             }
             Outcome::Probed { failure: None, .. } => self.verified = Some(at),
             Outcome::Probed { failure: Some(what), .. } => self.probe_failure = Some(what.clone()),
-            Outcome::Accepted | Outcome::Expanded | Outcome::Backfilled { .. } | Outcome::Purged => {}
+            Outcome::Accepted
+            | Outcome::Expanded
+            | Outcome::Backfilled { .. }
+            | Outcome::Hidden
+            | Outcome::Unhidden
+            | Outcome::Purged => {}
         }
     }
 }
@@ -471,9 +502,21 @@ impl ChangeState {
             last_reader: None,
             recurrence: Recurrence::default(),
             namers: BTreeSet::new(),
+            quarantine: None,
             snapshot: None,
             purged_at: None,
         }
+    }
+
+    /// A reader of the old form was seen: the quiet window begins anew.
+    fn read_by(&mut self, at: Timestamp, reader: &ReaderSeen) {
+        if let Some((_, before)) = &self.last_reader {
+            self.recurrence.longest = self.recurrence.longest.max(at.duration_since(*before));
+        }
+        self.recurrence.seen += 1;
+        self.namers.extend(reader.revisions.iter().cloned());
+        self.last_reader = Some((reader.clone(), at));
+        self.quiet_since = Some(at);
     }
 
     fn apply(&mut self, at: Timestamp, entry: &Entry) {
@@ -487,14 +530,33 @@ impl ChangeState {
                 }
                 self.mark = Some((mark.clone(), at));
             }
-            Entry::ReaderSeen(reader) => {
-                if let Some((_, before)) = &self.last_reader {
-                    self.recurrence.longest = self.recurrence.longest.max(at.duration_since(*before));
+            Entry::ReaderSeen(reader) => self.read_by(at, reader),
+            Entry::LogWatched(through) => {
+                let before = self.quarantine;
+                self.quarantine = Some(Quarantine {
+                    through: *through,
+                    marked_at: at,
+                    since: before.and_then(|quarantine| quarantine.since),
+                    broken: before.is_some_and(|quarantine| quarantine.broken),
+                });
+            }
+            Entry::QuarantineBegan => {
+                if let Some(quarantine) = &mut self.quarantine {
+                    quarantine.since = Some(at);
                 }
-                self.recurrence.seen += 1;
-                self.namers.extend(reader.revisions.iter().cloned());
-                self.last_reader = Some((reader.clone(), at));
-                self.quiet_since = Some(at);
+            }
+            Entry::QuarantineBroken(broken) => {
+                if let Some(quarantine) = &mut self.quarantine {
+                    quarantine.broken = true;
+                }
+                match broken {
+                    Broken::Missed(reader) => self.read_by(at, reader),
+                    Broken::Wanted(_) => self.quiet_since = Some(at),
+                }
+            }
+            Entry::QuarantineEnded => {
+                self.quarantine = None;
+                self.snapshot = None;
             }
             Entry::SnapshotNamed(id) => self.snapshot = Some(id.clone()),
             Entry::ChangePurged => self.purged_at = Some(at),

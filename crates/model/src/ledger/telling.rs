@@ -1,6 +1,6 @@
 //! Which ledger entries people want to read as events, and in what words.
 
-use super::{Entry, EventKind, Resolution, RolloutEnd, RolloutKind};
+use super::{Broken, Entry, EventKind, Resolution, RolloutEnd, RolloutKind};
 use crate::decision::Outcome;
 
 /// The event that an entry is: kind, CamelCase reason, sentence. `None` for bookkeeping.
@@ -77,6 +77,20 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
             "ReaderSeen",
             format!("a statement still names the old form ({}): {}", reader.how, reader.text),
         ),
+        Entry::QuarantineBegan => {
+            (Normal, "QuarantineBegan", "the old form is hidden, and nobody missed it yet".into())
+        }
+        Entry::QuarantineBroken(Broken::Missed(reader)) => (
+            Warning,
+            "HiddenFormMissed",
+            format!(
+                "a statement was refused because the old form is hidden ({}): {}; it is given back",
+                reader.how, reader.text
+            ),
+        ),
+        Entry::QuarantineBroken(Broken::Wanted(why)) => {
+            (Warning, "HiddenFormWanted", format!("the old form is given back: {why}"))
+        }
         Entry::SnapshotNamed(id) => {
             (Normal, "SnapshotNamed", format!("snapshot {id} will be taken before purge"))
         }
@@ -94,6 +108,8 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
             }
             Outcome::Probed { failure: Some(what), .. } => (Warning, "ProbeFailed", what.clone()),
             Outcome::Expanded => (Normal, "Expanded", "an expand file is applied".into()),
+            Outcome::Hidden => (Normal, "Hidden", "the old form is hidden".into()),
+            Outcome::Unhidden => (Warning, "Unhidden", "the hidden form is given back".into()),
             Outcome::Purged => (Normal, "ContractApplied", "contract is applied".into()),
             Outcome::Accepted | Outcome::Backfilled { .. } => return None,
         },
@@ -105,6 +121,8 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         | Entry::Confirmed
         | Entry::BakeClock { .. }
         | Entry::EvidenceMarked(_)
+        | Entry::LogWatched(_)
+        | Entry::QuarantineEnded
         | Entry::Intended(_)
         | Entry::Resolved { resolution: Resolution::NotApplied, intent: _ } => return None,
     })

@@ -304,11 +304,19 @@ pub struct SchemaSpec {
     /// How long nothing may have named the old form before it goes; 8d when absent.
     #[serde(default = "default_contract_after")]
     pub contract_after: Span,
+    /// How long the old form is hidden, and missed by nobody, before the snapshot is taken and it goes; 24h when absent.
+    #[serde(default = "default_quarantine")]
+    pub quarantine: Span,
 }
 
 /// Eight days: a weekly job shows itself once, with a day to spare.
 pub(crate) fn default_contract_after() -> Span {
     Span::seconds(8 * 86_400)
+}
+
+/// A day: what runs every night misses the old form while it can still be given back.
+pub(crate) fn default_quarantine() -> Span {
+    Span::seconds(86_400)
 }
 
 /// Which database, and the secret of the role that belongs to Tidegate alone.

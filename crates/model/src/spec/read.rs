@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Checks, Code, CodeDeployTraffic, ContractMode, DatabaseSpec, Document, ExactRevision, ImageOverlay,
     Members, Node, Problem, RevisionSpec, SchemaSpec, ServiceKey, Shift, Source, Spec, Toggle, Traffic,
-    default_bake, default_contract_after,
+    default_bake, default_contract_after, default_quarantine,
     probes::{probes, texts},
 };
 use crate::duration::{NotASpan, Span};
@@ -285,8 +285,8 @@ fn toggle(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Toggle> {
 }
 
 fn schema(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<SchemaSpec> {
-    let members =
-        node.object(doc, &["database", "change", "source", "contract", "contractAfter", "runner"])?;
+    let keys = ["database", "change", "source", "contract", "contractAfter", "quarantine", "runner"];
+    let members = node.object(doc, &keys)?;
     if let Some(runner) = members.get("runner").cloned() {
         doc.note(
             &runner,
@@ -302,12 +302,14 @@ fn schema(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<SchemaSpec> {
         members.get("contract").cloned().map_or(Some(ContractMode::default()), |n| contract(doc, &n));
     let contract_after =
         members.get("contractAfter").cloned().map_or(Some(default_contract_after()), |n| span(doc, &n));
+    let quarantine = members.get("quarantine").cloned().map_or(Some(default_quarantine()), |n| span(doc, &n));
     Some(SchemaSpec {
         database: database?,
         change: change?,
         source: source?,
         contract: contract?,
         contract_after: contract_after?,
+        quarantine: quarantine?,
     })
 }
 

@@ -2,10 +2,10 @@
 
 use jiff::SignedDuration;
 use tidegate_model::{
-    Fact,
+    Fact, Why,
     duration::human,
     gate::{Gate, GateReading},
-    ledger::{ChangeState, EvidenceMark},
+    ledger::{ChangeState, EvidenceMark, RolloutEnd},
     observation::{Snapshot, SnapshotStatus},
     orders::{ParameterRead, read_approval},
     schema::{ChangePlan, Evidence, EvidenceRead, FilePhase, SchemaPhase},
@@ -85,7 +85,11 @@ pub(crate) fn expanded(draft: &Draft<'_>, phase: Option<SchemaPhase>) -> GateRea
             closed(gate, Class::NeedsTime, "existing rows are being filled", "it goes on batch by batch")
         }
         Some(
-            SchemaPhase::Expanded | SchemaPhase::Soaking | SchemaPhase::Snapshotting | SchemaPhase::Purged,
+            SchemaPhase::Expanded
+            | SchemaPhase::Soaking
+            | SchemaPhase::Hidden
+            | SchemaPhase::Snapshotting
+            | SchemaPhase::Purged,
         ) => open(gate),
     }
 }
@@ -233,11 +237,23 @@ pub(crate) fn redeploy_ready(draft: &Draft<'_>) -> GateReading {
     }
 }
 
-/// The order exists for this spec version and plan digest, or the mode is automatic.
+/// The order exists for this spec version and plan digest, or the mode is automatic. What was said of a version before it was
+/// rolled back does not count after: another revision serves than the one that was meant.
 pub(crate) fn contract_approved(draft: &Draft<'_>, change: &ChangeState) -> GateReading {
     let gate = Gate::ContractApproved;
     match change.opened.schema.contract {
-        ContractMode::Automatic => return open(gate),
+        ContractMode::Automatic => match rolled_back_at(draft) {
+            None => return open(gate),
+            Some(_) => {
+                let message = "the version in force was rolled back, so contract does not go on by itself";
+                return closed(
+                    gate,
+                    Class::NeedsHuman,
+                    message,
+                    "release a version that settles, or set contract to onApproval",
+                );
+            }
+        },
         ContractMode::Never => {
             return closed(
                 gate,
@@ -256,6 +272,10 @@ pub(crate) fn contract_approved(draft: &Draft<'_>, change: &ChangeState) -> Gate
     let wanted =
         format!("write approve/contract as {{\"spec\": {}, \"plan\": \"{plan}\"}}", accepted.version);
     match &draft.seen.orders.approve_contract {
+        Fact::Known(order) if rolled_back_at(draft).is_some_and(|at| order.modified <= at) => {
+            let message = "the approval is older than the rollback of the version that it names";
+            closed(gate, Class::NeedsHuman, message, wanted)
+        }
         Fact::Known(order) => match refusal(order, accepted.version, plan.as_str(), accepted.modified) {
             None => open(gate),
             Some(why) => {
@@ -264,6 +284,16 @@ pub(crate) fn contract_approved(draft: &Draft<'_>, change: &ChangeState) -> Gate
         },
         Fact::Absent => closed(gate, Class::NeedsHuman, "nobody has approved the contract", wanted),
         Fact::Unknown(why) => unknown(gate, "the approval", why.as_str()),
+    }
+}
+
+/// When the version in force was rolled back, if that is how its last rollout ended.
+fn rolled_back_at(draft: &Draft<'_>) -> Option<jiff::Timestamp> {
+    let version = draft.state.accepted.as_ref()?.version;
+    let last = draft.state.last.as_ref().filter(|last| last.version == version)?;
+    match last.end {
+        RolloutEnd::RolledBack(_) => Some(last.at),
+        RolloutEnd::Settled => None,
     }
 }
 
@@ -326,6 +356,70 @@ pub(crate) fn rollout_at_rest(draft: &Draft<'_>) -> GateReading {
             expected,
         ),
     }
+}
+
+/// Hidden for the set time, and missed by nobody as far as the server's log tells. A log that cannot tell closes it.
+pub(crate) fn hidden_long_enough(draft: &Draft<'_>, change: &ChangeState) -> GateReading {
+    let gate = Gate::HiddenLongEnough;
+    if change.opened.plan.hidable().next().is_none() {
+        return not_applicable(gate);
+    }
+    if let Some(closed) = log_closes(draft) {
+        return closed;
+    }
+    let Fact::Known(journal) = &draft.seen.schema.journal else {
+        return unknown(gate, "whether the old form is hidden", "the journal was not read");
+    };
+    let Some(hidden) = &journal.hidden else {
+        let message = "the old form is not hidden yet";
+        return closed(gate, Class::NeedsTime, message, "it is hidden when every other gate is open");
+    };
+    if let Some(role) = hidden.regranted_to.first() {
+        let message = format!("role {role} was given a right on the hidden form");
+        return closed(
+            gate,
+            Class::NeedsHuman,
+            message,
+            "revoke it, or set contract to never to give the form back",
+        );
+    }
+    let wanted = change.opened.schema.quarantine.duration();
+    let served =
+        change.quarantine.and_then(|quarantine| quarantine.since).map(|at| draft.now.duration_since(at));
+    match served {
+        Some(served) if served >= wanted => open(gate),
+        Some(_) | None => {
+            let served = served.unwrap_or(SignedDuration::ZERO);
+            let message = "the old form has not been hidden for long enough";
+            measured(
+                closed(gate, Class::NeedsTime, message, "it passes with time"),
+                human(served),
+                human(wanted),
+            )
+        }
+    }
+}
+
+/// What the log's state closes the gate with, if it does.
+fn log_closes(draft: &Draft<'_>) -> Option<GateReading> {
+    let gate = Gate::HiddenLongEnough;
+    let reading = match &draft.seen.schema.log {
+        Fact::Known(reading) => reading,
+        Fact::Unknown(Why::Denied) => {
+            let message = "whom the server refuses cannot be seen: its log may not be read";
+            let unblock = "allow rds:DescribeDBLogFiles and rds:DownloadDBLogFilePortion to Tidegate's role";
+            return Some(closed(gate, Class::NeedsFix, message, unblock));
+        }
+        Fact::Absent => return Some(unknown(gate, "whom the server refuses", "there is no log")),
+        Fact::Unknown(why) => return Some(unknown(gate, "whom the server refuses", why.as_str())),
+    };
+    if let Some(problem) = &reading.problem {
+        let message = format!("whom the server refuses cannot be seen in its log: {problem}");
+        let unblock = "set log_line_prefix, log_min_messages and lc_messages to their defaults in Amazon RDS";
+        return Some(closed(gate, Class::NeedsFix, message, unblock));
+    }
+    let more = (!reading.complete || reading.denial.is_some()).then_some(());
+    more.map(|()| closed(gate, Class::NeedsTime, "the server's log is being read", "it passes with time"))
 }
 
 /// A snapshot of exactly this instance, by our id and marker, available and young enough.

@@ -13,6 +13,7 @@ use tidegate_model::{
 
 use super::{provision, start};
 use crate::{
+    change,
     draft::{Direction, Draft},
     engine::codedeploy::{self, Where},
     gates,
@@ -183,6 +184,10 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
         let idle =
             draft.seen.deployments.known().is_some_and(|all| all.iter().all(|d| d.status.is_terminal()));
         rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
+        if change::is_in_the_way(draft) {
+            // Given back by the schema machine in this very pass: no deployment is begun that could not work.
+            return;
+        }
         if idle && draft.seen.listeners.known().is_none() {
             draft.unobserved("where traffic goes", "the listeners could not be read");
         } else if idle {

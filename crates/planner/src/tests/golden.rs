@@ -1,17 +1,20 @@
 //! Good worlds in which exactly one step is due: the laws would hold of a planner that does nothing.
 
+use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Step,
     fact::Why,
+    gate::Gate,
+    ledger::Refusals,
     observation::DeploymentStatus,
     waiting::{Class, Reason},
 };
 
 use super::{
     sketch::{
-        AbortText, Change, Deployments, Flight, Journal, Minutes, Phase, Serving, Sketch, Snapshot, SpecText,
-        calm, none,
+        AbortText, Change, Deployments, Flight, Journal, Log, Minutes, Phase, Serving, Sketch, Snapshot,
+        SpecText, calm, none,
     },
     word,
     world::{build, steps},
@@ -56,7 +59,14 @@ fn settled() -> Sketch {
     let mut sketch = calm();
     sketch.traffic.service = Fact::Known(Serving::Green);
     sketch.traffic.listeners = Fact::Known((0, 100, false));
+    sketch
+}
+
+/// The old form is hidden and nobody missed it; the snapshot has its name.
+fn quarantined() -> Sketch {
+    let mut sketch = settled();
     sketch.ledger.change = Some(Change::SnapshotNamed);
+    sketch.database.journal = Fact::Known(Journal::Hidden);
     sketch
 }
 
@@ -70,7 +80,7 @@ fn baked() -> Sketch {
 }
 
 /// For each step, in the order of [`Step::WORDS`], a world in which it is due.
-fn due() -> [Sketch; 11] {
+fn due() -> [Sketch; 13] {
     let with = |mut sketch: Sketch, change: fn(&mut Sketch)| {
         change(&mut sketch);
         sketch
@@ -96,7 +106,9 @@ fn due() -> [Sketch; 11] {
         }),
         with(preflight(), |s| s.database.journal = Fact::Known(Journal::Expanded)),
         settled(),
-        with(settled(), |s| s.database.snapshot = Fact::Known(Snapshot::Young)),
+        with(quarantined(), |s| s.ledger.change = Some(Change::Broken)),
+        quarantined(),
+        with(quarantined(), |s| s.database.snapshot = Fact::Known(Snapshot::Young)),
     ]
 }
 
@@ -156,7 +168,7 @@ fn the_same_steps_are_not_decided_when_the_listener_is_unknown() {
     for (wanted, mut sketch) in Step::WORDS.into_iter().zip(due()) {
         sketch.traffic.listeners = Fact::Unknown(Why::Throttled);
         let decision = build(&sketch).decide();
-        let harmless = ["stop-deployment", "expand", "backfill", "create-snapshot"];
+        let harmless = ["stop-deployment", "expand", "backfill", "unhide", "create-snapshot"];
         assert!(
             word(&decision).is_none_or(|step| harmless.contains(&step)),
             "{:?} where {wanted} was due",
@@ -165,10 +177,91 @@ fn the_same_steps_are_not_decided_when_the_listener_is_unknown() {
     }
 }
 
+/// What cannot be given back in time is not hidden, and nothing is purged on the word of a log that cannot tell.
+#[test]
+fn a_log_that_cannot_tell_who_is_refused_stops_hiding_and_purge() {
+    let mut purge = quarantined();
+    purge.database.snapshot = Fact::Known(Snapshot::Young);
+    for sketch in [settled(), purge] {
+        assert!(word(&build(&sketch).decide()).is_some());
+        for log in [
+            Fact::Known(Log::Behind),
+            Fact::Known(Log::Unclear),
+            Fact::Unknown(Why::Denied),
+            Fact::Unknown(Why::NotAsked),
+            Fact::Absent,
+        ] {
+            let mut sketch = sketch.clone();
+            sketch.database.log = log;
+            let decision = build(&sketch).decide();
+            assert_eq!(word(&decision), None, "{sketch:?}");
+            let gate = Reason::Gate(Gate::HiddenLongEnough);
+            assert!(decision.waiting.iter().any(|wait| wait.reason == gate), "{:#?}", decision.waiting);
+        }
+    }
+}
+
+#[test]
+fn one_refused_statement_is_enough_to_give_the_hidden_form_back_whatever_is_held() {
+    let mut sketch = quarantined();
+    sketch.database.log = Fact::Known(Log::Missed);
+    sketch.asked.hold = Fact::Known(());
+    let world = build(&sketch);
+    let decision = world.decide();
+    assert_eq!(word(&decision), Some("unhide"));
+    let state = super::after(&world, &decision);
+    let change = state.change.unwrap();
+    assert_eq!(change.quiet_since, Some(world.now), "the quiet window begins anew");
+    assert!(change.last_reader.is_some_and(|(reader, _)| reader.how.contains("refused to role shop")));
+}
+
+#[test]
+fn a_redeploy_waits_until_the_hidden_form_is_given_back_and_goes_on_if_that_is_refused() {
+    let mut sketch = in_flight(Phase::Redeploying, DeploymentStatus::Succeeded, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.deployments = Fact::Known(none());
+    assert_eq!(word(&build(&sketch).decide()), Some("create-deployment"));
+    sketch.ledger.change = Some(Change::Quarantined);
+    sketch.database.journal = Fact::Known(Journal::Hidden);
+    let mut world = build(&sketch);
+    assert_eq!(word(&world.decide()), Some("unhide"));
+    let (last, code) = (world.now - SignedDuration::from_mins(10), "Privilege".to_owned());
+    world.state.refusals = Some(Refusals { count: 3, since: last, last, code, step: "unhide" });
+    assert_eq!(word(&world.decide()), Some("create-deployment"));
+    world.state.refusals = None;
+    world.seen.schema.journal = Fact::Unknown(Why::Unreachable);
+    assert_eq!(word(&world.decide()), Some("create-deployment"), "an abort does not wait for the database");
+}
+
+#[test]
+fn a_right_that_was_given_by_hand_while_hidden_stops_purge() {
+    let mut sketch = quarantined();
+    sketch.database.snapshot = Fact::Known(Snapshot::Young);
+    sketch.database.journal = Fact::Known(Journal::Regranted);
+    let decision = build(&sketch).decide();
+    assert_eq!(word(&decision), None);
+    assert!(
+        decision.waiting.iter().any(|wait| wait.message.contains("role guest")),
+        "{:#?}",
+        decision.waiting
+    );
+}
+
+#[test]
+fn what_somebody_gave_back_by_hand_is_not_hidden_again_before_a_new_quiet_window() {
+    let mut sketch = quarantined();
+    sketch.database.journal = Fact::Known(Journal::Filled);
+    let world = build(&sketch);
+    let decision = world.decide();
+    assert_eq!(word(&decision), None, "{:#?}", decision.entries);
+    let change = super::after(&world, &decision).change.unwrap();
+    assert_eq!((change.quarantine, change.snapshot, change.quiet_since), (None, None, Some(world.now)));
+}
+
 /// Contract rests on traffic being where the ledger believes it: an old reader may be behind any other weight.
 #[test]
 fn purge_waits_for_whoever_moves_traffic_beside_us() {
-    let mut sketch = settled();
+    let mut sketch = quarantined();
     sketch.database.snapshot = Fact::Known(Snapshot::Young);
     assert_eq!(word(&build(&sketch).decide()), Some("purge"));
     let mut edited = sketch.clone();

@@ -71,6 +71,9 @@ pub(super) enum Change {
     Opened,
     Marked,
     ReaderSeen,
+    Quarantined,
+    /// Hidden, and it must be given back.
+    Broken,
     SnapshotNamed,
     Purged,
 }
@@ -170,6 +173,7 @@ pub(super) struct Database {
     /// Known: rows that disagree.
     pub check: Fact<u64>,
     pub evidence: Fact<Evidence>,
+    pub log: Fact<Log>,
     /// Known: a snapshot can be taken.
     pub instance: Fact<bool>,
     pub snapshot: Fact<Snapshot>,
@@ -182,6 +186,9 @@ pub(super) enum Journal {
     Building(bool),
     Expanded,
     Filled,
+    Hidden,
+    /// Hidden, and a role was given a right on it since.
+    Regranted,
     OtherText,
     Purged,
 }
@@ -192,6 +199,16 @@ pub(super) enum Evidence {
     Quiet,
     Grown,
     Reset,
+}
+
+/// What the server's log says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Log {
+    Quiet,
+    Missed,
+    Behind,
+    Lost,
+    Unclear,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -247,6 +264,7 @@ pub(super) fn calm() -> Sketch {
             pressure: Fact::Known(false),
             check: Fact::Known(0),
             evidence: Fact::Known(Evidence::Quiet),
+            log: Fact::Known(Log::Quiet),
             instance: Fact::Known(true),
             snapshot: Fact::Absent,
         },
@@ -335,9 +353,9 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 fn ledger() -> impl Strategy<Value = Ledger> {
-    let changes =
-        vec![Change::Opened, Change::Marked, Change::ReaderSeen, Change::SnapshotNamed, Change::Purged];
-    let doubt = prop_oneof![3 => Just(None), 1 => (0..11usize, any::<bool>()).prop_map(Some)];
+    use Change::{Broken, Marked, Opened, Purged, Quarantined, SnapshotNamed};
+    let changes = vec![Opened, Marked, Change::ReaderSeen, Quarantined, Broken, SnapshotNamed, Purged];
+    let doubt = prop_oneof![3 => Just(None), 1 => (0..13usize, any::<bool>()).prop_map(Some)];
     let refusals = prop_oneof![5 => Just(None), 1 => (1..12u32).prop_map(Some)];
     (
         mostly(),
@@ -453,12 +471,16 @@ fn database() -> impl Strategy<Value = Database> {
         Journal::Expanded,
         Journal::Filled,
         Journal::Filled,
+        Journal::Hidden,
+        Journal::Hidden,
+        Journal::Regranted,
         Journal::OtherText,
         Journal::Purged,
     ];
     let objects = prop_oneof![4 => Just((true, true)), 1 => (any::<bool>(), any::<bool>())];
     let evidence =
         vec![Evidence::Missing, Evidence::Quiet, Evidence::Quiet, Evidence::Grown, Evidence::Reset];
+    let logs = vec![Log::Quiet, Log::Quiet, Log::Missed, Log::Behind, Log::Lost, Log::Unclear];
     let snapshots =
         vec![Snapshot::Creating, Snapshot::Young, Snapshot::Old, Snapshot::Failed, Snapshot::OfAnother];
     (
@@ -470,7 +492,7 @@ fn database() -> impl Strategy<Value = Database> {
         fact(seldom()),
         fact(seldom()),
         fact(select(vec![0, 0, 0, 7])),
-        fact(select(evidence)),
+        (fact(select(evidence)), fact(select(logs))),
         fact(mostly()),
         fact(select(snapshots)),
     )
@@ -484,7 +506,7 @@ fn database() -> impl Strategy<Value = Database> {
                 blockers,
                 pressure,
                 check,
-                evidence,
+                (evidence, log),
                 instance,
                 snapshot,
             )| {
@@ -498,6 +520,7 @@ fn database() -> impl Strategy<Value = Database> {
                     pressure,
                     check,
                     evidence,
+                    log,
                     instance,
                     snapshot,
                 }

@@ -9,8 +9,8 @@ use tidegate_model::{
     decision::{CreateDeployment, Decision, Register, SchemaStep, Step, Verify},
     ledger::{
         Accepted, BakeClock, Cause, ChangeState, EvidenceMark, FailedRevision, Hold, Intent, LastRollout,
-        OpenedChange, ReaderSeen, Recurrence, Refusals, Refused, ReleaseState, Rollout, RolloutEnd,
-        RolloutKind, RolloutPhase, RolloutStart,
+        OpenedChange, Quarantine, ReaderSeen, Recurrence, Refusals, Refused, ReleaseState, Rollout,
+        RolloutEnd, RolloutKind, RolloutPhase, RolloutStart,
     },
     name::Marker,
     observation::{self as seen, Observation, TargetGroup},
@@ -23,8 +23,8 @@ use tidegate_model::{
 };
 
 use super::sketch::{
-    AbortText, ApprovalText, Asked, Change, Database, Deployments, Evidence, Flight, Journal, Minutes, Phase,
-    Serving, Sketch, Snapshot, SpecText, Traffic,
+    AbortText, ApprovalText, Asked, Change, Database, Deployments, Evidence, Flight, Journal, Log, Minutes,
+    Phase, Serving, Sketch, Snapshot, SpecText, Traffic,
 };
 use crate::{Input, decide};
 
@@ -218,8 +218,18 @@ fn change(change: Change) -> ChangeState {
         last_reader: seen.then(|| (reader, ago(DAY))),
         recurrence: Recurrence::default(),
         namers: BTreeSet::from([definition(1, true).digest()]),
+        quarantine: quarantine(change),
         snapshot: (change == Change::SnapshotNamed).then(|| "tidegate-shop".into()),
         purged_at: (change == Change::Purged).then(|| ago(DAY)),
+    }
+}
+
+fn quarantine(change: Change) -> Option<Quarantine> {
+    let hidden = Quarantine { through: None, marked_at: ago(10), since: Some(ago(2 * DAY)), broken: false };
+    match change {
+        Change::Quarantined | Change::SnapshotNamed => Some(hidden),
+        Change::Broken => Some(Quarantine { broken: true, ..hidden }),
+        Change::Opened | Change::Marked | Change::ReaderSeen | Change::Purged => None,
     }
 }
 
@@ -319,6 +329,8 @@ pub(super) fn steps() -> Vec<Step> {
         Step::Verify(Verify { address: "http://127.0.0.1:1".into(), production: false, probes: vec![] }),
         Step::Expand(schema()),
         Step::Backfill(schema()),
+        Step::Hide(schema()),
+        Step::Unhide(schema()),
         Step::CreateSnapshot {
             instance: "shop-db".into(),
             snapshot: "tidegate-shop".into(),
@@ -549,6 +561,7 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
         blockers: sketch.blockers.clone().map(|there| there.then(blocker).into_iter().collect()),
         check: sketch.check.clone().map(|disagreeing| database::CheckReading { disagreeing, unmapped: 0 }),
         evidence: sketch.evidence.clone().map(evidence),
+        log: sketch.log.clone().map(log),
     }
 }
 
@@ -568,7 +581,9 @@ fn journal(journal: Journal) -> database::Journal {
     let (applied, backfills) = match journal {
         Journal::Opened | Journal::Building(_) => (BTreeMap::new(), BTreeMap::new()),
         Journal::Expanded => (applied, BTreeMap::new()),
-        Journal::Filled | Journal::OtherText | Journal::Purged => (applied, filled),
+        Journal::Filled | Journal::Hidden | Journal::Regranted | Journal::OtherText | Journal::Purged => {
+            (applied, filled)
+        }
     };
     database::Journal {
         epoch: 1,
@@ -577,7 +592,34 @@ fn journal(journal: Journal) -> database::Journal {
         applied,
         backfills,
         builds: builds(journal),
+        hidden: matches!(journal, Journal::Hidden | Journal::Regranted).then(|| hidden(journal)),
         purged_at: (journal == Journal::Purged).then(|| ago(DAY)),
+    }
+}
+
+fn hidden(journal: Journal) -> database::Hidden {
+    database::Hidden {
+        at: ago(2 * DAY),
+        tables: vec![],
+        taken_from: vec!["shop".into()],
+        bypassed_by: vec![],
+        regranted_to: (journal == Journal::Regranted).then(|| "guest".to_owned()).into_iter().collect(),
+    }
+}
+
+fn log(log: Log) -> database::LogReading {
+    let denial = database::Denial {
+        at: ago(30),
+        role: "shop".into(),
+        text: "SELECT address".into(),
+        how: "names the column".into(),
+    };
+    database::LogReading {
+        through: ago(60),
+        complete: log != Log::Behind,
+        lost: log == Log::Lost,
+        problem: (log == Log::Unclear).then(|| "its lines have another form".into()),
+        denial: (log == Log::Missed).then_some(denial),
     }
 }
 
@@ -595,9 +637,13 @@ fn builds(journal: Journal) -> BTreeMap<String, database::IndexBuild> {
     };
     match journal {
         Journal::Building(running) => BTreeMap::from([("1_expand_a.sql".to_owned(), build(running))]),
-        Journal::Opened | Journal::Expanded | Journal::Filled | Journal::OtherText | Journal::Purged => {
-            BTreeMap::new()
-        }
+        Journal::Opened
+        | Journal::Expanded
+        | Journal::Filled
+        | Journal::Hidden
+        | Journal::Regranted
+        | Journal::OtherText
+        | Journal::Purged => BTreeMap::new(),
     }
 }
 

@@ -12,7 +12,8 @@ use std::{
 pub(crate) const PASSWORD: &str = "hunter2-canary";
 
 pub(crate) struct Cluster {
-    folder: tempfile::TempDir,
+    /// Has the server's log, `log`.
+    pub(crate) folder: tempfile::TempDir,
     binaries: PathBuf,
     port: u16,
 }

@@ -5,6 +5,7 @@
 mod cluster;
 mod corpus;
 mod evidence;
+mod hide;
 mod index_build;
 mod locks;
 mod oracle;

@@ -311,7 +311,7 @@ async fn a_journal_of_an_earlier_version_is_brought_up_to_date_by_the_next_claim
     let epoch = database.claim(&world.release).await.unwrap();
     world.expand(&database, epoch).await;
     world.batch(&database, epoch).await.unwrap();
-    let earlier = "DROP TABLE tidegate.build; ALTER TABLE tidegate.backfill DROP COLUMN next_batch, \
+    let earlier = "DROP TABLE tidegate.build; DROP TABLE tidegate.hide; ALTER TABLE tidegate.backfill DROP COLUMN next_batch, \
                    DROP COLUMN batches, DROP COLUMN active_ms";
     sqlx::raw_sql(earlier).execute(&mut world.admin().await).await.unwrap();
     let seen = database.observe(&world.release, &world.plan, CHECKED).await;

@@ -32,9 +32,14 @@ pub(crate) fn limits() -> Limits {
 impl World {
     /// A cluster with the shop's schema and some customers, and statement statistics loaded.
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with more settings of the server.
+    pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
         let settings =
             [("shared_preload_libraries", "pg_stat_statements"), ("max_prepared_transactions", "4")];
-        let cluster = Cluster::start(&settings);
+        let cluster = Cluster::start(&[&settings, more].concat());
         let release: ReleaseName = "ecommerce".parse().unwrap();
         let marker = "tidegate:ecommerce/1-0a1b2c3d/i1".parse().unwrap();
         let world = Self { cluster, release, marker, plan: shop_plan() };

@@ -120,6 +120,9 @@ fn plan(name: &ReleaseName, schema: &SchemaStatus, taken: &Snapshot, setup: &Ins
             "aws rds describe-db-instances --db-instance-identifier {target} \
              --query 'DBInstances[0].Endpoint' --output json"
         ),
+        // The snapshot was taken while the old form was hidden. Without an entry there this does nothing.
+        "psql \"$RESTORED\" -XAtc 'SELECT undo FROM tidegate.hide' | psql \"$RESTORED\" -X -v ON_ERROR_STOP=1"
+            .to_owned(),
     ];
     RestorePlan {
         release: name.to_string(),
@@ -168,6 +171,10 @@ fn print(plan: &RestorePlan, status: &ReleaseStatus, snapshot: SnapshotStatus) {
         println!("{}. {command}\n", step + 1);
     }
     let next = plan.commands.len() + 1;
+    println!(
+        "$RESTORED is the new endpoint's address with Tidegate's own role: the old form is hidden in the copy, and that role \
+         gives it back.\n"
+    );
     println!("{next}. Put the new endpoint into the secrets that name {}.", plan.instance);
     println!("{}. Write a spec whose revision is the one that needs the old form.", next + 1);
 }

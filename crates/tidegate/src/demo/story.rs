@@ -302,6 +302,7 @@ fn spec(version: u32, migrations: &Path, secret: &str) -> Value {
             "source": format!("file://{}", migrations.display()),
             "contract": "onApproval",
             "contractAfter": "5m",
+            "quarantine": "5m",
         },
     })
 }

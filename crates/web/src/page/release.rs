@@ -195,6 +195,12 @@ fn schema(html: &mut Html, schema: &SchemaStatus) {
     if let Some(since) = schema.quiet_since {
         html.raw("<dt>quiet since<dd>").time(since);
     }
+    if let Some(since) = schema.hidden_since {
+        html.raw("<dt>hidden since<dd>").time(since);
+    }
+    if !schema.bypassed_by.is_empty() {
+        html.wrap("<dt>not hidden from<dd>", &schema.bypassed_by.join(", "), "");
+    }
     if let Some(snapshot) = &schema.snapshot {
         html.wrap("<dt>snapshot<dd class=id>", snapshot, "");
     }

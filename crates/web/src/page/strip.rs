@@ -17,11 +17,12 @@ const ROLLOUT: [(&str, &str); 8] = [
 ];
 
 /// The schema machine's way.
-const SCHEMA: [(SchemaPhase, &str); 6] = [
+const SCHEMA: [(SchemaPhase, &str); 7] = [
     (SchemaPhase::Expanding, "expand"),
     (SchemaPhase::Backfilling, "backfill"),
     (SchemaPhase::Expanded, "expanded"),
     (SchemaPhase::Soaking, "soak"),
+    (SchemaPhase::Hidden, "hidden"),
     (SchemaPhase::Snapshotting, "snapshot"),
     (SchemaPhase::Purged, "purged"),
 ];

@@ -152,6 +152,9 @@ fn schema() -> SchemaStatus {
         last_reader: Some("INSERT INTO customers (name, address) VALUES ($1, $2)".into()),
         last_reader_at: Some(ago(1)),
         quiet_since: Some(ago(1)),
+        hidden_since: None,
+        quarantine_seconds: None,
+        bypassed_by: vec![],
         snapshot: None,
     }
 }

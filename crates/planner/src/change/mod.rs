@@ -1,0 +1,181 @@
+//! The schema machine: expand before green, contract long after.
+//!
+//! The phase is read from the catalog and the journal in the target database; the ledger only adds what has no other
+//! witness (when naming calls were seen, how long nobody missed what is hidden, which snapshot was named). `expand` runs
+//! inside a rollout's preflight, `contract` only when no rollout is in flight, and `quarantine` always.
+
+use tidegate_model::{
+    Fact,
+    decision::SchemaStep,
+    ledger::{Accepted, ChangeState, Entry, OpenedChange, ReleaseState, RolloutPhase},
+    schema::{ChangePlan, FilePhase, Journal, OpenChange, SchemaPhase},
+    waiting::Held,
+};
+
+use crate::draft::Draft;
+
+mod contract;
+mod expand;
+mod quarantine;
+
+pub(crate) use contract::contract_allowed;
+pub(crate) use expand::expand;
+pub(crate) use quarantine::is_in_the_way;
+
+/// The phase of the change that the ledger knows. `None` if there is none, or if the database could not be read.
+pub(crate) fn phase(draft: &Draft<'_>) -> Option<SchemaPhase> {
+    let change = draft.state.change.as_ref()?;
+    if !change.is_open() {
+        return Some(SchemaPhase::Purged);
+    }
+    let plan = &change.opened.plan;
+    let objects = draft.seen.schema.objects.known()?;
+    let journal = match &draft.seen.schema.journal {
+        Fact::Known(journal) => journal,
+        Fact::Absent => return Some(SchemaPhase::Absent),
+        Fact::Unknown(_) => return None,
+    };
+    if journal.purged_at.is_some() {
+        return Some(SchemaPhase::Purged);
+    }
+    if next_expand_file(plan, journal).is_some() || !plan.adds.iter().all(|o| objects.get(o) == Some(&true)) {
+        return Some(SchemaPhase::Expanding);
+    }
+    if next_backfill_file(plan, journal).is_some() {
+        return Some(SchemaPhase::Backfilling);
+    }
+    let hidden = journal.hidden.is_some();
+    let hidable = plan.hidable().next().is_some();
+    Some(match (&draft.state.rollout, &change.snapshot) {
+        (_, Some(_)) if hidden => SchemaPhase::Snapshotting,
+        (_, None) if hidden => SchemaPhase::Hidden,
+        (Some(_), _) => SchemaPhase::Expanded,
+        (None, Some(_)) if !hidable => SchemaPhase::Snapshotting,
+        (None, _) => SchemaPhase::Soaking,
+    })
+}
+
+fn next_expand_file<'p>(plan: &'p ChangePlan, journal: &Journal) -> Option<&'p str> {
+    plan.files(FilePhase::Expand)
+        .map(|file| file.name.as_str())
+        .find(|name| !journal.applied.contains_key(*name))
+}
+
+fn next_backfill_file<'p>(plan: &'p ChangePlan, journal: &Journal) -> Option<&'p str> {
+    plan.files(FilePhase::Backfill)
+        .map(|file| file.name.as_str())
+        .find(|name| journal.backfills.get(*name).is_none_or(|progress| !progress.done))
+}
+
+/// What the database shows that the journal cannot explain.
+fn drift(plan: &ChangePlan, draft: &Draft<'_>) -> Option<(Held, String)> {
+    let objects = draft.seen.schema.objects.known()?;
+    let Fact::Known(journal) = &draft.seen.schema.journal else {
+        // Nothing journaled, yet something of it is there: applied by hand, or by another tool.
+        let found = plan.adds.iter().find(|o| objects.get(*o) == Some(&true));
+        return found.filter(|_| draft.seen.schema.journal.is_absent()).map(|object| {
+            (Held::SchemaDrifted, format!("{object} exists although nothing was applied here"))
+        });
+    };
+    let changed =
+        plan.files.iter().find(|f| journal.applied.get(&f.name).is_some_and(|sum| sum != &f.checksum));
+    if let Some(file) = changed {
+        return Some((Held::MigrationChanged, format!("{} was applied with another text", file.name)));
+    }
+    if journal.purged_at.is_some() || next_expand_file(plan, journal).is_some() {
+        return None;
+    }
+    let missing = plan.adds.iter().find(|o| objects.get(*o) != Some(&true));
+    let gone = plan.old_form().find(|o| objects.get(*o) == Some(&false));
+    missing
+        .map(|object| format!("{object} is missing although expand was applied"))
+        .or_else(|| gone.map(|object| format!("{object} is gone although contract was not applied")))
+        .map(|message| (Held::SchemaDrifted, message))
+}
+
+/// Contract, when no rollout is in flight; the evidence for it, always.
+pub(crate) fn advance(draft: &mut Draft<'_>) {
+    adopt(draft);
+    quarantine::watch(draft);
+    let Some(change) = draft.state.change.clone().filter(ChangeState::is_open) else { return };
+    if draft.state.rollout.is_some() {
+        // Read on while a rollout is in flight: a gap between reads would look like a gap between calls, and who drains
+        // with it would never be known as a reader.
+        contract::mark_evidence(draft, &change);
+        return;
+    }
+    match phase(draft) {
+        Some(SchemaPhase::Purged) => purged(draft, &change),
+        Some(SchemaPhase::Soaking | SchemaPhase::Hidden | SchemaPhase::Snapshotting) => {
+            match drift(&change.opened.plan, draft) {
+                Some((held, message)) => drop(draft.held(held, message)),
+                None => contract::advance(draft, &change),
+            }
+        }
+        Some(
+            SchemaPhase::Absent | SchemaPhase::Expanding | SchemaPhase::Backfilling | SchemaPhase::Expanded,
+        ) => {}
+        None => draft.unobserved("the state of the change in the database", "it could not be read"),
+    }
+}
+
+/// A change that the journal in the database has as this release's, and the ledger does not know: it was lost. Before a
+/// rollout's first steps the change is opened behind its gates instead.
+fn adopt(draft: &mut Draft<'_>) {
+    let Some(spec) = unopened(&draft.state) else { return };
+    let (Some(schema), Some(plan)) = (spec.spec.schema.clone(), spec.plan.clone()) else { return };
+    let version = spec.version;
+    let ours = draft.seen.schema.journal.known().is_some_and(|journal| journal.release == *draft.release);
+    if ours {
+        draft.note(Entry::ChangeOpened(Box::new(OpenedChange { spec: version, schema, plan })));
+        draft.look_in(1);
+    }
+}
+
+/// The spec whose change may be open without the ledger's knowledge.
+pub(crate) fn unopened(state: &ReleaseState) -> Option<&Accepted> {
+    if state.change.is_some() {
+        return None;
+    }
+    match &state.rollout {
+        Some(rollout) if rollout.phase == RolloutPhase::Preflight => None,
+        Some(rollout) => Some(&rollout.start.spec),
+        None => state.accepted.as_ref(),
+    }
+}
+
+/// The journal says purged; the catalog must say so too.
+fn purged(draft: &mut Draft<'_>, change: &ChangeState) {
+    let objects = draft.seen.schema.objects.known();
+    let left =
+        objects.and_then(|o| change.opened.plan.removes.iter().find(|object| o.get(*object) == Some(&true)));
+    match left {
+        Some(object) => {
+            let message = format!("{object} is there although contract was applied");
+            draft.held(Held::SchemaDrifted, message);
+        }
+        None => draft.note(Entry::ChangePurged),
+    }
+}
+
+fn service_secrets(draft: &Draft<'_>) -> Vec<String> {
+    let Some(service) = draft.seen.service.known() else { return vec![] };
+    service
+        .task_sets
+        .iter()
+        .filter_map(|set| draft.seen.revisions.get(&set.revision.0)?.known())
+        .flat_map(tidegate_model::revision::TaskDefinition::secrets)
+        .collect()
+}
+
+fn schema_step(draft: &Draft<'_>, spec: &Accepted, file: String) -> Option<SchemaStep> {
+    let change = draft.state.change.as_ref()?;
+    Some(SchemaStep {
+        database: change.opened.schema.database.clone(),
+        change: OpenChange { release: draft.release.clone(), change: change.opened.plan.change.clone() },
+        file,
+        plan: change.opened.plan.clone(),
+        marker: draft.marker(spec),
+        service_secrets: service_secrets(draft),
+    })
+}

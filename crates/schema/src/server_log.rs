@@ -1,0 +1,384 @@
+//! Whom the server refused because of what is hidden, read from its log.
+//!
+//! PostgreSQL counts no refusals, so its log is the only witness. Called by the daemon with portions of text as they are
+//! downloaded; pure. Must not keep or publish what a line says but a statement without its constants: lines quote
+//! customers' data. The form of a line is that of Amazon RDS: `log_line_prefix = '%t:%r:%u@%d:[%p]:'`, in English.
+//!
+//! Hiding by REVOKE shows as SQLSTATE 42501, whose message names the table alone: which column was missed stands in the
+//! STATEMENT that follows, and that is why it is read. 42703 cannot come from a REVOKE, so it is not looked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{Timestamp, civil};
+use tidegate_model::schema::{ChangePlan, Denial, Hidden, Object, TableName};
+
+use crate::{
+    readers::{Catalog, Mention, Reader, words},
+    sessions::printable,
+    tree,
+};
+
+/// Sessions whose refusal is remembered until its STATEMENT comes; more at once are judged without one.
+const MOST_PENDING: usize = 1_000;
+
+/// What counts as a refusal because of what is hidden.
+pub struct Rules<'a> {
+    /// The change.
+    pub plan: &'a ChangePlan,
+    /// What is hidden of it; nothing yet, if only the form of the lines is looked at.
+    pub hidden: Option<&'a Hidden>,
+    /// The database.
+    pub database: &'a str,
+    /// Our own role: what it is refused is our own mistake.
+    pub ours: &'a str,
+}
+
+/// Reads a log portion by portion. No `Debug`: it may hold a statement.
+#[derive(Clone, Default)]
+pub struct LogReader {
+    pending: BTreeMap<i32, Refusal>,
+    /// Whose line the last one was: lines that begin with a tab go on with it.
+    last: Option<i32>,
+    denial: Option<Denial>,
+    unread: bool,
+}
+
+/// A message of a session with SQLSTATE 42501, as far as it was read.
+#[derive(Clone)]
+struct Refusal {
+    at: Timestamp,
+    role: String,
+    database: String,
+    table: String,
+    /// True if it happened inside a function.
+    nested: bool,
+    statement: Option<String>,
+}
+
+/// A line that begins a message or goes on with one.
+struct Line<'t> {
+    at: Timestamp,
+    role: &'t str,
+    database: &'t str,
+    pid: i32,
+    tag: &'t str,
+    text: &'t str,
+}
+
+impl LogReader {
+    /// Reads on: whole lines, in the order of the log.
+    pub fn read(&mut self, text: &str, rules: &Rules<'_>) {
+        for line in text.lines() {
+            if let Some(more) = line.strip_prefix('\t') {
+                self.go_on(more);
+                continue;
+            }
+            match parse(line) {
+                Some(line) => self.line(&line, rules),
+                None => self.unread |= may_be_a_message(line),
+            }
+        }
+    }
+
+    /// Judges what is left once everything was read that there is: the server writes a message and its statement in one go.
+    pub fn settle(&mut self, rules: &Rules<'_>) {
+        for refusal in std::mem::take(&mut self.pending).into_values() {
+            self.judge(&refusal, rules);
+        }
+        self.last = None;
+    }
+
+    /// The newest refusal because of what is hidden.
+    pub fn denial(&self) -> Option<&Denial> {
+        self.denial.as_ref()
+    }
+
+    /// True if every line could be told apart.
+    pub fn understood(&self) -> bool {
+        !self.unread
+    }
+
+    fn line(&mut self, line: &Line<'_>, rules: &Rules<'_>) {
+        self.last = Some(line.pid);
+        match line.tag {
+            "DETAIL" | "HINT" | "QUERY" | "LOCATION" | "BACKTRACE" => self.last = None,
+            "CONTEXT" => {
+                self.last = None;
+                if let Some(refusal) = self.pending.get_mut(&line.pid) {
+                    refusal.nested = true;
+                }
+            }
+            "STATEMENT" => {
+                if let Some(refusal) = self.pending.get_mut(&line.pid) {
+                    refusal.statement = Some(line.text.to_owned());
+                }
+            }
+            _ => {
+                // The next message of a session ends the one before.
+                if let Some(before) = self.pending.remove(&line.pid) {
+                    self.judge(&before, rules);
+                }
+                let since_hidden = rules.hidden.is_some_and(|hidden| line.at >= second(hidden.at));
+                if let Some(table) = refused_table(line).filter(|_| since_hidden) {
+                    self.begin(line, table, rules);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, line: &Line<'_>, table: &str, rules: &Rules<'_>) {
+        let (role, database) = (line.role.to_owned(), line.database.to_owned());
+        let table = table.to_owned();
+        let refusal = Refusal { at: line.at, role, database, table, nested: false, statement: None };
+        if self.pending.len() >= MOST_PENDING {
+            self.judge(&refusal, rules);
+        } else {
+            self.pending.insert(line.pid, refusal);
+        }
+    }
+
+    fn go_on(&mut self, more: &str) {
+        let refusal = self.last.and_then(|pid| self.pending.get_mut(&pid));
+        if let Some(statement) = refusal.and_then(|refusal| refusal.statement.as_mut())
+            && statement.len() < tree::LONGEST
+        {
+            statement.push('\n');
+            statement.push_str(more);
+        }
+    }
+
+    fn judge(&mut self, refusal: &Refusal, rules: &Rules<'_>) {
+        if self.denial.as_ref().is_some_and(|denial| denial.at > refusal.at) {
+            return;
+        }
+        if let Some(denial) = denial(refusal, rules) {
+            self.denial = Some(denial);
+        }
+    }
+}
+
+/// A refusal as a denial, if what is hidden may be its cause. In doubt it is.
+fn denial(refusal: &Refusal, rules: &Rules<'_>) -> Option<Denial> {
+    let hidden = rules.hidden?;
+    let of_hidden = hidden.tables.iter().any(|table| table.table == refusal.table);
+    if !of_hidden || refusal.database != rules.database || refusal.role == rules.ours {
+        return None;
+    }
+    let statement = refusal.statement.as_deref();
+    // A role that lost nothing and names the table itself had no right before either. Through a view or a function it
+    // used its owner's.
+    let direct = !refusal.nested
+        && statement.is_some_and(|statement| words(statement).contains(&refusal.table.to_lowercase()));
+    if direct && !hidden.taken_from.contains(&refusal.role) {
+        return None;
+    }
+    let how = match statement {
+        None => "the log does not have the statement".to_owned(),
+        Some(statement) => how(statement, rules.plan, hidden),
+    };
+    let text = statement.map(|statement| printable(&tree::without_constants(statement), 200));
+    Some(Denial { at: refusal.at, role: printable(&refusal.role, 63), text: text.unwrap_or_default(), how })
+}
+
+fn how(statement: &str, plan: &ChangePlan, hidden: &Hidden) -> String {
+    let old: Vec<&Object> = plan.old_form().collect();
+    let kin: BTreeSet<TableName> = hidden.tables.iter().cloned().collect();
+    let reader = Reader::new(old, Catalog { kin, ..Catalog::default() });
+    let mention = tree::on_large_stack(|| reader.mention(statement, true));
+    match mention {
+        Some(Mention::Names(how)) => how.to_owned(),
+        Some(Mention::Unreadable(why)) => why.to_owned(),
+        Some(Mention::DoesNot) => "through a view or a function, or a right on the whole table".to_owned(),
+        None => "it cannot be parsed".to_owned(),
+    }
+}
+
+/// The table that a message of SQLSTATE 42501 names. Source: `aclcheck_error` in PostgreSQL's catalog/aclchk.c.
+fn refused_table<'t>(line: &Line<'t>) -> Option<&'t str> {
+    let what = line.text.strip_prefix("permission denied for ").filter(|_| line.tag == "ERROR")?;
+    let kinds = ["table ", "foreign table ", "relation ", "view ", "materialized view "];
+    if let Some(table) = kinds.iter().find_map(|kind| what.strip_prefix(kind)) {
+        return Some(table);
+    }
+    what.strip_prefix("column ")?.rsplit_once(" of relation ").map(|(_, table)| table)
+}
+
+/// `2026-11-23 07:00:00 UTC:10.0.3.7(41234):shop@ecommerce:[4711]:ERROR:  text`
+fn parse(line: &str) -> Option<Line<'_>> {
+    let (stamp, rest) = line.split_at_checked(19)?;
+    let rest = rest.strip_prefix(" UTC:").or_else(|| rest.strip_prefix(" GMT:"))?;
+    let at = stamp.parse::<civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    rest.match_indices(":[").find_map(|(end, _)| {
+        let (who, rest) = (&rest[..end], &rest[end + 2..]);
+        let (pid, rest) = rest.split_once("]:")?;
+        let (tag, text) = rest.split_once(":  ")?;
+        let pid = pid.parse().ok()?;
+        TAGS.contains(&tag).then_some(())?;
+        let (role, database) = user(who)?;
+        Some(Line { at, role, database, pid, tag, text })
+    })
+}
+
+/// What can stand before a message, in English.
+const TAGS: [&str; 20] = [
+    "DEBUG",
+    "DEBUG1",
+    "DEBUG2",
+    "DEBUG3",
+    "DEBUG4",
+    "DEBUG5",
+    "INFO",
+    "NOTICE",
+    "WARNING",
+    "ERROR",
+    "LOG",
+    "FATAL",
+    "PANIC",
+    "STATEMENT",
+    "DETAIL",
+    "HINT",
+    "CONTEXT",
+    "QUERY",
+    "LOCATION",
+    "BACKTRACE",
+];
+
+/// Role and database behind `10.0.3.7(41234):`, `[local]:` or, for the server's own processes, `:`.
+fn user(who: &str) -> Option<(&str, &str)> {
+    let remote = who.strip_prefix("[local]:").or_else(|| who.strip_prefix(':'));
+    let user = remote.or_else(|| who.split_once("):").map(|(_, user)| user))?;
+    user.split_once('@')
+}
+
+/// True for a line that could be a refusal in a form that is not read here: another prefix, another language.
+fn may_be_a_message(line: &str) -> bool {
+    line.contains(":  ")
+}
+
+/// The log's clock has whole seconds.
+fn second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::RawFile;
+    use crate::sql;
+    use tidegate_model::spec::DatabaseSpec;
+
+    fn plan() -> ChangePlan {
+        let file = |name: &str, text: &str| RawFile { name: name.into(), text: text.into() };
+        let files = vec![
+            file("001_expand_city.sql", "ALTER TABLE customers ADD COLUMN city text;"),
+            file("002_check_city.sql", "SELECT count(*) FROM customers WHERE city IS DISTINCT FROM address;"),
+            file("003_contract_address.sql", "ALTER TABLE customers DROP COLUMN address;"),
+        ];
+        let database = DatabaseSpec { secret: "arn".into(), instance: "db".into() };
+        sql::plan(&"city".parse().expect("a name"), &database, files).expect("a plan")
+    }
+
+    fn hidden() -> Hidden {
+        Hidden {
+            at: "2026-11-23T07:00:00.5Z".parse().expect("a time"),
+            tables: vec![TableName { schema: "public".into(), table: "customers".into() }],
+            taken_from: vec!["shop".into()],
+            bypassed_by: vec![],
+            regranted_to: vec![],
+        }
+    }
+
+    fn reading(text: &str) -> LogReader {
+        let (plan, hidden) = (plan(), hidden());
+        let rules = Rules { plan: &plan, hidden: Some(&hidden), database: "ecommerce", ours: "tidegate" };
+        let mut reader = LogReader::default();
+        reader.read(text, &rules);
+        reader.settle(&rules);
+        reader
+    }
+
+    fn refused(role: &str, statement: &str) -> String {
+        let head = format!("2026-11-23 07:00:01 UTC:10.0.3.7(41234):{role}@ecommerce:[4711]:");
+        let statement = statement.replace('\n', "\n\t");
+        format!("{head}ERROR:  permission denied for table customers\n{head}STATEMENT:  {statement}\n")
+    }
+
+    #[test]
+    fn a_refused_statement_is_told_without_its_constants() {
+        let reader = reading(&refused("shop", "SELECT address\nFROM customers WHERE name = 'Ada'"));
+        let denial = reader.denial().expect("a denial");
+        assert_eq!((denial.role.as_str(), denial.how.as_str()), ("shop", "names the column"));
+        assert_eq!(denial.text, "SELECT address FROM customers WHERE name = ?");
+        assert_eq!(denial.at.to_string(), "2026-11-23T07:00:01Z");
+        assert!(reader.understood());
+    }
+
+    #[test]
+    fn whoever_never_had_the_right_does_not_count_unless_another_s_right_was_used() {
+        assert!(reading(&refused("reporter", "SELECT address FROM customers")).denial().is_none());
+        assert!(reading(&refused("tidegate", "SELECT address FROM customers")).denial().is_none());
+        let through_view = reading(&refused("reporter", "SELECT * FROM labels"));
+        assert!(through_view.denial().is_some());
+        let other = refused("shop", "SELECT 1").replace("table customers", "table invoices");
+        assert!(reading(&other).denial().is_none());
+        let elsewhere = refused("shop", "SELECT address FROM customers").replace("@ecommerce", "@other");
+        assert!(reading(&elsewhere).denial().is_none());
+        let before = refused("shop", "SELECT address FROM customers").replace("07:00:01", "06:59:59");
+        assert!(reading(&before).denial().is_none());
+    }
+
+    #[test]
+    fn a_message_and_its_statement_may_come_in_two_portions() {
+        let (plan, hidden) = (plan(), hidden());
+        let rules = Rules { plan: &plan, hidden: Some(&hidden), database: "ecommerce", ours: "tidegate" };
+        let text = refused("shop", "SELECT * FROM customers");
+        let (message, statement) = text.split_once('\n').expect("two lines");
+        let mut reader = LogReader::default();
+        reader.read(message, &rules);
+        assert!(reader.denial().is_none());
+        reader.read(statement, &rules);
+        reader.settle(&rules);
+        assert_eq!(reader.denial().map(|denial| denial.how.as_str()), Some("SELECT * or RETURNING *"));
+    }
+
+    #[test]
+    fn a_refusal_without_its_statement_counts() {
+        let text = refused("shop", "SELECT 1");
+        let message = text.lines().next().expect("a line");
+        assert_eq!(
+            reading(message).denial().map(|denial| (denial.text.as_str(), denial.how.as_str())),
+            Some(("", "the log does not have the statement"))
+        );
+    }
+
+    #[test]
+    fn a_prefix_inside_of_a_statement_is_no_line() {
+        let fake = format!("SELECT '\n{}'", refused("shop", "SELECT address FROM customers"));
+        let text = format!(
+            "2026-11-23 07:00:01 UTC:[local]:shop@ecommerce:[1]:LOG:  statement: {}\n",
+            fake.replace('\n', "\n\t")
+        );
+        assert!(reading(&text).denial().is_none());
+    }
+
+    #[test]
+    fn another_prefix_or_language_is_not_understood() {
+        let german = "2026-11-23 07:00:01 UTC:[local]:shop@ecommerce:[1]:FEHLER:  keine Berechtigung";
+        let plain = "2026-11-23 07:00:01.123 UTC [4711] ERROR:  permission denied for table customers";
+        for text in [german, plain] {
+            assert!(!reading(text).understood(), "{text}");
+        }
+        let own = "2026-11-23 07:00:01 UTC::@:[77]:LOG:  checkpoint starting: time";
+        assert!(reading(own).understood());
+    }
+
+    #[test]
+    fn whatever_stands_in_a_log_is_survived() {
+        let line = refused("shop", "SELECT address FROM customers");
+        for cut in 0..line.len() {
+            reading(&line[..cut]);
+            reading(&line[cut..]);
+        }
+        reading("\u{0}\n\t\n2026-11-23 07:00:01 UTC:é(:[:[]:x:  \n2026-11-2é 07:00:01");
+    }
+}
