@@ -8,7 +8,7 @@ use tidegate_shop::customers::Forms;
 use tidegate_tests::live::Live;
 
 /// What the story does to AWS from version 1 to the end of contract, in order.
-const GOLDEN: [&str; 9] = [
+pub(crate) const GOLDEN: [&str; 9] = [
     "RegisterTaskDefinition",
     "CreateDeployment",
     "ContinueDeployment",

@@ -6,6 +6,7 @@ mod crash;
 mod docs;
 mod hands;
 mod iam;
+mod killed;
 mod live;
 mod malformed;
 mod orders;

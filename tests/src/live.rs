@@ -85,11 +85,16 @@ impl Live {
             assert!(begun.elapsed() < LIMIT, "{operation} was never sent: {}", self.state().await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let daemon = self.daemon.take().expect("a daemon");
-        daemon.kill().await.expect("the daemon is killed");
+        self.kill().await;
         self.local.sandbox.clear_faults();
         then(self);
         self.start_daemon().await;
+    }
+
+    /// Kills the daemon with SIGKILL.
+    pub async fn kill(&mut self) {
+        let daemon = self.daemon.take().expect("a daemon");
+        daemon.kill().await.expect("the daemon is killed");
     }
 
     /// Arms a stop at the n-th call of an operation from now on.
