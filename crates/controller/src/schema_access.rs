@@ -383,6 +383,7 @@ fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
         pressure: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
+        dependencies: Fact::Unknown(why),
         log: Fact::Unknown(why),
     }
 }

@@ -238,8 +238,20 @@ pub struct SchemaObservation {
     pub check: Fact<CheckReading>,
     /// Who names the old form.
     pub evidence: Fact<Evidence>,
+    /// What depends on what contract removes.
+    pub dependencies: Fact<Dependencies>,
     /// Whom the server refused since the old form is hidden, by its log.
     pub log: Fact<LogReading>,
+}
+
+/// What depends on what contract removes, in the server's words; what contract removes itself is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependencies {
+    /// The server would refuse contract because of these: views, foreign keys of other tables, policies, ...
+    pub blocking: Vec<String>,
+    /// These would go along without a word: indexes, constraints, statistics, ...
+    pub vanishing: Vec<String>,
 }
 
 /// Whether the database can be used.

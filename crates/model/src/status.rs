@@ -304,6 +304,9 @@ pub struct SchemaStatus {
     pub last_reader_at: Option<Timestamp>,
     /// Start of the quiet window.
     pub quiet_since: Option<Timestamp>,
+    /// What goes with it without being named: indexes, constraints, statistics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vanishing: Vec<String>,
     /// Since when the old form is hidden.
     #[serde(default)]
     pub hidden_since: Option<Timestamp>,

@@ -194,6 +194,7 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         last_reader: change.last_reader.as_ref().map(|(reader, _)| reader.text.clone()),
         last_reader_at: change.last_reader.as_ref().map(|(_, at)| *at),
         quiet_since: change.quiet_since,
+        vanishing: draft.seen.schema.dependencies.known().map(|d| d.vanishing.clone()).unwrap_or_default(),
         hidden_since: change.quarantine.and_then(|quarantine| quarantine.since),
         quarantine_seconds: hidden.map(|_| change.opened.schema.quarantine.duration().as_secs()),
         bypassed_by: hidden.map(|hidden| hidden.bypassed_by.clone()).unwrap_or_default(),

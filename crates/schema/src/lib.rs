@@ -9,6 +9,7 @@ mod build;
 mod catalog;
 pub mod classify;
 pub mod connect;
+mod dependencies;
 pub mod evidence;
 pub mod failure;
 mod hide;

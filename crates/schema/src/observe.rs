@@ -58,6 +58,7 @@ impl Database {
         }
         if wanted.evidence {
             seen.evidence = fact(self.evidence(plan).await);
+            seen.dependencies = fact(self.dependencies(plan).await);
         }
         seen
     }
@@ -157,6 +158,7 @@ impl Database {
             pressure: Fact::Unknown(Why::NotAsked),
             check: Fact::Unknown(Why::NotAsked),
             evidence: Fact::Unknown(Why::NotAsked),
+            dependencies: Fact::Unknown(Why::NotAsked),
             log: Fact::Unknown(Why::NotAsked),
         })
     }
@@ -259,6 +261,7 @@ fn unknown(failure: &Failure) -> SchemaObservation {
         pressure: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
+        dependencies: Fact::Unknown(why),
         log: Fact::Unknown(why),
     }
 }

@@ -127,9 +127,25 @@ pub(crate) fn grown(read: &EvidenceRead, mark: &EvidenceMark) -> Option<(String,
 }
 
 /// No serving or warm revision names what contract removes: nothing that names it was called since the last namer was
-/// drained. Missing statistics close the gate.
+/// drained, and nothing in the catalog depends on it. Missing statistics close the gate.
 pub(crate) fn readers_gone(draft: &Draft<'_>, change: &ChangeState) -> GateReading {
     let gate = Gate::ReadersGone;
+    match &draft.seen.schema.dependencies {
+        Fact::Known(dependencies) => {
+            if let Some(first) = dependencies.blocking.first() {
+                let message =
+                    format!("{first} depends on what contract removes, so the server would refuse it");
+                return closed(
+                    gate,
+                    Class::NeedsFix,
+                    message,
+                    "drop or change it first; nothing is dropped with CASCADE",
+                );
+            }
+        }
+        Fact::Absent => return unknown(gate, "what depends on the old form", "it was not read"),
+        Fact::Unknown(why) => return unknown(gate, "what depends on the old form", why.as_str()),
+    }
     let read = match &draft.seen.schema.evidence {
         Fact::Known(Evidence::Read(read)) => read,
         Fact::Known(Evidence::Missing(why)) => {

@@ -202,6 +202,21 @@ fn a_log_that_cannot_tell_who_is_refused_stops_hiding_and_purge() {
 }
 
 #[test]
+fn what_the_server_would_refuse_to_drop_is_told_before_anything_is_hidden() {
+    let mut sketch = settled();
+    assert_eq!(word(&build(&sketch).decide()), Some("hide"));
+    sketch.database.dependencies = Fact::Known(true);
+    let decision = build(&sketch).decide();
+    assert_eq!(word(&decision), None);
+    assert!(
+        decision.waiting.iter().any(|wait| wait.message.starts_with("view labels depends")),
+        "{:#?}",
+        decision.waiting
+    );
+    assert_eq!(decision.status.schema.unwrap().vanishing, ["index customers_by_address"]);
+}
+
+#[test]
 fn one_refused_statement_is_enough_to_give_the_hidden_form_back_whatever_is_held() {
     let mut sketch = quarantined();
     sketch.database.log = Fact::Known(Log::Missed);

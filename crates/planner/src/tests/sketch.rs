@@ -173,6 +173,8 @@ pub(super) struct Database {
     /// Known: rows that disagree.
     pub check: Fact<u64>,
     pub evidence: Fact<Evidence>,
+    /// Known: something depends on what contract removes.
+    pub dependencies: Fact<bool>,
     pub log: Fact<Log>,
     /// Known: a snapshot can be taken.
     pub instance: Fact<bool>,
@@ -264,6 +266,7 @@ pub(super) fn calm() -> Sketch {
             pressure: Fact::Known(false),
             check: Fact::Known(0),
             evidence: Fact::Known(Evidence::Quiet),
+            dependencies: Fact::Known(false),
             log: Fact::Known(Log::Quiet),
             instance: Fact::Known(true),
             snapshot: Fact::Absent,
@@ -492,7 +495,7 @@ fn database() -> impl Strategy<Value = Database> {
         fact(seldom()),
         fact(seldom()),
         fact(select(vec![0, 0, 0, 7])),
-        (fact(select(evidence)), fact(select(logs))),
+        (fact(select(evidence)), fact(seldom()), fact(select(logs))),
         fact(mostly()),
         fact(select(snapshots)),
     )
@@ -506,7 +509,7 @@ fn database() -> impl Strategy<Value = Database> {
                 blockers,
                 pressure,
                 check,
-                (evidence, log),
+                (evidence, dependencies, log),
                 instance,
                 snapshot,
             )| {
@@ -520,6 +523,7 @@ fn database() -> impl Strategy<Value = Database> {
                     pressure,
                     check,
                     evidence,
+                    dependencies,
                     log,
                     instance,
                     snapshot,

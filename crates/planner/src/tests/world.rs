@@ -561,6 +561,10 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
         blockers: sketch.blockers.clone().map(|there| there.then(blocker).into_iter().collect()),
         check: sketch.check.clone().map(|disagreeing| database::CheckReading { disagreeing, unmapped: 0 }),
         evidence: sketch.evidence.clone().map(evidence),
+        dependencies: sketch.dependencies.clone().map(|blocked| database::Dependencies {
+            blocking: blocked.then(|| "view labels".to_owned()).into_iter().collect(),
+            vanishing: vec!["index customers_by_address".into()],
+        }),
         log: sketch.log.clone().map(log),
     }
 }

@@ -17,7 +17,7 @@ const PREFIX: (&str, &str) = ("log_line_prefix", "%t:%r:%u@%d:[%p]:");
 const CHECKED: Wanted = Wanted { blockers: false, check: true, evidence: false };
 
 /// A change that is expanded and backfilled.
-async fn soaking() -> (World, Database, Epoch) {
+pub(crate) async fn soaking() -> (World, Database, Epoch) {
     let world = World::with(&[PREFIX]).await;
     world.customers().await;
     let database = world.database();
@@ -27,7 +27,7 @@ async fn soaking() -> (World, Database, Epoch) {
     (world, database, epoch)
 }
 
-async fn run(connection: &mut PgConnection, sql: &str) -> Result<u64, String> {
+pub(crate) async fn run(connection: &mut PgConnection, sql: &str) -> Result<u64, String> {
     match sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await {
         Ok(done) => Ok(done.rows_affected()),
         Err(error) => Err(error.as_database_error().unwrap().code().unwrap().into_owned()),

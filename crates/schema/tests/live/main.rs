@@ -4,6 +4,7 @@
 
 mod cluster;
 mod corpus;
+mod dependencies;
 mod evidence;
 mod hide;
 mod index_build;

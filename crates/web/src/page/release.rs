@@ -181,6 +181,9 @@ fn schema(html: &mut Html, schema: &SchemaStatus) {
         }
         html.raw("</ul>");
     }
+    if !schema.vanishing.is_empty() {
+        html.wrap("<dt>goes with it<dd>", &schema.vanishing.join(", "), "");
+    }
     for (label, count) in [
         ("<dt>keys left to backfill<dd class=num>", schema.backfill_keys_left),
         ("<dt>rows a second<dd class=num>", schema.backfill_rows_per_second),

@@ -152,6 +152,7 @@ fn schema() -> SchemaStatus {
         last_reader: Some("INSERT INTO customers (name, address) VALUES ($1, $2)".into()),
         last_reader_at: Some(ago(1)),
         quiet_since: Some(ago(1)),
+        vanishing: vec!["index customers_by_address".into()],
         hidden_since: None,
         quarantine_seconds: None,
         bypassed_by: vec![],
