@@ -43,7 +43,7 @@ struct Watch {
     reader: LogReader,
     /// Up to here everything was read.
     through: Timestamp,
-    /// True if a part was lost since the mark.
+    /// True if a part was lost, or could not be understood, since the mark.
     lost: bool,
 }
 
@@ -128,7 +128,9 @@ impl Watch {
             self.reader.settle(rules);
             self.through = now.checked_sub(MARGIN).map_or(self.through, |read| read.max(self.through));
         }
+        // What could not be understood may have been a refusal: it counts as lost.
         let understood = self.reader.understood();
+        self.lost |= !understood;
         let problem =
             unclear.or((!understood).then_some("its lines are not in the form of Amazon RDS, in English"));
         LogReading {

@@ -321,9 +321,9 @@ pub struct LogReading {
     pub through: Timestamp,
     /// False if there is more to read at once.
     pub complete: bool,
-    /// True if a part of it vanished before it was read.
+    /// True if a part of it vanished before it was read, or could not be understood.
     pub lost: bool,
-    /// Why the log cannot tell, if it cannot.
+    /// Why the log cannot tell now, if it cannot.
     pub problem: Option<String>,
     /// The newest statement that was refused because of what is hidden.
     pub denial: Option<Denial>,

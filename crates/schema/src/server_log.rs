@@ -93,9 +93,9 @@ impl LogReader {
         self.denial.as_ref()
     }
 
-    /// True if every line could be told apart.
-    pub fn understood(&self) -> bool {
-        !self.unread
+    /// True if every line since the last call could be told apart.
+    pub fn understood(&mut self) -> bool {
+        !std::mem::take(&mut self.unread)
     }
 
     fn line(&mut self, line: &Line<'_>, rules: &Rules<'_>) {
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_refused_statement_is_told_without_its_constants() {
-        let reader = reading(&refused("shop", "SELECT address\nFROM customers WHERE name = 'Ada'"));
+        let mut reader = reading(&refused("shop", "SELECT address\nFROM customers WHERE name = 'Ada'"));
         let denial = reader.denial().expect("a denial");
         assert_eq!((denial.role.as_str(), denial.how.as_str()), ("shop", "names the column"));
         assert_eq!(denial.text, "SELECT address FROM customers WHERE name = ?");

@@ -45,9 +45,9 @@ pub(super) fn watch(draft: &mut Draft<'_>) {
                 draft.note(Entry::QuarantineBegan);
             }
             if !quarantine.broken {
-                break_if_needed(draft, &change, quarantine);
+                break_if_needed(draft, &change);
             }
-            mark(draft, &change);
+            mark(draft, &change, quarantine);
             give_back(draft);
         }
     }
@@ -61,16 +61,14 @@ fn ended(draft: &mut Draft<'_>, quarantine: Quarantine) {
     draft.note(Entry::QuarantineEnded);
 }
 
-fn break_if_needed(draft: &mut Draft<'_>, change: &ChangeState, quarantine: Quarantine) {
+fn break_if_needed(draft: &mut Draft<'_>, change: &ChangeState) {
     let denial = draft.seen.schema.log.known().and_then(|reading| reading.denial.clone());
     let broken = match denial {
         Some(denial) => Some(Broken::Missed(missed(draft, denial))),
         None => wanted(draft, change).map(Broken::Wanted),
     };
-    match broken {
-        Some(broken) => draft.note(Entry::QuarantineBroken(broken)),
-        None if quarantine.since.is_some() && is_lost(draft) => draft.note(Entry::QuarantineBegan),
-        None => {}
+    if let Some(broken) = broken {
+        draft.note(Entry::QuarantineBroken(broken));
     }
 }
 
@@ -98,19 +96,22 @@ fn wanted(draft: &Draft<'_>, change: &ChangeState) -> Option<String> {
     }
 }
 
-fn is_lost(draft: &Draft<'_>) -> bool {
-    draft.seen.schema.log.known().is_some_and(|reading| reading.lost)
-}
-
-/// Notes how far the log was read, so that a restart reads on from there. Not in every pass: that would fill the ledger.
-fn mark(draft: &mut Draft<'_>, change: &ChangeState) {
-    let Some(quarantine) = change.quarantine else { return };
+/// Notes how far the log was read, so that a restart reads on from there, and begins the time in quarantine anew where a part
+/// of it was lost. Not in every pass: that would fill the ledger.
+fn mark(draft: &mut Draft<'_>, change: &ChangeState, quarantine: Quarantine) {
     let Fact::Known(reading) = draft.seen.schema.log.clone() else { return };
+    if !reading.complete {
+        draft.look_in(1);
+    }
     let pause = change.opened.schema.quarantine.duration() / 20;
     let pause = pause.clamp(SignedDuration::from_secs(30), SignedDuration::from_hours(1));
-    if reading.lost || (reading.complete && draft.now >= quarantine.marked_at + pause) {
-        draft.note(Entry::LogWatched(Some(reading.through)));
+    if !(reading.complete || reading.lost) || draft.now < quarantine.marked_at + pause {
+        return;
     }
+    if reading.lost && !quarantine.broken {
+        draft.note(Entry::QuarantineBegan);
+    }
+    draft.note(Entry::LogWatched(Some(reading.through)));
 }
 
 fn give_back(draft: &mut Draft<'_>) {

@@ -434,7 +434,8 @@ fn log_closes(draft: &Draft<'_>) -> Option<GateReading> {
         let unblock = "set log_line_prefix, log_min_messages and lc_messages to their defaults in Amazon RDS";
         return Some(closed(gate, Class::NeedsFix, message, unblock));
     }
-    let more = (!reading.complete || reading.denial.is_some()).then_some(());
+    let unsure = !reading.complete || reading.lost || reading.denial.is_some();
+    let more = unsure.then_some(());
     more.map(|()| closed(gate, Class::NeedsTime, "the server's log is being read", "it passes with time"))
 }
 

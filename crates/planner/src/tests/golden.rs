@@ -182,6 +182,9 @@ fn the_same_steps_are_not_decided_when_the_listener_is_unknown() {
 fn a_log_that_cannot_tell_who_is_refused_stops_hiding_and_purge() {
     let mut purge = quarantined();
     purge.database.snapshot = Fact::Known(Snapshot::Young);
+    let mut lost = purge.clone();
+    lost.database.log = Fact::Known(Log::Lost);
+    assert_eq!(word(&build(&lost).decide()), None, "what was lost may have been a refusal");
     for sketch in [settled(), purge] {
         assert!(word(&build(&sketch).decide()).is_some());
         for log in [
