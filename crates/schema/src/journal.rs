@@ -15,7 +15,7 @@ use tidegate_model::{
     schema::{BackfillProgress, ChangePlan, Journal, MigrationFile, OpenChange, TableName},
 };
 
-use crate::{failure::Failure, run::Job};
+use crate::failure::Failure;
 
 /// The format that this version writes and reads.
 const FORMAT: i32 = 1;
@@ -150,9 +150,19 @@ pub(crate) async fn create(connection: &mut PgConnection) -> Result<(), Failure>
 
 /// False for a journal from before builds, the pace of backfills and hiding were recorded: it has none of them. What was
 /// added since does not disturb an older version, so the format is the same (but see [`FORMAT_WHILE_HIDDEN`]).
-async fn is_current(connection: &mut PgConnection) -> Result<bool, Failure> {
+pub(crate) async fn is_current(connection: &mut PgConnection) -> Result<bool, Failure> {
     let there = sqlx::query_scalar("SELECT to_regclass('tidegate.hide') IS NOT NULL");
     Ok(there.fetch_one(connection).await?)
+}
+
+/// Gives the journal the format that older versions may read, or may not while something is hidden.
+pub(crate) async fn mark_format(connection: &mut PgConnection) -> Result<(), Failure> {
+    sqlx::query("UPDATE tidegate.format SET version = CASE WHEN EXISTS (SELECT FROM tidegate.hide) THEN $1 ELSE $2 END")
+        .bind(FORMAT_WHILE_HIDDEN)
+        .bind(FORMAT)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Takes the fence for a release: every earlier claim is void when this commits.
@@ -406,85 +416,6 @@ pub(crate) async fn purged(connection: &mut PgConnection, key: Key<'_>) -> Resul
     Ok(())
 }
 
-/// What is recorded of something hidden.
-pub(crate) struct HideRecord {
-    /// When, by the server's clock.
-    pub(crate) at: Timestamp,
-    /// The rights that were taken, as [`crate::hide`] wrote them.
-    pub(crate) before: String,
-    /// Roles that were not stopped by it.
-    pub(crate) bypassed_by: Vec<String>,
-}
-
-/// What is to be recorded of something hidden.
-pub(crate) struct NewHide<'a> {
-    /// The rights that were taken, as [`crate::hide`] reads them again.
-    pub(crate) before: &'a str,
-    /// The same as a script, for people: a restored copy is hidden too, and Tidegate may not be there.
-    pub(crate) undo: &'a str,
-    /// Roles that are not stopped by it.
-    pub(crate) bypassed_by: &'a [String],
-}
-
-/// Records that the old form is hidden, with what undoes it.
-pub(crate) async fn hidden(
-    connection: &mut PgConnection,
-    job: &Job<'_>,
-    hide: NewHide<'_>,
-) -> Result<(), Failure> {
-    sqlx::query(
-        "INSERT INTO tidegate.hide (release, change, marker, epoch, before, undo, bypassed_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(job.release.as_str())
-    .bind(job.plan.change.as_str())
-    .bind(job.marker.to_string())
-    .bind(job.epoch.0)
-    .bind(hide.before)
-    .bind(hide.undo)
-    .bind(hide.bypassed_by)
-    .execute(&mut *connection)
-    .await?;
-    mark_format(connection).await
-}
-
-/// Forgets that the old form was hidden.
-pub(crate) async fn unhidden(connection: &mut PgConnection, key: Key<'_>) -> Result<(), Failure> {
-    sqlx::query("DELETE FROM tidegate.hide WHERE release = $1 AND change = $2")
-        .bind(key.release.as_str())
-        .bind(key.change.as_str())
-        .execute(&mut *connection)
-        .await?;
-    mark_format(connection).await
-}
-
-async fn mark_format(connection: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::query("UPDATE tidegate.format SET version = CASE WHEN EXISTS (SELECT FROM tidegate.hide) THEN $1 ELSE $2 END")
-        .bind(FORMAT_WHILE_HIDDEN)
-        .bind(FORMAT)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// What is recorded of a change's old form being hidden; `None` if it is not.
-pub(crate) async fn hide_record(
-    connection: &mut PgConnection,
-    key: Key<'_>,
-) -> Result<Option<HideRecord>, Failure> {
-    if !is_current(connection).await? {
-        return Ok(None);
-    }
-    let sql = "SELECT (extract(epoch FROM hidden_at) * 1000000)::int8, before, bypassed_by FROM tidegate.hide \
-               WHERE release = $1 AND change = $2";
-    let rows = keyed(connection, sql, key).await?;
-    let record = |row: &sqlx::postgres::PgRow| {
-        let at = Timestamp::from_microsecond(row.try_get(0)?).map_err(|_| Failure::Malformed)?;
-        Ok(HideRecord { at, before: row.try_get(1)?, bypassed_by: row.try_get(2)? })
-    };
-    rows.first().map(record).transpose()
-}
-
 /// Where a backfill stands, with its row locked until the transaction ends.
 pub(crate) async fn cursor(
     connection: &mut PgConnection,
@@ -580,7 +511,7 @@ pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<
     }))
 }
 
-async fn keyed(
+pub(crate) async fn keyed(
     connection: &mut PgConnection,
     sql: &'static str,
     key: Key<'_>,

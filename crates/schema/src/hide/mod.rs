@@ -24,6 +24,7 @@ use crate::{
     sessions::printable,
 };
 
+mod record;
 mod rights;
 
 use rights::{ColumnGrant, Grant, Rights, able, heirs, members, rights, sql_name};
@@ -61,8 +62,8 @@ impl Database {
         let bypassed = able_to_use(&mut transaction, &taken).await?;
         let before = serde_json::to_string(&taken).map_err(|_| Failure::Malformed)?;
         let undo = undo(&taken);
-        let hide = journal::NewHide { before: &before, undo: &undo, bypassed_by: &bypassed };
-        journal::hidden(&mut transaction, &job, hide).await?;
+        let hide = record::New { before: &before, undo: &undo, bypassed_by: &bypassed };
+        record::write(&mut transaction, &job, hide).await?;
         transaction.commit().await?;
         Ok(Attempt::Done(()))
     }
@@ -92,11 +93,11 @@ pub(crate) async fn give_back(
     transaction: &mut Transaction<'static, Postgres>,
     key: Key<'_>,
 ) -> Result<(), Failure> {
-    let Some(record) = journal::hide_record(transaction, key).await? else { return Ok(()) };
+    let Some(record) = record::read(transaction, key).await? else { return Ok(()) };
     for taken in read_taken(&record.before)? {
         give(transaction, &taken).await?;
     }
-    journal::unhidden(transaction, key).await
+    record::remove(transaction, key).await
 }
 
 /// What gives everything back, as a script for psql. Rights on columns that hiding made are left: they add nothing then.
@@ -120,7 +121,7 @@ fn undo(taken: &[Taken]) -> String {
 
 /// What the journal's record means now: since when it is hidden, and whom that does not stop.
 pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<Option<Hidden>, Failure> {
-    let Some(record) = journal::hide_record(connection, key).await? else { return Ok(None) };
+    let Some(record) = record::read(connection, key).await? else { return Ok(None) };
     let taken = read_taken(&record.before)?;
     let able = able_to_use(connection, &taken).await?;
     let shown = |roles: Vec<String>| roles.iter().map(|role| printable(role, 63)).collect();
