@@ -193,6 +193,7 @@ impl SchemaAccess {
             | Failure::TooEarly
             | Failure::Build(_)
             | Failure::PassedOn(_)
+            | Failure::NotInStep { .. }
             | Failure::Key => {}
         }
         match failure {
@@ -215,6 +216,8 @@ impl SchemaAccess {
             Failure::OtherChange(_) => refused("OtherChange"),
             Failure::TooEarly => refused("TooEarly"),
             Failure::PassedOn(_) => refused("PassedOn"),
+            // Which column it is, and why, is all that a team needs to mend it.
+            Failure::NotInStep { .. } => refused(&failure.to_string()),
             Failure::Key => refused("Key"),
         }
     }

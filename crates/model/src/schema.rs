@@ -97,6 +97,33 @@ pub struct MigrationFile {
     /// Its backfill header, if it is a backfill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backfill: Option<BackfillPlan>,
+    /// What it keeps in step, if it is the expand file that was generated from a sync file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncPlan>,
+}
+
+/// Two forms of the same data in one table that a generated trigger keeps in step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncPlan {
+    /// The table of both forms.
+    pub table: TableName,
+    /// The columns of the old form.
+    pub old: Vec<SyncColumn>,
+    /// The columns of the new form.
+    pub new: Vec<SyncColumn>,
+    /// Most rows that may have no counterpart in the other form; any number if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unmapped: Option<u64>,
+}
+
+/// A column that is mapped to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncColumn {
+    /// Its name.
+    pub name: String,
+    /// True if its mapping falls back to a constant, so that it is never NULL.
+    pub total: bool,
 }
 
 /// How a backfill walks its table: `-- tidegate: key=id batch=1000`.
@@ -207,6 +234,13 @@ impl ChangePlan {
             Object::Column { .. } | Object::Table(_) => true,
             Object::Trigger { .. } | Object::Function { .. } | Object::Index { .. } => false,
         })
+    }
+
+    /// Most rows that may have no counterpart in the other form, if the change sets a limit to each of its syncs.
+    pub fn unmapped_limit(&self) -> Option<u64> {
+        let mut syncs = self.files.iter().filter_map(|file| file.sync.as_ref()).peekable();
+        syncs.peek()?;
+        syncs.map(|sync| sync.unmapped).sum()
     }
 
     /// The digest an approval must name when `unmapped` rows would lose their only copy: it covers their count.
@@ -484,13 +518,32 @@ impl fmt::Display for Pressure {
 }
 
 /// What the check files counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckReading {
     /// Rows in which old and new form disagree, unmapped ones excluded.
     pub disagreeing: u64,
     /// Rows whose old form has no new form: purge would destroy their only copy.
     pub unmapped: u64,
+    /// Rows whose new form has no old form: revisions that read the old one would miss it after a rollback.
+    #[serde(default)]
+    pub unmapped_back: u64,
+    /// Writes that gave both forms and they disagreed; the new one won.
+    #[serde(default)]
+    pub conflicts: u64,
+}
+
+impl CheckReading {
+    /// What two checks of one change count together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            disagreeing: self.disagreeing.saturating_add(other.disagreeing),
+            unmapped: self.unmapped.saturating_add(other.unmapped),
+            unmapped_back: self.unmapped_back.saturating_add(other.unmapped_back),
+            conflicts: self.conflicts.saturating_add(other.conflicts),
+        }
+    }
 }
 
 /// Who names the old form, by pg_stat_statements.

@@ -298,6 +298,12 @@ pub struct SchemaStatus {
     pub disagreeing: Option<u64>,
     /// Rows that have no new form.
     pub unmapped: Option<u64>,
+    /// Rows that have no old form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmapped_back: Option<u64>,
+    /// Writes that gave both forms and they disagreed; the new one won.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<u64>,
     /// The last statement that named the old form.
     pub last_reader: Option<String>,
     /// When it was last seen growing.

@@ -191,6 +191,8 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         backfill_seconds_left: working.and_then(tidegate_model::schema::BackfillProgress::seconds_left),
         disagreeing: check.map(|c| c.disagreeing),
         unmapped: check.map(|c| c.unmapped),
+        unmapped_back: check.map(|c| c.unmapped_back),
+        conflicts: check.map(|c| c.conflicts),
         last_reader: change.last_reader.as_ref().map(|(reader, _)| reader.text.clone()),
         last_reader_at: change.last_reader.as_ref().map(|(_, at)| *at),
         quiet_since: change.quiet_since,

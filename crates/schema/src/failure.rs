@@ -109,6 +109,14 @@ pub enum Failure {
     /// Rights on a table were granted by somebody else than its owner: they cannot be taken in the owner's name.
     #[error("rights on table {0} were granted by a role that does not own it")]
     PassedOn(TableName),
+    /// A mapping into this column would fail or falsify writes.
+    #[error("{column} cannot be kept in step: {why}")]
+    NotInStep {
+        /// The column.
+        column: Object,
+        /// Why.
+        why: &'static str,
+    },
     /// The backfill's key is no integer column that is never NULL.
     #[error("the backfill's key must be a smallint, integer or bigint column that is NOT NULL")]
     Key,
@@ -131,6 +139,7 @@ impl Failure {
             | Self::OtherChange(_)
             | Self::TooEarly
             | Self::PassedOn(_)
+            | Self::NotInStep { .. }
             | Self::Key => Why::Failed,
         }
     }
@@ -154,6 +163,7 @@ impl Failure {
             | Self::OtherChange(_)
             | Self::TooEarly
             | Self::PassedOn(_)
+            | Self::NotInStep { .. }
             | Self::Key => None,
         }
     }

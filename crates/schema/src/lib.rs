@@ -22,6 +22,7 @@ pub mod server_log;
 mod sessions;
 pub mod source;
 pub mod sql;
+mod sync;
 pub mod trace;
 mod tree;
 

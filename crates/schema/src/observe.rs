@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Column, PgConnection, Row};
 use tidegate_model::{
     Fact, ReleaseName, Why,
     schema::{
-        Access, ChangePlan, CheckReading, FilePhase, Journal, Object, OpenChange, Pressure,
+        Access, ChangePlan, CheckReading, FilePhase, Journal, MigrationFile, Object, OpenChange, Pressure,
         SchemaObservation, TableName,
     },
 };
@@ -19,9 +19,6 @@ use crate::{
     journal::{self, Key},
     pressure,
 };
-
-/// The name of the result column that makes a check file count unmapped rows instead of disagreeing ones.
-pub const UNMAPPED: &str = "unmapped";
 
 /// Oldest server that is supported: `pg_stat_statements_info` and `toplevel` came with it.
 const OLDEST_SERVER: i32 = 140_000;
@@ -113,22 +110,12 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// Any [`Failure`]; [`Failure::Malformed`] if a check does not return one number that is not negative.
+    /// Any [`Failure`]; [`Failure::Malformed`] if a check does not return one row of numbers that are not negative.
     pub async fn check(&self, plan: &ChangePlan) -> Result<CheckReading, Failure> {
         let mut transaction = self.read(self.limits.check).await?;
-        let mut reading = CheckReading { disagreeing: 0, unmapped: 0 };
+        let mut reading = CheckReading::default();
         for file in plan.files(FilePhase::Check) {
-            let sql = AssertSqlSafe(format!("{MARK}{}", file.text));
-            let rows = sqlx::query(sql).fetch_all(&mut *transaction).await?;
-            let [row] = rows.as_slice() else { return Err(Failure::Malformed) };
-            let [column] = row.columns() else { return Err(Failure::Malformed) };
-            let count: i64 = row.try_get(0)?;
-            let count = u64::try_from(count).map_err(|_| Failure::Malformed)?;
-            if column.name() == UNMAPPED {
-                reading.unmapped = reading.unmapped.saturating_add(count);
-            } else {
-                reading.disagreeing = reading.disagreeing.saturating_add(count);
-            }
+            reading = reading.plus(read_check(&mut transaction, file).await?);
         }
         Ok(reading)
     }
@@ -173,6 +160,34 @@ impl Database {
             Some(_) => Fact::Absent,
             None => Fact::Unknown(Why::NotAsked),
         }
+    }
+}
+
+/// Runs one check file.
+pub(crate) async fn read_check(
+    connection: &mut PgConnection,
+    file: &MigrationFile,
+) -> Result<CheckReading, Failure> {
+    let rows = sqlx::query(AssertSqlSafe(format!("{MARK}{}", file.text))).fetch_all(connection).await?;
+    let [row] = rows.as_slice() else { return Err(Failure::Malformed) };
+    let alone = row.columns().len() == 1;
+    let mut reading = CheckReading::default();
+    for column in row.columns() {
+        let count: i64 = row.try_get(column.ordinal())?;
+        *counted(&mut reading, column.name(), alone).ok_or(Failure::Malformed)? =
+            u64::try_from(count).map_err(|_| Failure::Malformed)?;
+    }
+    Ok(reading)
+}
+
+/// What a column of a check counts, by its name. A team may call the one number of its check as it likes.
+fn counted<'a>(reading: &'a mut CheckReading, column: &str, alone: bool) -> Option<&'a mut u64> {
+    match column {
+        "disagreeing" => Some(&mut reading.disagreeing),
+        "unmapped" => Some(&mut reading.unmapped),
+        "unmapped_back" => Some(&mut reading.unmapped_back),
+        "conflicts" => Some(&mut reading.conflicts),
+        _ => alone.then_some(&mut reading.disagreeing),
     }
 }
 

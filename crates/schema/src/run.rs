@@ -28,7 +28,7 @@ use crate::{
     failure::Failure,
     hide,
     journal::{self, Epoch, Key},
-    sessions,
+    sessions, sync,
 };
 
 /// What one attempt of a step came to.
@@ -111,6 +111,9 @@ impl Database {
             let adds = added_by(file)?;
             journal::open(&mut transaction, job.key(), job.plan, job.marker).await?;
             catalog::expect(&mut transaction, &adds, false).await?;
+            if let Some(sync) = &file.sync {
+                sync::proof::can_be_kept(&mut transaction, sync).await?;
+            }
             run_file(&mut transaction, file).await?;
             let facts = catalog::expect(&mut transaction, &adds, true).await?;
             let facts = facts_text(&facts);

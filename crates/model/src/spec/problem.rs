@@ -91,6 +91,8 @@ codes! {
     FilesDisagree = "MIGR007",
     /// A comment that allows a rule, and is not well formed or allows nothing.
     BadAllow = "MIGR008",
+    /// A sync file that is not two SELECTs which map old and new columns of one table to each other.
+    BadSync = "MIGR009",
     /// The whole table is written anew under a lock that stops everybody.
     RewriteUnderLock = "MIGR101",
     /// The whole table is read under a lock that stops writers or everybody.

@@ -8,7 +8,7 @@ use tidegate_model::{
     ledger::{ChangeState, EvidenceMark, RolloutEnd},
     observation::{Snapshot, SnapshotStatus},
     orders::{ParameterRead, read_approval},
-    schema::{ChangePlan, Evidence, EvidenceRead, FilePhase, SchemaPhase},
+    schema::{ChangePlan, CheckReading, Evidence, EvidenceRead, FilePhase, SchemaPhase},
     spec::ContractMode,
     waiting::Class,
 };
@@ -94,7 +94,7 @@ pub(crate) fn expanded(draft: &Draft<'_>, phase: Option<SchemaPhase>) -> GateRea
     }
 }
 
-/// The check's count is 0.
+/// The check's count is 0, and no more rows lack a counterpart than the change allows.
 pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateReading {
     let gate = Gate::InSync;
     let Some(change) = change.filter(|c| c.is_open()) else { return not_applicable(gate) };
@@ -102,7 +102,9 @@ pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateRe
         return not_applicable(gate);
     }
     match &draft.seen.schema.check {
-        Fact::Known(check) if check.disagreeing == 0 => open(gate),
+        Fact::Known(check) if check.disagreeing == 0 => {
+            within_unmapped(check, change.opened.plan.unmapped_limit())
+        }
         Fact::Known(check) => measured(
             closed(
                 gate,
@@ -115,6 +117,23 @@ pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateRe
         ),
         Fact::Absent => unknown(gate, "the check's count", "the check could not be run"),
         Fact::Unknown(why) => unknown(gate, "the check's count", why.as_str()),
+    }
+}
+
+/// Whoever reads only one of the forms misses these rows.
+fn within_unmapped(check: &CheckReading, limit: Option<u64>) -> GateReading {
+    let gate = Gate::InSync;
+    let missing = check.unmapped.saturating_add(check.unmapped_back);
+    match limit {
+        Some(limit) if missing > limit => {
+            let message = format!(
+                "{} rows have no new form and {} no old one, which is more than the change allows",
+                check.unmapped, check.unmapped_back
+            );
+            let remedy = "correct these rows, or let the mapping take them, or raise `unmapped` in the sync file of a new change";
+            measured(closed(gate, Class::NeedsFix, message, remedy), missing.to_string(), limit.to_string())
+        }
+        Some(_) | None => open(gate),
     }
 }
 
@@ -486,5 +505,20 @@ pub(crate) fn snapshot_available(draft: &Draft<'_>, snapshot: &Fact<Snapshot>) -
             "the snapshot failed",
             "look at the instance's events; a new one is taken",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_model::gate::GateState;
+
+    #[test]
+    fn rows_without_a_counterpart_close_the_gate_only_beyond_the_change_s_own_limit() {
+        let check = CheckReading { unmapped: 2, unmapped_back: 3, ..CheckReading::default() };
+        for (limit, opens) in [(None, true), (Some(5), true), (Some(4), false), (Some(0), false)] {
+            let state = within_unmapped(&check, limit).state;
+            assert_eq!(state == GateState::Open, opens, "{limit:?}: {state:?}");
+        }
     }
 }

@@ -136,6 +136,7 @@ fn plan() -> database::ChangePlan {
         text: name.into(),
         checksum: Digest::of(name),
         backfill: None,
+        sync: None,
     };
     database::ChangePlan {
         change: "address".parse().unwrap(),
@@ -559,7 +560,10 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
             .map(|(old, new)| BTreeMap::from([(column("address"), old), (column("street"), new)])),
         pressure: sketch.pressure.clone().map(|there| there.then(pressure).into_iter().collect()),
         blockers: sketch.blockers.clone().map(|there| there.then(blocker).into_iter().collect()),
-        check: sketch.check.clone().map(|disagreeing| database::CheckReading { disagreeing, unmapped: 0 }),
+        check: sketch
+            .check
+            .clone()
+            .map(|disagreeing| database::CheckReading { disagreeing, ..Default::default() }),
         evidence: sketch.evidence.clone().map(evidence),
         dependencies: sketch.dependencies.clone().map(|blocked| database::Dependencies {
             blocking: blocked.then(|| "view labels".to_owned()).into_iter().collect(),

@@ -16,7 +16,7 @@ use serde_json::json;
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 use tidegate_model::{
     ChangeName, Digest,
-    schema::{BackfillPlan, ChangePlan, FilePhase, MigrationFile, Object, TableName},
+    schema::{BackfillPlan, ChangePlan, FilePhase, MigrationFile, Object, SyncColumn, SyncPlan, TableName},
     spec::{Code, DatabaseSpec, Problem},
 };
 
@@ -24,6 +24,7 @@ pub(crate) use self::rules::LARGEST_BATCH;
 use crate::{
     classify::{Classifier, Statement},
     source::{RawFile, problem, shown},
+    sync::{self, SourceFile},
     trace::Script,
     tree,
 };
@@ -77,21 +78,20 @@ pub fn lint(files: Vec<RawFile>) -> Lint {
 
 /// The statements of a change as they run, each with its text; `None` if a file does not parse.
 pub(crate) fn scripts(files: Vec<RawFile>) -> Option<Vec<Script>> {
-    let wanted = files.len();
-    let (read, _) = read_change(files);
+    let (read, problems) = read_change(files);
+    let unread = |found: &Problem| matches!(found.code, Code::FileName | Code::NotSql | Code::BadSync);
     let script = |file: Read| Script {
         file: file.name,
         phase: file.phase,
         statements: file.texts.into_iter().zip(file.statements).collect(),
         migration: file.part.map(|part| part.file),
     };
-    (read.len() == wanted).then(|| read.into_iter().map(script).collect())
+    (!problems.iter().any(unread)).then(|| read.into_iter().map(script).collect())
 }
 
 /// A file that parses: what its statements do, and its part of the plan if nothing refuses it.
 struct Read {
     name: String,
-    version: u64,
     phase: FilePhase,
     statements: Vec<Statement>,
     /// The statements' texts.
@@ -100,11 +100,15 @@ struct Read {
 }
 
 fn read_change(files: Vec<RawFile>) -> (Vec<Read>, Vec<Problem>) {
+    let twice = versions_twice(&files);
     let Some((read, mut problems)) = tree::on_large_stack(|| read_files(files)) else {
         let message = "the files are too deeply nested to be parsed";
         return (Vec::new(), vec![problem(Code::NotSql, "source", message, "split the files")]);
     };
-    problems.extend(disagreements(&read, problems.is_empty()));
+    problems.extend(twice);
+    if problems.is_empty() {
+        problems.extend(disagreements(&read));
+    }
     problems.sort_by(|one, other| {
         (&one.path, one.line, one.column, one.code).cmp(&(&other.path, other.line, other.column, other.code))
     });
@@ -115,7 +119,7 @@ fn read_change(files: Vec<RawFile>) -> (Vec<Read>, Vec<Problem>) {
 /// Parses every file, then judges them in the order in which they run: what a later statement does depends on what an
 /// earlier one made.
 fn read_files(files: Vec<RawFile>) -> (Vec<Read>, Vec<Problem>) {
-    let mut problems = Vec::new();
+    let (files, mut problems) = sync::generate(files);
     let mut parsed = Vec::new();
     for file in files {
         match parse_file(file) {
@@ -214,20 +218,20 @@ fn assemble(change: &ChangeName, database: &DatabaseSpec, mut parts: Vec<Part>) 
     ChangePlan { change: change.clone(), files, adds, removes, digest }
 }
 
-/// What is wrong with the files together. `complete` is false if some could not be read, so that nothing is called
-/// missing that is only wrong.
-fn disagreements(files: &[Read], complete: bool) -> Vec<Problem> {
-    let mut problems = Vec::new();
+/// Versions that stand twice. Asked before anything is generated: what a sync file stands for has its version.
+fn versions_twice(files: &[RawFile]) -> Vec<Problem> {
     let mut seen = BTreeSet::new();
-    for file in files {
-        if !seen.insert(file.version) {
-            let remedy = "give each file of a change a version of its own";
-            problems.push(problem(Code::FilesDisagree, &file.name, "the version stands twice", remedy));
-        }
-    }
-    if !complete {
-        return problems;
-    }
+    let twice = |file: &&RawFile| FileName::of(&file.name).is_some_and(|name| !seen.insert(name.version));
+    let remedy = "give each file of a change a version of its own";
+    let found =
+        |file: &RawFile| problem(Code::FilesDisagree, &shown(&file.name), "the version stands twice", remedy);
+    files.iter().filter(twice).map(found).collect()
+}
+
+/// What is wrong with the files together; asked only if each of them is right, so that nothing is called missing that is
+/// only wrong.
+fn disagreements(files: &[Read]) -> Vec<Problem> {
+    let mut problems = Vec::new();
     let has = |phase| files.iter().any(|file| file.phase == phase);
     if !has(FilePhase::Expand) {
         let remedy = "add a file <version>_expand_<name>.sql";
@@ -235,8 +239,44 @@ fn disagreements(files: &[Read], complete: bool) -> Vec<Problem> {
     }
     if (has(FilePhase::Backfill) || has(FilePhase::Contract)) && !has(FilePhase::Check) {
         let message = "the change has a backfill or a contract, and no check file";
-        let remedy = "add a file <version>_check_<name>.sql with one SELECT that counts disagreeing rows";
+        let remedy = "add a file <version>_check_<name>.sql with one SELECT that counts disagreeing rows, or let a sync file generate it";
         problems.push(problem(Code::FilesDisagree, "source", message, remedy));
+    }
+    let parts = || files.iter().filter_map(|file| file.part.as_ref());
+    for (part, sync) in parts().filter_map(|part| Some((part, part.file.sync.as_ref()?))) {
+        problems.extend(sync_disagrees(part, sync, &parts));
+    }
+    problems
+}
+
+/// The new form of a sync must be added before it, the old one must be there already, and contract comes after it.
+fn sync_disagrees<'a, I: Iterator<Item = &'a Part>>(
+    part: &Part,
+    sync: &SyncPlan,
+    parts: &impl Fn() -> I,
+) -> Vec<Problem> {
+    let column =
+        |column: &SyncColumn| Object::Column { table: sync.table.clone(), column: column.name.clone() };
+    let adds = |wanted: &Object, before: u64| {
+        parts().any(|other| other.file.version < before && other.adds.contains(wanted))
+    };
+    let found = |message: String, remedy: &str| {
+        problem(Code::FilesDisagree, &sync::source_of(&part.file.name), &message, remedy)
+    };
+    let mut problems = Vec::new();
+    for new in sync.new.iter().map(column).filter(|new| !adds(new, part.file.version)) {
+        let remedy =
+            "the first SELECT of a sync file maps to columns that an expand file with a lower version adds";
+        problems.push(found(format!("{new} is not added before it"), remedy));
+    }
+    for old in sync.old.iter().map(column).filter(|old| adds(old, u64::MAX)) {
+        let remedy = "the second SELECT of a sync file maps to the columns that were there before the change";
+        problems.push(found(format!("{old} is added by this change"), remedy));
+    }
+    let contract = |other: &Part| other.file.phase == FilePhase::Contract;
+    if parts().any(|other| contract(other) && other.file.version < part.file.version) {
+        let message = "a contract file has a lower version, and would run before the triggers are dropped";
+        problems.push(found(message.to_owned(), "give contract files the highest versions"));
     }
     problems
 }
@@ -246,36 +286,25 @@ struct Parsed {
     version: u64,
     phase: FilePhase,
     raw: RawFile,
+    sync: Option<SyncPlan>,
     statements: Vec<SyntaxNode>,
 }
 
-fn parse_file(raw: RawFile) -> Result<Parsed, Vec<Problem>> {
-    let Some((version, phase)) = name_parts(&raw.name) else {
+fn parse_file(SourceFile { raw, sync }: SourceFile) -> Result<Parsed, Vec<Problem>> {
+    let Some(FileName { version, kind: FileKind::Phase(phase), .. }) = FileName::of(&raw.name) else {
         let message = "the name is not <version>_<phase>_<name>.sql";
         let remedy =
-            "phase is expand, backfill, check or contract; name is lowercase letters, digits, _ and -";
+            "phase is expand, sync, backfill, check or contract; name is lowercase letters, digits, _ and -";
         return Err(vec![problem(Code::FileName, &shown(&raw.name), message, remedy)]);
     };
-    let text = Text { name: &raw.name, text: &raw.text };
-    let root = match tree::parse(&raw.text) {
-        Ok(root) => root,
-        Err(tree::NotParsed::TooLarge) => {
-            return Err(vec![text.at(0, Code::NotSql, "the file is too large to be parsed", "split it")]);
-        }
-        Err(tree::NotParsed::Errors(at)) => {
-            let remedy = "check it with psql on a scratch database";
-            let at: BTreeSet<usize> = at.into_iter().take(20).collect();
-            let found = |at| text.at(at, Code::NotSql, "PostgreSQL's grammar does not take this", remedy);
-            return Err(at.into_iter().map(found).collect());
-        }
-    };
+    let root = tree::parse(&raw.text).map_err(|why| Text::of(&raw).not_parsed(why))?;
     let statements = root.children().filter(|node| node.kind() != SyntaxKind::EMPTY_STMT).collect();
-    Ok(Parsed { version, phase, raw, statements })
+    Ok(Parsed { version, phase, raw, sync, statements })
 }
 
 fn judge_file(file: Parsed, classifier: &mut Classifier) -> (Read, Vec<Problem>) {
-    let Parsed { version, phase, raw, statements: nodes } = file;
-    let text = Text { name: &raw.name, text: &raw.text };
+    let Parsed { version, phase, raw, sync, statements: nodes } = file;
+    let text = Text::of(&raw);
     let (statements, mut problems) = classifier.file(&text, phase, &nodes);
     let backfill = match problems.is_empty().then(|| rules::judge(&text, phase, &nodes)) {
         Some(Ok(backfill)) => backfill,
@@ -287,40 +316,56 @@ fn judge_file(file: Parsed, classifier: &mut Classifier) -> (Read, Vec<Problem>)
     };
     let name = raw.name.clone();
     let texts = nodes.iter().map(|node| node.text().to_string()).collect();
-    let part = problems.is_empty().then(|| part(version, phase, raw, &nodes, backfill));
-    (Read { name, version, phase, statements, texts, part }, problems)
+    let part = problems.is_empty().then(|| {
+        let checksum = Digest::of(&raw.text);
+        part(
+            &nodes,
+            MigrationFile { version, phase, name: raw.name, text: raw.text, checksum, backfill, sync },
+        )
+    });
+    (Read { name, phase, statements, texts, part }, problems)
 }
 
-fn part(
-    version: u64,
-    phase: FilePhase,
-    raw: RawFile,
-    nodes: &[SyntaxNode],
-    backfill: Option<BackfillPlan>,
-) -> Part {
-    let adds = if phase == FilePhase::Expand { objects::added(nodes) } else { Vec::new() };
-    let removes = if phase == FilePhase::Contract { objects::removed(nodes) } else { Vec::new() };
-    let checksum = Digest::of(&raw.text);
-    let file = MigrationFile { version, phase, name: raw.name, text: raw.text, checksum, backfill };
+fn part(nodes: &[SyntaxNode], file: MigrationFile) -> Part {
+    let adds = if file.phase == FilePhase::Expand { objects::added(nodes) } else { Vec::new() };
+    let removes = if file.phase == FilePhase::Contract { objects::removed(nodes) } else { Vec::new() };
     Part { file, adds, removes }
 }
 
-/// `<version>_<phase>_<name>.sql` in its parts.
-fn name_parts(name: &str) -> Option<(u64, FilePhase)> {
-    let stem = name.strip_suffix(".sql")?;
-    let mut parts = stem.splitn(3, '_');
-    let (version, phase, title) = (parts.next()?, parts.next()?, parts.next()?);
-    let digits = !version.is_empty() && version.len() <= 18 && version.bytes().all(|b| b.is_ascii_digit());
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
-    let titled = (1..=80).contains(&title.len()) && title.bytes().all(plain);
-    let phase = match phase {
-        "expand" => FilePhase::Expand,
-        "backfill" => FilePhase::Backfill,
-        "check" => FilePhase::Check,
-        "contract" => FilePhase::Contract,
-        _ => return None,
-    };
-    if digits && titled { Some((version.parse().ok()?, phase)) } else { None }
+/// The parts of a name `<version>_<kind>_<title>.sql`.
+pub(crate) struct FileName<'a> {
+    pub(crate) version: u64,
+    pub(crate) kind: FileKind,
+    pub(crate) title: &'a str,
+}
+
+/// What a file is by its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Phase(FilePhase),
+    /// Two mappings, from which files of every phase are generated.
+    Sync,
+}
+
+impl<'a> FileName<'a> {
+    pub(crate) fn of(name: &'a str) -> Option<Self> {
+        let stem = name.strip_suffix(".sql")?;
+        let mut parts = stem.splitn(3, '_');
+        let (version, kind, title) = (parts.next()?, parts.next()?, parts.next()?);
+        let digits =
+            !version.is_empty() && version.len() <= 18 && version.bytes().all(|b| b.is_ascii_digit());
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+        let titled = (1..=80).contains(&title.len()) && title.bytes().all(plain);
+        let kind = match kind {
+            "expand" => FileKind::Phase(FilePhase::Expand),
+            "sync" => FileKind::Sync,
+            "backfill" => FileKind::Phase(FilePhase::Backfill),
+            "check" => FileKind::Phase(FilePhase::Check),
+            "contract" => FileKind::Phase(FilePhase::Contract),
+            _ => return None,
+        };
+        if digits && titled { Some(Self { version: version.parse().ok()?, kind, title }) } else { None }
+    }
 }
 
 /// A file's text, and problems in it by byte offset.
@@ -329,7 +374,26 @@ pub(crate) struct Text<'a> {
     text: &'a str,
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    pub(crate) fn of(file: &'a RawFile) -> Self {
+        Self { name: &file.name, text: &file.text }
+    }
+
+    /// The problems of a text that does not parse.
+    pub(crate) fn not_parsed(&self, why: tree::NotParsed) -> Vec<Problem> {
+        match why {
+            tree::NotParsed::TooLarge => {
+                vec![self.at(0, Code::NotSql, "the file is too large to be parsed", "split it")]
+            }
+            tree::NotParsed::Errors(at) => {
+                let remedy = "check it with psql on a scratch database";
+                let at: BTreeSet<usize> = at.into_iter().take(20).collect();
+                let found = |at| self.at(at, Code::NotSql, "PostgreSQL's grammar does not take this", remedy);
+                at.into_iter().map(found).collect()
+            }
+        }
+    }
+
     /// Line and column of a byte, from 1.
     pub(crate) fn place(&self, offset: usize) -> (u32, u32) {
         let before = self.text.get(..offset).unwrap_or(self.text);
@@ -377,7 +441,7 @@ fn backfill_header(text: &str) -> Option<(String, u32)> {
     Some((key?, batch.filter(|batch| (1..=rules::LARGEST_BATCH).contains(batch))?))
 }
 
-fn is_plain_name(text: &str) -> bool {
+pub(crate) fn is_plain_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && !text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')

@@ -6,11 +6,11 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, Column as _, Connection as _, PgConnection, Row as _};
-use tidegate_model::schema::{FilePhase, MigrationFile};
+use sqlx::{Connection as _, PgConnection};
+use tidegate_model::schema::{CheckReading, FilePhase, MigrationFile};
 
 use super::{Scratch, Script, TraceError, Traced, may_be_tried, observe, run_file};
-use crate::{Limits, RawFile, failure::Failure, observe::UNMAPPED, run, sql};
+use crate::{Limits, RawFile, failure::Failure, observe::read_check, run, sql};
 
 /// What a rehearsal showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -53,9 +53,8 @@ pub struct Checked {
     /// The file.
     pub file: String,
     /// The rows that it counted.
-    pub counted: i64,
-    /// True if it counts unmapped rows, false if it counts disagreeing ones.
-    pub unmapped: bool,
+    #[serde(flatten)]
+    pub reading: CheckReading,
     /// Milliseconds that it ran.
     pub milliseconds: u64,
 }
@@ -171,10 +170,8 @@ async fn backfill(
 
 async fn check(connection: &mut PgConnection, file: &MigrationFile) -> Result<Checked, Failure> {
     let begun = Instant::now();
-    let row = sqlx::query(AssertSqlSafe(file.text.clone())).fetch_one(connection).await?;
-    let unmapped = row.columns().first().is_some_and(|column| column.name() == UNMAPPED);
-    let counted = row.try_get(0)?;
-    Ok(Checked { file: file.name.clone(), counted, unmapped, milliseconds: milliseconds(begun.elapsed()) })
+    let reading = read_check(connection, file).await?;
+    Ok(Checked { file: file.name.clone(), reading, milliseconds: milliseconds(begun.elapsed()) })
 }
 
 fn milliseconds(took: Duration) -> u64 {

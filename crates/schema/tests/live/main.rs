@@ -12,4 +12,5 @@ mod locks;
 mod oracle;
 mod rehearse;
 mod steps;
+mod sync;
 mod world;

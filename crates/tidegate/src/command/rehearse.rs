@@ -6,6 +6,7 @@ use std::{
 };
 
 use indicatif::ProgressBar;
+use tidegate_model::schema::CheckReading;
 use tidegate_schema::{
     classify::lock::LockMode,
     source, sql,
@@ -110,8 +111,11 @@ fn print(rehearsal: &Rehearsal) {
     }
     rehearsal.backfills.iter().for_each(print_backfill);
     for check in &rehearsal.checks {
-        let what = if check.unmapped { "unmapped" } else { "disagreeing" };
-        println!("{}  {} rows {what}  {} ms", check.file, check.counted, check.milliseconds);
+        let CheckReading { disagreeing, unmapped, unmapped_back, conflicts: _ } = check.reading;
+        println!(
+            "{}  {disagreeing} rows disagreeing, {unmapped} unmapped, {unmapped_back} unmapped back  {} ms",
+            check.file, check.milliseconds
+        );
     }
     rehearsal.lost_indexes.iter().for_each(|index| println!("contract takes index {index} along"));
     match &rehearsal.failed {

@@ -46,6 +46,8 @@ struct State {
     backfill: GaugeVec,
     disagreeing: GaugeVec,
     unmapped: GaugeVec,
+    unmapped_back: GaugeVec,
+    conflicts: GaugeVec,
 }
 
 /// The families of what is published.
@@ -151,6 +153,12 @@ impl State {
                 &["release"],
             )?,
             unmapped: gauge("schema_unmapped_rows", "Rows that have no new form.", &["release"])?,
+            unmapped_back: gauge("schema_unmapped_back_rows", "Rows that have no old form.", &["release"])?,
+            conflicts: gauge(
+                "schema_conflicting_writes",
+                "Writes that gave both forms and they disagreed; the new one won.",
+                &["release"],
+            )?,
             registry,
         })
     }
@@ -243,6 +251,8 @@ impl State {
             (&self.backfill, schema.backfill_keys_left),
             (&self.disagreeing, schema.disagreeing),
             (&self.unmapped, schema.unmapped),
+            (&self.unmapped_back, schema.unmapped_back),
+            (&self.conflicts, schema.conflicts),
         ] {
             if let Some(count) = count {
                 gauge.with_label_values(&[release]).set(float(count));

@@ -189,7 +189,9 @@ fn schema(html: &mut Html, schema: &SchemaStatus) {
         ("<dt>rows a second<dd class=num>", schema.backfill_rows_per_second),
         ("<dt>seconds to go<dd class=num>", schema.backfill_seconds_left),
         ("<dt>disagreeing rows<dd class=num>", schema.disagreeing),
-        ("<dt>unmapped rows<dd class=num>", schema.unmapped),
+        ("<dt>rows without a new form<dd class=num>", schema.unmapped),
+        ("<dt>rows without an old form<dd class=num>", schema.unmapped_back),
+        ("<dt>writes of both forms that disagreed<dd class=num>", schema.conflicts),
     ] {
         if let Some(count) = count {
             html.wrap(label, &count.to_string(), "");

@@ -149,6 +149,8 @@ fn schema() -> SchemaStatus {
         backfill_seconds_left: None,
         disagreeing: Some(0),
         unmapped: Some(3),
+        unmapped_back: Some(1),
+        conflicts: Some(2),
         last_reader: Some("INSERT INTO customers (name, address) VALUES ($1, $2)".into()),
         last_reader_at: Some(ago(1)),
         quiet_since: Some(ago(1)),

@@ -1,0 +1,397 @@
+//! The SQL that keeps old and new form in step.
+//!
+//! Called by [`super::generate`] with a sync file that was taken apart. Pure text; it reads nothing. What is generated, by
+//! name (`customers_address` is the table and the file's name):
+//!
+//! | object | does |
+//! |---|---|
+//! | `customers_address_up_of`, `_down_of` | the mapping as it was written; its names are resolved once, when it is created |
+//! | `customers_address_up`, `_down` | the same, NULL instead of an error or of what a column is too short for |
+//! | `customers_address_in_sync` | up(old) is new, or down(new) is old |
+//! | `customers_address_sync` | the trigger's function; it writes the other form only if the row is not in sync |
+//! | `customers_address_sync_insert`, `_update` | the triggers; an UPDATE of other columns does not call the function |
+//! | `customers_address_conflict` | a row for each write that gave both forms and they disagreed; the new form won |
+//!
+//! The functions are not marked immutable: the server takes that for a promise, and the mapping is the team's.
+
+use std::fmt::Write as _;
+
+use tidegate_model::schema::{SyncColumn, SyncPlan};
+
+use super::{
+    SourceFile,
+    read::{Mapping, Sync, Target},
+};
+use crate::{catalog::quoted, source::RawFile};
+
+/// Every file that stands for the sync file.
+pub(super) fn files(sync: &Sync, with_contract: bool) -> Vec<SourceFile> {
+    let sql = Sql::new(sync);
+    let file = |phase: &str, text: String, plan| SourceFile {
+        raw: RawFile { name: format!("{}_{phase}_{}-sync.sql", sync.version, sync.title), text },
+        sync: plan,
+    };
+    let mut files = vec![
+        file("expand", sql.expand(), Some(plan(sync))),
+        file("backfill", sql.backfill(), None),
+        file("check", sql.check(), None),
+    ];
+    if with_contract {
+        files.push(file("contract", sql.contract(), None));
+    }
+    files
+}
+
+fn plan(sync: &Sync) -> SyncPlan {
+    let columns = |mapping: &Mapping| {
+        let column =
+            |target: &Target| SyncColumn { name: target.column.clone(), total: target.fallback.is_some() };
+        mapping.targets.iter().map(column).collect()
+    };
+    SyncPlan {
+        table: sync.table.clone(),
+        old: columns(&sync.down),
+        new: columns(&sync.up),
+        unmapped: sync.unmapped,
+    }
+}
+
+/// One form: its columns, quoted, and its variables in the generated functions.
+struct Form {
+    columns: Vec<String>,
+    /// The column's type, with its length where the place allows one.
+    types: Vec<String>,
+    /// What a guarded mapping to this form answers goes into one variable, because a statement in a function is seen by
+    /// the statement statistics, and it would name the columns; an expression is not.
+    variable: String,
+    /// The columns of that variable.
+    mapped: Vec<String>,
+    /// Which columns are never NULL.
+    total: Vec<bool>,
+}
+
+impl Form {
+    fn new(mapping: &Mapping, table: &str, word: &str) -> Self {
+        let columns: Vec<String> = mapping.targets.iter().map(|target| quoted(&target.column)).collect();
+        let types = columns.iter().map(|column| format!("{table}.{column}%TYPE")).collect();
+        let variable = format!("tidegate_{word}");
+        // A function with one column answers the column and not a row of it.
+        let mapped = match columns.as_slice() {
+            [_] => vec![variable.clone()],
+            several => several.iter().map(|column| format!("{variable}.{column}")).collect(),
+        };
+        let total = mapping.targets.iter().map(|target| target.fallback.is_some()).collect();
+        Self { columns, types, variable, mapped, total }
+    }
+
+    /// `a, b`
+    fn list(&self) -> String {
+        self.columns.join(", ")
+    }
+
+    /// The declaration of its variable.
+    fn declared(&self) -> String {
+        match self.types.as_slice() {
+            [only] => format!("    {} {only};\n", self.variable),
+            _ => format!("    {} record;\n", self.variable),
+        }
+    }
+
+    /// `row.a, row.b`
+    fn of(&self, row: &str) -> Vec<String> {
+        self.columns.iter().map(|column| format!("{row}.{column}")).collect()
+    }
+
+    /// What must hold besides for the row to be in sync: ` AND row.a IS NOT NULL` for each column that is never NULL.
+    fn filled(&self, given: &[String]) -> String {
+        let each = given.iter().zip(&self.total).filter(|(_, total)| **total);
+        each.map(|(column, _)| format!(" AND {column} IS NOT NULL")).collect()
+    }
+
+    /// `a type, b type`, each after the word.
+    fn typed(&self, word: &str) -> Vec<String> {
+        self.columns.iter().zip(&self.types).map(|(column, kind)| format!("{word}{column} {kind}")).collect()
+    }
+}
+
+struct Sql<'a> {
+    sync: &'a Sync,
+    table: String,
+    old: Form,
+    new: Form,
+}
+
+impl<'a> Sql<'a> {
+    fn new(sync: &'a Sync) -> Self {
+        let table = format!("{}.{}", quoted(&sync.table.schema), quoted(&sync.table.table));
+        let (old, new) = (Form::new(&sync.down, &table, "old"), Form::new(&sync.up, &table, "new"));
+        Self { sync, table, old, new }
+    }
+
+    /// The name of something that is generated, with its schema.
+    fn name(&self, suffix: &str) -> String {
+        format!("{}.{}", quoted(&self.sync.table.schema), self.bare(suffix))
+    }
+
+    fn bare(&self, suffix: &str) -> String {
+        quoted(&format!("{}_{suffix}", self.sync.prefix))
+    }
+
+    fn note(&self) -> String {
+        let Sync { version, title, .. } = self.sync;
+        format!("-- Generated from {version}_sync_{title}.sql.\n")
+    }
+
+    fn expand(&self) -> String {
+        let Self { sync, old, new, .. } = self;
+        let mut text = self.note();
+        for part in [
+            self.mapping("up_of", &sync.up, old, new),
+            self.mapping("down_of", &sync.down, new, old),
+            self.guarded("up", &sync.up, old, new),
+            self.guarded("down", &sync.down, new, old),
+            self.in_sync(),
+            self.conflicts(),
+            self.trigger_function(),
+            self.triggers(),
+        ] {
+            text.push('\n');
+            text.push_str(&part);
+        }
+        text
+    }
+
+    /// A mapping in the team's own words. A body that is no string is parsed when the function is created: an unknown
+    /// column or function fails there, and no search path can lead it astray later. It is written so that the server
+    /// inlines it.
+    fn mapping(&self, suffix: &str, mapping: &Mapping, from: &Form, to: &Form) -> String {
+        let given: Vec<String> = (1..=from.columns.len()).map(|n| format!("${n}")).collect();
+        let expressions: Vec<&str> =
+            mapping.targets.iter().map(|target| target.expression.as_str()).collect();
+        let condition = mapping
+            .condition
+            .as_ref()
+            .map(|condition| format!("\n    WHERE {condition}"))
+            .unwrap_or_default();
+        format!(
+            "CREATE FUNCTION {}({})\nRETURNS TABLE ({})\nLANGUAGE sql STABLE\nBEGIN ATOMIC\n    SELECT\n        {}\n    \
+             FROM (SELECT {}) AS {} ({}){condition};\nEND;\n",
+            self.name(suffix),
+            from.types.join(", "),
+            to.typed("").join(", "),
+            expressions.join(",\n        "),
+            given.join(", "),
+            quoted(&mapping.alias),
+            from.list(),
+        )
+    }
+
+    /// A mapping that never raises an error. Variables have the columns' own types, so what is too long is an error here
+    /// and not in the write. Its statement is seen by the statement statistics, so it names no column.
+    fn guarded(&self, suffix: &str, mapping: &Mapping, from: &Form, to: &Form) -> String {
+        let (mut variables, mut assigned, mut fallen_back) = (String::new(), String::new(), String::new());
+        for (n, (target, (column, kind))) in
+            (1..).zip(mapping.targets.iter().zip(to.columns.iter().zip(&to.types)))
+        {
+            let _ = writeln!(variables, "    tidegate_{n} {kind};");
+            let _ = writeln!(assigned, "    {column} := tidegate_{n};");
+            match &target.fallback {
+                Some(constant) => {
+                    let _ = writeln!(variables, "    tidegate_{n}_or {kind} := {constant};");
+                    let _ = writeln!(fallen_back, "    {column} := tidegate_{n}_or;");
+                }
+                None => {
+                    let _ = writeln!(fallen_back, "    {column} := NULL;");
+                }
+            }
+        }
+        let each =
+            |word: &str| (1..=to.columns.len()).map(|n| format!("{word}{n}")).collect::<Vec<_>>().join(", ");
+        let parameters = [given(from), to.typed("OUT ")].concat();
+        format!(
+            "CREATE FUNCTION {}({})\nLANGUAGE plpgsql STABLE AS $tidegate$\nDECLARE\n{variables}BEGIN\n    SELECT {} INTO {}\n    \
+             FROM {}({}) AS mapped ({});\n{assigned}EXCEPTION WHEN OTHERS THEN\n{fallen_back}END\n$tidegate$;\n",
+            self.name(suffix),
+            parameters.join(", "),
+            each("mapped.c"),
+            each("tidegate_"),
+            self.name(&format!("{suffix}_of")),
+            positions(from, 1).join(", "),
+            each("c"),
+        )
+    }
+
+    fn in_sync(&self) -> String {
+        let Self { old, new, .. } = self;
+        let (given_old, given_new) = (positions(old, 1), positions(new, 1 + old.columns.len()));
+        format!(
+            "CREATE FUNCTION {}({})\nRETURNS boolean\nLANGUAGE plpgsql STABLE AS $tidegate$\nDECLARE\n{}{}BEGIN\n{}    \
+             IF {}{} THEN\n        RETURN true;\n    END IF;\n{}    RETURN {}{};\nEND\n$tidegate$;\n",
+            self.name("in_sync"),
+            [old.types.clone(), new.types.clone()].concat().join(", "),
+            new.declared(),
+            old.declared(),
+            self.mapped("up", new, &given_old),
+            same(&new.mapped, &given_new),
+            old.filled(&given_old),
+            self.mapped("down", old, &given_new),
+            same(&old.mapped, &given_old),
+            new.filled(&given_new),
+        )
+    }
+
+    fn conflicts(&self) -> String {
+        format!(
+            "CREATE TABLE {} (\n    {} bigint NOT NULL,\n    noticed_at timestamptz NOT NULL DEFAULT now()\n);\n",
+            self.name("conflict"),
+            quoted(&self.sync.key),
+        )
+    }
+
+    /// Runs as its owner, so that a role which may write the table needs no right on what is generated; the search path is
+    /// fixed because of that.
+    fn trigger_function(&self) -> String {
+        let Self { old, new, .. } = self;
+        let (row_old, row_new, key) = (old.of("NEW"), new.of("NEW"), quoted(&self.sync.key));
+        let is_new = format!("{}{}", same(&new.mapped, &row_new), old.filled(&row_old));
+        let is_old = format!("{}{}", same(&old.mapped, &row_old), new.filled(&row_new));
+        [
+            format!("CREATE FUNCTION {}() RETURNS trigger\n", self.name("sync")),
+            "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tidegate$\nDECLARE\n".into(),
+            new.declared(),
+            old.declared(),
+            "    wrote_old boolean;\n    wrote_new boolean;\nBEGIN\n".into(),
+            self.mapped("up", new, &row_old),
+            format!("    IF {is_new} THEN\n        RETURN NEW;\n    END IF;\n"),
+            self.mapped("down", old, &row_new),
+            format!("    IF {is_old} THEN\n        RETURN NEW;\n    END IF;\n"),
+            // An INSERT cannot be asked which columns it named.
+            format!("    IF TG_OP = 'INSERT' THEN\n        wrote_old := {};\n", any_given(&row_old)),
+            format!("        wrote_new := {};\n    ELSE\n", any_given(&row_new)),
+            format!("        wrote_old := {};\n        wrote_new := {};\n    END IF;\n", changed(old), changed(new)),
+            "    IF wrote_new THEN\n        IF wrote_old THEN\n".into(),
+            format!("            INSERT INTO {} ({key}) VALUES (NEW.{key});\n        END IF;\n", self.name("conflict")),
+            assigned(old, &row_old),
+            format!("    ELSE\n{}    END IF;\n", assigned(new, &row_new)),
+            kept_filled(old, &row_old),
+            kept_filled(new, &row_new),
+            "    RETURN NEW;\nEND\n$tidegate$;\n".into(),
+        ]
+        .concat()
+    }
+
+    fn triggers(&self) -> String {
+        let Self { old, new, table, .. } = self;
+        let function = self.name("sync");
+        format!(
+            "CREATE TRIGGER {} BEFORE INSERT ON {table}\n    FOR EACH ROW EXECUTE FUNCTION {function}();\n\
+             CREATE TRIGGER {} BEFORE UPDATE ON {table}\n    FOR EACH ROW WHEN ({} OR {})\n    EXECUTE FUNCTION {function}();\n",
+            self.bare("sync_insert"),
+            self.bare("sync_update"),
+            changed(old),
+            changed(new),
+        )
+    }
+
+    fn backfill(&self) -> String {
+        let Self { sync, table, old, new, .. } = self;
+        let key = quoted(&sync.key);
+        format!(
+            "-- tidegate: key={} batch={}\n{}UPDATE {table} AS t\nSET ({}) = (SELECT {} FROM {}({}) AS mapped ({}))\n\
+             WHERE t.{key} > $1\n  AND t.{key} <= $2\n  AND ({} OR {})\n  AND NOT {};\n",
+            sync.key,
+            sync.batch,
+            self.note(),
+            new.list(),
+            new.of("mapped").join(", "),
+            self.name("up"),
+            old.of("t").join(", "),
+            new.list(),
+            any_given(&old.of("t")),
+            none_given(&new.of("t")),
+            self.is_in_sync(),
+        )
+    }
+
+    /// One read of the table. A row that is in sync although one of its forms is missing has no counterpart.
+    fn check(&self) -> String {
+        let Self { table, old, new, .. } = self;
+        let (row_old, row_new, in_sync) = (old.of("t"), new.of("t"), self.is_in_sync());
+        let unmapped = |given: &[String], missing: &[String]| {
+            format!(
+                "count(*) FILTER (WHERE ({}) AND {} AND {in_sync})",
+                any_given(given),
+                none_given(missing)
+            )
+        };
+        format!(
+            "{}SELECT count(*) FILTER (WHERE NOT {in_sync}) AS disagreeing,\n    {} AS unmapped,\n    {} AS unmapped_back,\n    \
+             (SELECT count(*) FROM {}) AS conflicts\nFROM {table} AS t;\n",
+            self.note(),
+            unmapped(&row_old, &row_new),
+            unmapped(&row_new, &row_old),
+            self.name("conflict"),
+        )
+    }
+
+    fn contract(&self) -> String {
+        let mut text = self.note();
+        for trigger in ["sync_insert", "sync_update"] {
+            let _ = writeln!(text, "DROP TRIGGER {} ON {};", self.bare(trigger), self.table);
+        }
+        let _ = writeln!(text, "DROP FUNCTION {};", self.name("sync"));
+        let _ = writeln!(text, "DROP TABLE {};", self.name("conflict"));
+        for function in ["in_sync", "up", "down", "up_of", "down_of"] {
+            let _ = writeln!(text, "DROP FUNCTION {};", self.name(function));
+        }
+        text
+    }
+
+    fn is_in_sync(&self) -> String {
+        let given = [self.old.of("t"), self.new.of("t")].concat();
+        format!("{}({})", self.name("in_sync"), given.join(", "))
+    }
+
+    /// A call of a guarded mapping to a form.
+    fn mapped(&self, suffix: &str, to: &Form, given: &[String]) -> String {
+        format!("    {} := {}({});\n", to.variable, self.name(suffix), given.join(", "))
+    }
+}
+
+/// Parameters without names, so that no column's name can mean one of them.
+fn given(form: &Form) -> Vec<String> {
+    form.types.iter().map(|kind| format!("IN {kind}")).collect()
+}
+
+fn positions(form: &Form, first: usize) -> Vec<String> {
+    (first..first + form.columns.len()).map(|n| format!("${n}")).collect()
+}
+
+fn assigned(form: &Form, row: &[String]) -> String {
+    let each = row.iter().zip(&form.mapped);
+    each.map(|(column, variable)| format!("        {column} := {variable};\n")).collect()
+}
+
+/// Columns that are never NULL, should the statement have written neither form.
+fn kept_filled(form: &Form, row: &[String]) -> String {
+    let each = row.iter().zip(&form.mapped).zip(&form.total).filter(|(_, total)| **total);
+    each.map(|((column, variable), _)| format!("    {column} := coalesce({column}, {variable});\n")).collect()
+}
+
+fn same(one: &[String], other: &[String]) -> String {
+    let each = one.iter().zip(other).map(|(one, other)| format!("{one} IS NOT DISTINCT FROM {other}"));
+    each.collect::<Vec<_>>().join(" AND ")
+}
+
+fn changed(form: &Form) -> String {
+    let each = form.of("NEW").into_iter().zip(form.of("OLD"));
+    each.map(|(new, old)| format!("{new} IS DISTINCT FROM {old}")).collect::<Vec<_>>().join(" OR ")
+}
+
+fn any_given(columns: &[String]) -> String {
+    columns.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" OR ")
+}
+
+fn none_given(columns: &[String]) -> String {
+    columns.iter().map(|column| format!("{column} IS NULL")).collect::<Vec<_>>().join(" AND ")
+}
