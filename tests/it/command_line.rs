@@ -63,6 +63,10 @@ fn lint_tells_what_statements_do_and_ends_with_3_if_files_are_refused() {
     let passed = run(&["lint", shop], "");
     assert_eq!(passed.status.code(), Some(0), "{}", out(&passed));
     assert!(out(&passed).contains("SHARE ROW EXCLUSIVE on public.customers"), "{}", out(&passed));
+    assert!(out(&passed).contains("2_backfill_address-sync.sql (generated from 2_sync_address.sql)"));
+    let generated = out(&run(&["lint", shop, "--sql"], ""));
+    assert!(generated.contains("CREATE TRIGGER \"customers_address_sync_update\""), "{generated}");
+    assert!(!generated.contains("ALTER TABLE"), "a team's own files are not repeated: {generated}");
 
     let folder = tempfile::tempdir().expect("a folder");
     let text = "ALTER TABLE customers ADD COLUMN street text;\nUPDATE customers SET street = 'hunter2';\n";

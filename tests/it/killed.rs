@@ -116,12 +116,12 @@ async fn killed_inside_and_right_after_each_step_in_the_database() {
     db.kill_after(&mut live, &applied("1_expand_columns.sql")).await;
     assert!(db.is(&column("city")).await);
     live.start_daemon().await;
-    db.kill_inside(&mut live, "3_expand_sync.sql").await;
+    db.kill_inside(&mut live, "2_expand_address-sync.sql").await;
     assert!(
         !db.is("EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'customers'::regclass AND NOT tgisinternal)")
             .await
     );
-    assert!(db.is(&applied("2_expand_mapping.sql")).await);
+    assert!(db.is(&applied("1_expand_columns.sql")).await);
     live.start_daemon().await;
     db.kill_inside(&mut live, "backfill").await;
     assert!(!db.is(BEGUN).await);
@@ -142,10 +142,10 @@ async fn killed_inside_and_right_after_each_step_in_the_database() {
     db.kill_after(&mut live, HIDDEN).await;
     assert!(!db.is(READABLE).await);
     live.start_daemon().await;
-    db.kill_inside(&mut live, "7_contract_address.sql").await;
+    db.kill_inside(&mut live, "3_contract_address.sql").await;
     assert!(db.is(&column("address")).await && db.is(HIDDEN).await && !db.is(READABLE).await);
     live.start_daemon().await;
-    db.kill_after(&mut live, &applied("7_contract_address.sql")).await;
+    db.kill_after(&mut live, &applied("3_contract_address.sql")).await;
     assert!(!db.is(&column("address")).await && !db.is(HIDDEN).await);
     assert!(db.is("has_table_privilege('shop', 'customers', 'SELECT')").await);
     live.start_daemon().await;

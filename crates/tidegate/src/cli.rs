@@ -135,6 +135,9 @@ pub struct LintArgs {
     /// database that nobody uses, with the schema from before the change. No password: PGPASSWORD or PGPASSFILE has it.
     #[arg(long, env = "TIDEGATE_LINT_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
+    /// Print the SQL that is generated from sync files, as it will run.
+    #[arg(long, conflicts_with = "database")]
+    pub sql: bool,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     pub output: Output,

@@ -66,13 +66,30 @@ pub struct LintedFile {
     pub phase: FilePhase,
     /// Its statements, in order.
     pub statements: Vec<Statement>,
+    /// If it was generated: from which file, and its text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generated: Option<Generated>,
+}
+
+/// Where a generated file comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Generated {
+    /// The sync file.
+    pub from: String,
+    /// What was generated.
+    pub text: String,
 }
 
 /// Classifies every statement of a change. Never fails: what cannot be read is among the problems.
 pub fn lint(files: Vec<RawFile>) -> Lint {
     let (read, problems) = read_change(files);
-    let files =
-        read.into_iter().map(|Read { name, phase, statements, .. }| LintedFile { name, phase, statements });
+    let files = read.into_iter().map(|Read { name, phase, statements, generated, .. }| LintedFile {
+        name,
+        phase,
+        statements,
+        generated,
+    });
     Lint { files: files.collect(), problems }
 }
 
@@ -93,6 +110,7 @@ pub(crate) fn scripts(files: Vec<RawFile>) -> Option<Vec<Script>> {
 struct Read {
     name: String,
     phase: FilePhase,
+    generated: Option<Generated>,
     statements: Vec<Statement>,
     /// The statements' texts.
     texts: Vec<String>,
@@ -243,8 +261,11 @@ fn disagreements(files: &[Read]) -> Vec<Problem> {
         problems.push(problem(Code::FilesDisagree, "source", message, remedy));
     }
     let parts = || files.iter().filter_map(|file| file.part.as_ref());
-    for (part, sync) in parts().filter_map(|part| Some((part, part.file.sync.as_ref()?))) {
-        problems.extend(sync_disagrees(part, sync, &parts));
+    for file in files {
+        if let (Some(part), Some(Generated { from, .. })) = (&file.part, &file.generated) {
+            problems
+                .extend(part.file.sync.iter().flat_map(|sync| sync_disagrees(part, (sync, from), &parts)));
+        }
     }
     problems
 }
@@ -252,7 +273,7 @@ fn disagreements(files: &[Read]) -> Vec<Problem> {
 /// The new form of a sync must be added before it, the old one must be there already, and contract comes after it.
 fn sync_disagrees<'a, I: Iterator<Item = &'a Part>>(
     part: &Part,
-    sync: &SyncPlan,
+    (sync, from): (&SyncPlan, &str),
     parts: &impl Fn() -> I,
 ) -> Vec<Problem> {
     let column =
@@ -260,9 +281,7 @@ fn sync_disagrees<'a, I: Iterator<Item = &'a Part>>(
     let adds = |wanted: &Object, before: u64| {
         parts().any(|other| other.file.version < before && other.adds.contains(wanted))
     };
-    let found = |message: String, remedy: &str| {
-        problem(Code::FilesDisagree, &sync::source_of(&part.file.name), &message, remedy)
-    };
+    let found = |message: String, remedy: &str| problem(Code::FilesDisagree, from, &message, remedy);
     let mut problems = Vec::new();
     for new in sync.new.iter().map(column).filter(|new| !adds(new, part.file.version)) {
         let remedy =
@@ -287,10 +306,11 @@ struct Parsed {
     phase: FilePhase,
     raw: RawFile,
     sync: Option<SyncPlan>,
+    from: Option<String>,
     statements: Vec<SyntaxNode>,
 }
 
-fn parse_file(SourceFile { raw, sync }: SourceFile) -> Result<Parsed, Vec<Problem>> {
+fn parse_file(SourceFile { raw, sync, from }: SourceFile) -> Result<Parsed, Vec<Problem>> {
     let Some(FileName { version, kind: FileKind::Phase(phase), .. }) = FileName::of(&raw.name) else {
         let message = "the name is not <version>_<phase>_<name>.sql";
         let remedy =
@@ -299,11 +319,11 @@ fn parse_file(SourceFile { raw, sync }: SourceFile) -> Result<Parsed, Vec<Proble
     };
     let root = tree::parse(&raw.text).map_err(|why| Text::of(&raw).not_parsed(why))?;
     let statements = root.children().filter(|node| node.kind() != SyntaxKind::EMPTY_STMT).collect();
-    Ok(Parsed { version, phase, raw, sync, statements })
+    Ok(Parsed { version, phase, raw, sync, from, statements })
 }
 
 fn judge_file(file: Parsed, classifier: &mut Classifier) -> (Read, Vec<Problem>) {
-    let Parsed { version, phase, raw, sync, statements: nodes } = file;
+    let Parsed { version, phase, raw, sync, from, statements: nodes } = file;
     let text = Text::of(&raw);
     let (statements, mut problems) = classifier.file(&text, phase, &nodes);
     let backfill = match problems.is_empty().then(|| rules::judge(&text, phase, &nodes)) {
@@ -315,6 +335,7 @@ fn judge_file(file: Parsed, classifier: &mut Classifier) -> (Read, Vec<Problem>)
         None => None,
     };
     let name = raw.name.clone();
+    let generated = from.map(|from| Generated { from, text: raw.text.clone() });
     let texts = nodes.iter().map(|node| node.text().to_string()).collect();
     let part = problems.is_empty().then(|| {
         let checksum = Digest::of(&raw.text);
@@ -323,7 +344,7 @@ fn judge_file(file: Parsed, classifier: &mut Classifier) -> (Read, Vec<Problem>)
             MigrationFile { version, phase, name: raw.name, text: raw.text, checksum, backfill, sync },
         )
     });
-    (Read { name, phase, statements, texts, part }, problems)
+    (Read { name, phase, generated, statements, texts, part }, problems)
 }
 
 fn part(nodes: &[SyntaxNode], file: MigrationFile) -> Part {

@@ -42,7 +42,7 @@ fn the_story_s_own_migrations_are_a_plan() {
         "column public.customers.street_address",
         "column public.customers.zip_code",
         "function public.customers_address_up",
-        "trigger customers_address_sync on public.customers",
+        "trigger customers_address_sync_update on public.customers",
     ] {
         assert!(adds.iter().any(|added| added == wanted), "{wanted} is not among {adds:?}");
     }

@@ -25,11 +25,12 @@ use super::{
 use crate::{catalog::quoted, source::RawFile};
 
 /// Every file that stands for the sync file.
-pub(super) fn files(sync: &Sync, with_contract: bool) -> Vec<SourceFile> {
+pub(super) fn files(sync: &Sync, from: &str, with_contract: bool) -> Vec<SourceFile> {
     let sql = Sql::new(sync);
     let file = |phase: &str, text: String, plan| SourceFile {
         raw: RawFile { name: format!("{}_{phase}_{}-sync.sql", sync.version, sync.title), text },
         sync: plan,
+        from: Some(from.to_owned()),
     };
     let mut files = vec![
         file("expand", sql.expand(), Some(plan(sync))),

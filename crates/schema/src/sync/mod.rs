@@ -29,6 +29,8 @@ pub(crate) struct SourceFile {
     pub(crate) raw: RawFile,
     /// What it keeps in step, if it is the expand file that was generated for that.
     pub(crate) sync: Option<SyncPlan>,
+    /// The sync file that it was generated from.
+    pub(crate) from: Option<String>,
 }
 
 /// Replaces each sync file by what is generated from it. Call it on a large stack.
@@ -44,17 +46,12 @@ pub(crate) fn generate(files: Vec<RawFile>) -> (Vec<SourceFile>, Vec<Problem>) {
             .filter(|name| name.kind == FileKind::Sync)
             .map(|name| read::read(&file, &name));
         match read {
-            Some(Ok(sync)) => generated.extend(generate::files(&sync, contracts)),
+            Some(Ok(sync)) => generated.extend(generate::files(&sync, &file.name, contracts)),
             Some(Err(found)) => problems.extend(found),
-            None => generated.push(SourceFile { raw: file, sync: None }),
+            None => generated.push(SourceFile { raw: file, sync: None, from: None }),
         }
     }
     (generated, problems)
-}
-
-/// The sync file from which a file was generated, by its name.
-pub(crate) fn source_of(generated: &str) -> String {
-    generated.replacen("_expand_", "_sync_", 1).replace("-sync.sql", ".sql")
 }
 
 /// A problem of a sync file as a whole.

@@ -59,7 +59,7 @@ impl Shop {
 }
 
 fn change() -> Vec<RawFile> {
-    let folder = repo().join("config/migrations");
+    let folder = repo().join("crates/schema/tests/fixtures");
     source::read_folder(folder.join("structured-address").to_str().unwrap(), &[folder]).unwrap()
 }
 

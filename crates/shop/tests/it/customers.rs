@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     cluster::Cluster,
-    migrations::{backfill, counts, expand, files, run},
+    migrations::{backfill, contract, counts, expand, run},
     process::{Shop, free_address},
 };
 
@@ -105,7 +105,7 @@ async fn a_whole_roll_from_version_1_to_contract_fails_no_request_and_loses_no_w
     assert_eq!((before.wrong, &before.first_wrong[..]), (0, &[][..]));
     assert!(before.checked > 100, "{before:?}");
 
-    run(&mut db, &files("contract")[0]).await;
+    contract(&mut db).await;
     a_while().await;
     let (report, writes) = customers.stop().await;
     assert_faultless(&report);
@@ -144,7 +144,7 @@ async fn lost_and_changed_writes_are_found_by_reading_back_and_by_the_customers_
     let shop = Shop::start(&cluster, 2).await;
     let customers = Customers::new(shop.address).rate(300).start();
     a_while().await;
-    run(&mut db, "ALTER TABLE customers DISABLE TRIGGER customers_address_sync").await;
+    run(&mut db, "ALTER TABLE customers DISABLE TRIGGER USER").await;
     run(&mut db, "DELETE FROM customers WHERE id % 3 = 0").await;
     run(&mut db, "UPDATE customers SET city = 'Elsewhere' WHERE id % 3 = 1").await;
     let found = customers.read_back(&mut db, Forms::Both).await.unwrap();

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     cluster::{Cluster, PASSWORD},
-    migrations::{expand, files, run},
+    migrations::{contract, expand, run},
     process::{Shop, command, free_address, message, read_answer},
 };
 
@@ -119,7 +119,7 @@ async fn version_2_fails_every_write_after_contract_while_its_health_stays_green
         assert_eq!(shop.call("POST /api/customers", Some(structured())).await.0, 201);
     }
     let mut db = cluster.connect().await;
-    run(&mut db, &files("contract")[0]).await;
+    contract(&mut db).await;
     let (status, answer) = two.call("POST /api/customers", Some(structured())).await;
     assert_eq!((status, &answer["sqlstate"]), (500, &json!("42703")));
     assert_eq!(two.call("GET /health", None).await.0, 200);

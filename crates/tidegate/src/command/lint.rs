@@ -19,14 +19,14 @@ pub(super) async fn run(args: &LintArgs) -> Result<Exit, Failure> {
     let folder = args.folder.to_string_lossy();
     let files = match source::read_folder(&folder, std::slice::from_ref(&args.folder)) {
         Ok(files) => files,
-        Err(problems) => return Ok(tell(args.output, &Lint { files: vec![], problems }, None)),
+        Err(problems) => return Ok(tell(args, &Lint { files: vec![], problems }, None)),
     };
     let lint = sql::lint(files.clone());
     let traced = match &args.database {
         Some(url) => Some(traced(url, files).await?),
         None => None,
     };
-    Ok(tell(args.output, &lint, traced.as_deref()))
+    Ok(tell(args, &lint, traced.as_deref()))
 }
 
 async fn traced(url: &str, files: Vec<tidegate_schema::RawFile>) -> Result<Vec<Traced>, Failure> {
@@ -35,22 +35,42 @@ async fn traced(url: &str, files: Vec<tidegate_schema::RawFile>) -> Result<Vec<T
     trace::trace(&scratch, files, stop.cancelled_owned()).await.map_err(Failure::internal)
 }
 
-fn tell(output: Output, lint: &Lint, traced: Option<&[Traced]>) -> Exit {
+fn tell(args: &LintArgs, lint: &Lint, traced: Option<&[Traced]>) -> Exit {
     let disagrees = |one: &Traced| !one.disagreements.is_empty() || one.failed.is_some();
     let passes = lint.problems.is_empty() && !traced.unwrap_or_default().iter().any(disagrees);
-    match output {
+    match args.output {
         Output::Json => println!(
             "{:#}",
             json!({ "passes": passes, "files": lint.files, "problems": lint.problems, "traced": traced })
         ),
+        Output::Text if args.sql => sql_of(lint),
         Output::Text => text(lint, traced),
     }
     if passes { Exit::Done } else { Exit::InvalidSpec }
 }
 
+/// What is generated from sync files, as it will run.
+fn sql_of(lint: &Lint) {
+    for file in &lint.files {
+        if let Some(generated) = &file.generated {
+            println!("-- {}\n{}", file.name, generated.text);
+        }
+    }
+    lint.problems.iter().for_each(tell_problem);
+}
+
+fn tell_problem(problem: &Problem) {
+    let Problem { line, column, code, path, message, remedy } = problem;
+    println!("{path}:{line}:{column}: {} {message}", code.as_str());
+    println!("        instead: {remedy}");
+}
+
 fn text(lint: &Lint, traced: Option<&[Traced]>) {
     for file in &lint.files {
-        println!("{}", file.name);
+        match &file.generated {
+            Some(generated) => println!("{} (generated from {})", file.name, generated.from),
+            None => println!("{}", file.name),
+        }
         for statement in &file.statements {
             tell_statement(statement);
             let seen = traced
@@ -72,11 +92,7 @@ fn text(lint: &Lint, traced: Option<&[Traced]>) {
             finding.code.as_str()
         );
     }
-    for problem in &lint.problems {
-        let Problem { line, column, code, path, message, remedy } = problem;
-        println!("{path}:{line}:{column}: {} {message}", code.as_str());
-        println!("        instead: {remedy}");
-    }
+    lint.problems.iter().for_each(tell_problem);
     match lint.problems.len() {
         0 => println!("no problems"),
         1 => println!("1 problem"),

@@ -16,21 +16,13 @@ pub const WORLD: &str = include_str!("../../../../config/world.toml");
 /// The database instance of the story.
 pub const INSTANCE: &str = "ecommerce-db";
 
-const MIGRATIONS: [(&str, &str); 7] = {
+const MIGRATIONS: [(&str, &str); 3] = {
     macro_rules! files {
         ($($name:literal),+ $(,)?) => {
             [$(($name, include_str!(concat!("../../../../config/migrations/structured-address/", $name)))),+]
         };
     }
-    files![
-        "1_expand_columns.sql",
-        "2_expand_mapping.sql",
-        "3_expand_sync.sql",
-        "4_backfill_structured.sql",
-        "5_check_disagreeing.sql",
-        "6_check_unmapped.sql",
-        "7_contract_address.sql",
-    ]
+    files!["1_expand_columns.sql", "2_sync_address.sql", "3_contract_address.sql"]
 };
 
 /// The ports of the two listeners.
