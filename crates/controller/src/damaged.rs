@@ -36,6 +36,7 @@ pub(crate) fn status(
             grade: Grade::None,
             how: "not known while the ledger is damaged; traffic is kept as it is".to_owned(),
             unproven: Vec::new(),
+            certificate: None,
         },
         verdict: None,
         events: Vec::new(),

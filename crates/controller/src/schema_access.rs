@@ -230,7 +230,12 @@ impl SchemaAccess {
             }
             Err(Closed::Unknown(why)) => return nothing_seen(Fact::Unknown(why), why),
         };
-        let wanted = Wanted { blockers: needs.blockers, check: needs.check, evidence: needs.evidence };
+        let wanted = Wanted {
+            blockers: needs.blockers,
+            check: needs.check,
+            evidence: needs.evidence,
+            certificate: needs.certificate,
+        };
         let mut seen = database.observe(release, &needs.plan, wanted).await;
         if seen.access == Fact::Known(Access::Denied) {
             // The secret may have been rotated.
@@ -386,6 +391,7 @@ fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
         pressure: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
+        certificate: Fact::Unknown(why),
         dependencies: Fact::Unknown(why),
         log: Fact::Unknown(why),
     }

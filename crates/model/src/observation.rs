@@ -428,6 +428,8 @@ pub struct SchemaNeeds {
     pub check: bool,
     /// The statement statistics.
     pub evidence: bool,
+    /// The rollback certificate.
+    pub certificate: bool,
     /// The server's log.
     pub log: Option<LogNeeds>,
 }

@@ -272,6 +272,8 @@ pub struct SchemaObservation {
     pub check: Fact<CheckReading>,
     /// Who names the old form.
     pub evidence: Fact<Evidence>,
+    /// What speaks for and against going back to a revision from before the change.
+    pub certificate: Fact<RollbackCertificate>,
     /// What depends on what contract removes.
     pub dependencies: Fact<Dependencies>,
     /// Whom the server refused since the old form is hidden, by its log.
@@ -544,6 +546,57 @@ impl CheckReading {
             conflicts: self.conflicts.saturating_add(other.conflicts),
         }
     }
+}
+
+/// What speaks for going back to a revision from before the change, and what against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackCertificate {
+    /// When it was read, by the server's clock.
+    pub at: Timestamp,
+    /// Statements in the statistics that name a table of the change.
+    pub statements: u32,
+    /// How many of them the server can still prepare, with the same answer.
+    pub proven: u32,
+    /// The first ones that say nothing either way.
+    pub unproven: Vec<Finding>,
+    /// How many the change broke.
+    pub broken_count: u32,
+    /// The first ones of these.
+    pub broken: Vec<Finding>,
+    /// Why the statistics cannot tell anything, if they cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
+impl RollbackCertificate {
+    /// One about no statement.
+    pub fn at(at: Timestamp) -> Self {
+        Self {
+            at,
+            statements: 0,
+            proven: 0,
+            unproven: Vec::new(),
+            broken_count: 0,
+            broken: Vec::new(),
+            missing: None,
+        }
+    }
+
+    /// How many say nothing either way.
+    pub fn unproven_count(&self) -> u32 {
+        self.statements.saturating_sub(self.proven).saturating_sub(self.broken_count)
+    }
+}
+
+/// A statement and what was found about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Its normalised text, escaped and cut; empty if it cannot be read.
+    pub text: String,
+    /// What was found.
+    pub why: String,
 }
 
 /// Who names the old form, by pg_stat_statements.

@@ -337,6 +337,23 @@ pub struct RollbackStatus {
     /// What is not proven about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unproven: Vec<String>,
+    /// How statements of the revision from before fare under the change, while that revision is warm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
+}
+
+/// The rollback certificate in figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// When it was read, by the database server's clock.
+    pub at: Timestamp,
+    /// Statements that still hold.
+    pub proven: u32,
+    /// Statements of which that cannot be told.
+    pub unproven: u32,
+    /// Statements that the change broke.
+    pub broken: u32,
 }
 
 /// The grades of rollback.

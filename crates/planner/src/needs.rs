@@ -125,6 +125,7 @@ fn expand_needs(needs: &mut Needs, spec: &Accepted, blockers: bool) {
             blockers,
             check: false,
             evidence: false,
+            certificate: false,
             log: None,
         });
     }
@@ -144,8 +145,23 @@ fn change_needs(needs: &mut Needs, state: &ReleaseState, change: &ChangeState) {
         blockers: phase == Some(&RolloutPhase::Preflight),
         check: phase.is_none_or(|phase| *phase == RolloutPhase::Verifying),
         evidence: phase != Some(&RolloutPhase::Preflight),
+        certificate: phase.is_some_and(goes_back_at_once),
         log: change.quarantine.map(|quarantine| LogNeeds { through: quarantine.through }),
     });
+}
+
+/// While the revision from before is warm, or is about to be left.
+fn goes_back_at_once(phase: &RolloutPhase) -> bool {
+    match phase {
+        RolloutPhase::Verifying
+        | RolloutPhase::Shifting
+        | RolloutPhase::Confirming
+        | RolloutPhase::Baking => true,
+        RolloutPhase::Preflight
+        | RolloutPhase::Provisioning
+        | RolloutPhase::Retiring
+        | RolloutPhase::RollingBack(_) => false,
+    }
 }
 
 /// What a call in doubt is settled by.

@@ -7,8 +7,8 @@ use tidegate_model::{
     ledger::{RolloutEnd, RolloutPhase},
     schema::SchemaPhase,
     status::{
-        Condition, ConditionStatus, ConditionType, Grade, ReleaseStatus, RollbackStatus, RolloutStatus,
-        SchemaStatus, Summary, VerdictStatus, Versions,
+        CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, ReleaseStatus, RollbackStatus,
+        RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
     verdict::Verdict,
     waiting::{Class, Reason},
@@ -215,19 +215,25 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
             format!("stop the rollout: {} serves all traffic now", rollout.start.blue)
         };
         let retiring = rollout.phase == RolloutPhase::Retiring;
-        let unproven = if proven || rollout.traffic_since.is_none() {
-            vec![]
-        } else {
-            vec!["that blue runs at full size was not read in this pass".into()]
-        };
+        let mut unproven = unproven_of_change(draft);
+        if !proven && rollout.traffic_since.is_some() {
+            unproven.insert(0, "that blue runs at full size was not read in this pass".into());
+        }
         let grade = if retiring { Grade::Redeploy } else { Grade::Instant };
-        return RollbackStatus { grade, how, unproven };
+        let certificate = draft.seen.schema.certificate.known().map(|read| CertificateStatus {
+            at: read.at,
+            proven: read.proven,
+            unproven: read.unproven_count(),
+            broken: read.broken_count,
+        });
+        return RollbackStatus { grade, how, unproven, certificate };
     }
     let Some((previous, digest)) = &state.previous else {
         return RollbackStatus {
             grade: Grade::None,
             how: "no revision before the serving one is known".into(),
             unproven: vec![],
+            certificate: None,
         };
     };
     let purged = state.change.as_ref().filter(|change| !change.is_open());
@@ -237,7 +243,7 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
         let how = format!(
             "by people only: restore {snapshot} to a new instance (10 to 30 minutes), point the secret at it, deploy {previous}; everything written since the snapshot (purged {age} ago) is lost"
         );
-        return RollbackStatus { grade: Grade::Restore, how, unproven: vec![] };
+        return RollbackStatus { grade: Grade::Restore, how, unproven: vec![], certificate: None };
     }
     let active = draft
         .seen
@@ -254,7 +260,30 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
         grade: Grade::Redeploy,
         how: format!("abort: {first}a new deployment of {previous}, some minutes, nothing is lost"),
         unproven,
+        certificate: None,
     }
+}
+
+/// What is not known of how blue would fare under the change, with what would tell more.
+fn unproven_of_change(draft: &Draft<'_>) -> Vec<String> {
+    let mut unproven = Vec::new();
+    if let Some(certificate) = draft.seen.schema.certificate.known() {
+        if let Some(missing) = &certificate.missing {
+            unproven.push(format!("that blue's statements hold under the change: {missing}"));
+        }
+        if let Some(first) = certificate.unproven.first() {
+            let (count, all) = (certificate.unproven_count(), certificate.statements);
+            unproven.push(format!(
+                "that {count} of {all} statements hold under the change; the first one: {} ({})",
+                first.text, first.why
+            ));
+        }
+    }
+    let missed = draft.seen.schema.check.known().map_or(0, |check| check.unmapped_back);
+    if missed > 0 {
+        unproven.push(format!("{missed} rows have no old form: blue would not see what was written there"));
+    }
+    unproven
 }
 
 fn verdict(draft: &Draft<'_>) -> Option<VerdictStatus> {

@@ -17,7 +17,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use crate::{evidence::Readings, failure::Failure};
+use crate::{certificate::Prepared, evidence::Readings, failure::Failure};
 
 /// The name that our sessions show in `pg_stat_activity`.
 pub const APPLICATION: &str = "tidegate";
@@ -122,6 +122,8 @@ pub struct Database {
     pub(crate) limits: Limits,
     /// What statements were found to say, so that each is parsed once.
     pub(crate) readings: Arc<Mutex<Readings>>,
+    /// What became of statements that were prepared, so that each is prepared once.
+    pub(crate) prepared: Arc<Mutex<Prepared>>,
 }
 
 impl Database {
@@ -144,7 +146,7 @@ impl Database {
             .acquire_timeout(Duration::from_secs(5))
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options);
-        Ok(Self { pool, limits, readings: Arc::default() })
+        Ok(Self { pool, limits, readings: Arc::default(), prepared: Arc::default() })
     }
 
     /// Our role and the database's name, as the server's log writes them.

@@ -83,6 +83,21 @@ const NOT_LOADED: &str =
 const UNREADABLE: &str =
     "the statement statistics may not be read: grant pg_read_all_stats to Tidegate's role";
 
+/// The texts of top-level statements of this database that roles other than ours ran, or why they cannot be read.
+pub(crate) async fn texts(connection: &mut PgConnection) -> Result<Result<Vec<String>, String>, Failure> {
+    let home = match probe(connection).await? {
+        Ok(home) => home,
+        Err(missing) => return Ok(Err(missing.to_owned())),
+    };
+    match statements(connection, &home).await {
+        Ok(all) => Ok(Ok(all.into_iter().filter(|one| one.top_level).map(|one| one.text).collect())),
+        Err(Failure::Privilege) => Ok(Err(UNREADABLE.to_owned())),
+        // 55000: the view exists, and the library behind it is not loaded.
+        Err(Failure::Sql(code)) if code.as_str() == "55000" => Ok(Err(NOT_LOADED.to_owned())),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// The schema of the extension, or why the statistics cannot tell anything.
 async fn probe(connection: &mut PgConnection) -> Result<Result<String, &'static str>, Failure> {
     let row = sqlx::query(
@@ -209,7 +224,7 @@ fn namers(
 }
 
 /// A statement's text as it may be published: without constants, cut; empty if the server hides it.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     if text.trim() == HIDDEN_TEXT { String::new() } else { printable(&tree::without_constants(text), 200) }
 }
 

@@ -15,7 +15,7 @@ use tidegate_model::{
 pub struct SqlState([u8; 5]);
 
 impl SqlState {
-    fn new(code: &str) -> Option<Self> {
+    pub(crate) fn new(code: &str) -> Option<Self> {
         let bytes: [u8; 5] = code.as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
     }

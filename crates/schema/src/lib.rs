@@ -7,6 +7,7 @@
 
 mod build;
 mod catalog;
+mod certificate;
 pub mod classify;
 pub mod connect;
 mod dependencies;

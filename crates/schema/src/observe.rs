@@ -32,6 +32,8 @@ pub struct Wanted {
     pub check: bool,
     /// The statement statistics.
     pub evidence: bool,
+    /// The rollback certificate.
+    pub certificate: bool,
 }
 
 impl Database {
@@ -56,6 +58,9 @@ impl Database {
         if wanted.evidence {
             seen.evidence = fact(self.evidence(plan).await);
             seen.dependencies = fact(self.dependencies(plan).await);
+        }
+        if wanted.certificate {
+            seen.certificate = fact(self.certificate(plan).await);
         }
         seen
     }
@@ -145,6 +150,7 @@ impl Database {
             pressure: Fact::Unknown(Why::NotAsked),
             check: Fact::Unknown(Why::NotAsked),
             evidence: Fact::Unknown(Why::NotAsked),
+            certificate: Fact::Unknown(Why::NotAsked),
             dependencies: Fact::Unknown(Why::NotAsked),
             log: Fact::Unknown(Why::NotAsked),
         })
@@ -276,6 +282,7 @@ fn unknown(failure: &Failure) -> SchemaObservation {
         pressure: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
+        certificate: Fact::Unknown(why),
         dependencies: Fact::Unknown(why),
         log: Fact::Unknown(why),
     }

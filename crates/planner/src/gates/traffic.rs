@@ -216,6 +216,9 @@ pub(crate) fn healthy_so_far(rollout: &Rollout, judgement: Option<&Judgement>) -
 /// can still go back.
 pub(crate) fn rollback_ready(draft: &Draft<'_>, rollout: &Rollout) -> GateReading {
     let gate = Gate::RollbackReady;
+    if let Some(reading) = broken_by_change(draft) {
+        return reading;
+    }
     let service = match &draft.seen.service {
         Fact::Known(service) => service,
         Fact::Absent => {
@@ -247,6 +250,21 @@ pub(crate) fn rollback_ready(draft: &Draft<'_>, rollout: &Rollout) -> GateReadin
         Some(Fact::Unknown(why)) => unknown(gate, "the deployment", why.as_str()),
         None => closed(gate, Class::NeedsTime, "no deployment is there yet", "it is created first"),
     }
+}
+
+/// A statement of the revision from before that the change broke. What is unproven, or could not be read, closes nothing: the
+/// way back must not depend on the database.
+fn broken_by_change(draft: &Draft<'_>) -> Option<GateReading> {
+    draft.state.change.as_ref().filter(|change| change.is_open())?;
+    let certificate = draft.seen.schema.certificate.known()?;
+    let first = certificate.broken.first()?;
+    let reading = closed(
+        Gate::RollbackReady,
+        Class::NeedsFix,
+        format!("the change broke a statement of the revision from before ({}): {}", first.why, first.text),
+        "name the column with its table there; if nothing runs the statement any more, forget it with pg_stat_statements_reset",
+    );
+    Some(measured(reading, certificate.broken_count.to_string(), "0"))
 }
 
 fn can_go_back(status: DeploymentStatus) -> bool {

@@ -123,6 +123,22 @@ fn each_step_is_decided_when_it_is_due() {
 }
 
 #[test]
+fn no_traffic_leaves_a_revision_that_the_change_broke() {
+    let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
+    sketch.database.broken = Fact::Known(true);
+    let decision = build(&sketch).decide();
+    assert_eq!(word(&decision), None);
+    let told = decision.waiting.iter().find(|wait| wait.reason == Reason::Gate(Gate::RollbackReady)).unwrap();
+    assert!(told.message.contains("SELECT street FROM customers"), "{told:?}");
+    assert_eq!((told.class, told.measured.as_deref()), (Class::NeedsFix, Some("1")));
+    // What could not be read closes nothing.
+    for unread in [Fact::Absent, Fact::Unknown(Why::Unreachable)] {
+        sketch.database.broken = unread;
+        assert_eq!(word(&build(&sketch).decide()), Some("continue-traffic"));
+    }
+}
+
+#[test]
 fn an_index_that_is_being_built_is_waited_for_and_one_whose_build_failed_is_begun_again() {
     let mut sketch = preflight();
     sketch.database.objects = Fact::Known((true, false));

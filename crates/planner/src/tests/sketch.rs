@@ -173,6 +173,8 @@ pub(super) struct Database {
     /// Known: rows that disagree.
     pub check: Fact<u64>,
     pub evidence: Fact<Evidence>,
+    /// Known: the change broke a statement of the revision from before.
+    pub broken: Fact<bool>,
     /// Known: something depends on what contract removes.
     pub dependencies: Fact<bool>,
     pub log: Fact<Log>,
@@ -266,6 +268,7 @@ pub(super) fn calm() -> Sketch {
             pressure: Fact::Known(false),
             check: Fact::Known(0),
             evidence: Fact::Known(Evidence::Quiet),
+            broken: Fact::Known(false),
             dependencies: Fact::Known(false),
             log: Fact::Known(Log::Quiet),
             instance: Fact::Known(true),
@@ -495,7 +498,7 @@ fn database() -> impl Strategy<Value = Database> {
         fact(seldom()),
         fact(seldom()),
         fact(select(vec![0, 0, 0, 7])),
-        (fact(select(evidence)), fact(seldom()), fact(select(logs))),
+        (fact(select(evidence)), fact(seldom()), fact(seldom()), fact(select(logs))),
         fact(mostly()),
         fact(select(snapshots)),
     )
@@ -509,7 +512,7 @@ fn database() -> impl Strategy<Value = Database> {
                 blockers,
                 pressure,
                 check,
-                (evidence, dependencies, log),
+                (evidence, broken, dependencies, log),
                 instance,
                 snapshot,
             )| {
@@ -523,6 +526,7 @@ fn database() -> impl Strategy<Value = Database> {
                     pressure,
                     check,
                     evidence,
+                    broken,
                     dependencies,
                     log,
                     instance,

@@ -565,11 +565,23 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
             .clone()
             .map(|disagreeing| database::CheckReading { disagreeing, ..Default::default() }),
         evidence: sketch.evidence.clone().map(evidence),
+        certificate: sketch.broken.clone().map(certificate),
         dependencies: sketch.dependencies.clone().map(|blocked| database::Dependencies {
             blocking: blocked.then(|| "view labels".to_owned()).into_iter().collect(),
             vanishing: vec!["index customers_by_address".into()],
         }),
         log: sketch.log.clone().map(log),
+    }
+}
+
+fn certificate(broken: bool) -> database::RollbackCertificate {
+    let finding = database::Finding { text: "SELECT street FROM customers".into(), why: "ambiguous".into() };
+    database::RollbackCertificate {
+        statements: 9,
+        proven: 8,
+        broken_count: u32::from(broken),
+        broken: broken.then_some(finding).into_iter().collect(),
+        ..database::RollbackCertificate::at(now())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::world::{World, plan_of};
 /// The form in which Amazon RDS has its servers log.
 const PREFIX: (&str, &str) = ("log_line_prefix", "%t:%r:%u@%d:[%p]:");
 
-const CHECKED: Wanted = Wanted { blockers: false, check: true, evidence: false };
+const CHECKED: Wanted = Wanted { blockers: false, check: true, evidence: false, certificate: false };
 
 /// A change that is expanded and backfilled.
 pub(crate) async fn soaking() -> (World, Database, Epoch) {

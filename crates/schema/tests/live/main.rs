@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
+mod certificate;
 mod cluster;
 mod corpus;
 mod dependencies;

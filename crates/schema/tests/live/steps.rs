@@ -16,7 +16,7 @@ fn column(name: &str) -> Object {
     Object::Column { table, column: name.into() }
 }
 
-const CHECKED: Wanted = Wanted { blockers: true, check: true, evidence: false };
+const CHECKED: Wanted = Wanted { blockers: true, check: true, evidence: false, certificate: false };
 
 #[tokio::test]
 async fn the_story_runs_from_expand_to_purge() {

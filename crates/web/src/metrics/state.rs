@@ -48,6 +48,7 @@ struct State {
     unmapped: GaugeVec,
     unmapped_back: GaugeVec,
     conflicts: GaugeVec,
+    certificate: GaugeVec,
 }
 
 /// The families of what is published.
@@ -159,6 +160,11 @@ impl State {
                 "Writes that gave both forms and they disagreed; the new one won.",
                 &["release"],
             )?,
+            certificate: gauge(
+                "rollback_certificate_statements",
+                "Statements in the statistics by whether they hold under the change, while blue is warm.",
+                &["release", "result"],
+            )?,
             registry,
         })
     }
@@ -245,6 +251,15 @@ impl State {
         let phase = status.schema.as_ref().map_or(SchemaPhase::Absent.as_str(), |schema| &schema.phase);
         for known in SchemaPhase::ALL {
             one_of(&self.phase, &[release, "schema", known.as_str()], known.as_str() == phase);
+        }
+        if let Some(certificate) = &status.rollback.certificate {
+            for (result, count) in [
+                ("proven", certificate.proven),
+                ("unproven", certificate.unproven),
+                ("broken", certificate.broken),
+            ] {
+                self.certificate.with_label_values(&[release, result]).set(f64::from(count));
+            }
         }
         let Some(schema) = &status.schema else { return };
         for (gauge, count) in [

@@ -88,6 +88,7 @@ fn figures_are_what_is_published_in_base_units() {
         ("tidegate_release_gate_open{gate=\"in-sync\",release=\"shop\"}", 1.0),
         ("tidegate_release_verdict{release=\"shop\",result=\"pass\"}", 1.0),
         ("tidegate_schema_unmapped_rows{release=\"shop\"}", 3.0),
+        ("tidegate_rollback_certificate_statements{release=\"shop\",result=\"proven\"}", 41.0),
         ("tidegate_schema_unmapped_back_rows{release=\"shop\"}", 1.0),
         ("tidegate_schema_conflicting_writes{release=\"shop\"}", 2.0),
         ("tidegate_last_successful_sync_timestamp_seconds", 1_772_366_398.0),

@@ -5,7 +5,7 @@ use tidegate_model::{
     duration::human,
     gate::{GateReading, GateState},
     ledger::EventKind,
-    status::{ConditionStatus, Grade, ReleaseStatus, SchemaStatus},
+    status::{CertificateStatus, ConditionStatus, Grade, ReleaseStatus, SchemaStatus},
     verdict::Verdict,
 };
 
@@ -138,6 +138,12 @@ fn rollback(html: &mut Html, status: &ReleaseStatus) {
         Grade::None => "<span class=\"badge wait\">∅ none</span>",
     });
     html.wrap("</p><p>", &rollback.how, "</p>");
+    if let Some(certificate) = &rollback.certificate {
+        let CertificateStatus { at, proven, unproven, broken } = certificate;
+        let all = proven.saturating_add(*unproven).saturating_add(*broken);
+        html.wrap("<p>", &format!("{proven} of {all} statements in the statistics are proven to hold under the change, {broken} broken; read "), "");
+        html.time(*at).raw("</p>");
+    }
     for unproven in &rollback.unproven {
         html.wrap("<p class=none>? not proven: ", unproven, "</p>");
     }

@@ -8,8 +8,8 @@ use tidegate_model::{
     gate::{Closed, Gate, GateReading, GateState},
     ledger::{Event, EventKind},
     status::{
-        Condition, ConditionStatus, ConditionType, Grade, Published, ReleaseStatus, RollbackStatus,
-        RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
+        CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, Published, ReleaseStatus,
+        RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
     verdict::Verdict,
     waiting::{Class, OnDeadline, Reason, Waiting},
@@ -63,6 +63,7 @@ pub(crate) fn release(name: &str) -> ReleaseStatus {
             grade: Grade::Instant,
             how: "stop the deployment with rollback: traffic is on ecommerce:41 in seconds".into(),
             unproven: vec![],
+            certificate: Some(CertificateStatus { at: ago(1), proven: 41, unproven: 2, broken: 0 }),
         },
         verdict: Some(VerdictStatus {
             verdict: Verdict::Pass,
