@@ -14,3 +14,4 @@ mod purity;
 mod quarantine;
 mod rollout;
 mod schema;
+mod two_services;

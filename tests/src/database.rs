@@ -11,7 +11,8 @@ use tidegate_sandbox::{
 
 use crate::stage::{Stage, spec_with};
 
-const INSTANCE: &str = "ecommerce-db";
+/// The database instance of the story.
+pub const INSTANCE: &str = "ecommerce-db";
 
 /// A running database.
 pub struct Database {

@@ -52,6 +52,7 @@ pub struct Stage {
     ledger: Option<PathBuf>,
     folder: tempfile::TempDir,
     calls: CallSet,
+    release: ReleaseName,
     /// The last report of the release.
     pub last: Option<PassReport>,
 }
@@ -115,6 +116,7 @@ impl Stage {
             ledger: Some(ledger),
             folder,
             calls: CallSet::default(),
+            release: RELEASE.parse().expect("a name"),
             last: None,
         };
         // The service comes up before anybody asks anything of it.
@@ -169,6 +171,12 @@ impl Stage {
         self.clock.advance(now.duration_since(ours));
     }
 
+    /// Drives another release from here on; the one before stands still meanwhile.
+    pub fn turn_to(&mut self, release: &str) {
+        self.release = release.parse().expect("a name");
+        self.last = None;
+    }
+
     /// One pass over the release.
     pub async fn pass(&mut self) -> PassReport {
         self.pass_or_stop().await.expect("no fault stops this pass")
@@ -176,7 +184,7 @@ impl Stage {
 
     /// One pass, or nothing if an armed fault stopped everything in it.
     pub async fn pass_or_stop(&mut self) -> Option<PassReport> {
-        let release: ReleaseName = RELEASE.parse().expect("a name");
+        let release = self.release.clone();
         let mut controller = self.controller.take().expect("a controller");
         let runtime = self.runtime.as_ref().expect("a runtime");
         let due = BTreeSet::from([release.clone()]);
@@ -317,7 +325,7 @@ impl Stage {
 
     /// Writes a parameter under the release, as a person would.
     pub async fn put(&self, name: &str, value: &str) {
-        self.put_path(&format!("/tidegate/{RELEASE}/{name}"), value).await;
+        self.put_path(&format!("/tidegate/{}/{name}", self.release), value).await;
     }
 
     /// Writes any parameter.
@@ -337,7 +345,7 @@ impl Stage {
     pub async fn delete(&self, name: &str) {
         aws_sdk_ssm::Client::new(&self.config)
             .delete_parameter()
-            .name(format!("/tidegate/{RELEASE}/{name}"))
+            .name(format!("/tidegate/{}/{name}", self.release))
             .send()
             .await
             .expect("the parameter is deleted");
