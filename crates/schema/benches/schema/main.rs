@@ -10,6 +10,7 @@
 
 #[path = "../../tests/live/cluster.rs"]
 mod cluster;
+mod costs;
 mod load;
 
 use std::{
@@ -20,13 +21,15 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tidegate_model::{
     ReleaseName,
+    name::Marker,
     schema::{ChangePlan, FilePhase},
     spec::DatabaseSpec,
 };
-use tidegate_schema::{Attempt, Database, Endpoint, Job, Limits, Secret, source, sql};
+use tidegate_schema::{Attempt, Database, Endpoint, Epoch, Job, Limits, Secret, source, sql};
 
 use crate::{
     cluster::{Cluster, PASSWORD},
+    costs::Costs,
     load::{Load, Measured},
 };
 
@@ -59,20 +62,27 @@ async fn main() {
     println!("{rows} rows, {runs} runs, medians");
     let bench = Bench::new(rows).await;
     let mut outcomes: [Vec<Outcome>; 4] = Default::default();
+    let mut costs = Vec::new();
     for run in 1..=runs {
         for (variant, outcomes) in outcomes.iter_mut().enumerate() {
             let outcome = bench.measure(variant).await;
             println!("run {run}: {}: {outcome:?}", VARIANTS[variant]);
             outcomes.push(outcome);
         }
+        let cost = Costs::measure(&bench).await;
+        println!("run {run}: {cost:?}");
+        costs.push(cost);
     }
     report(rows, &outcomes);
+    costs::report(rows, &costs);
 }
 
 struct Bench {
     cluster: Cluster,
     rows: i64,
     plan: ChangePlan,
+    release: ReleaseName,
+    marker: Marker,
 }
 
 impl Bench {
@@ -85,11 +95,13 @@ impl Bench {
                 .unwrap();
         let spec = DatabaseSpec { secret: "arn".into(), instance: "bench".into() };
         let plan = sql::plan(&"structured-address".parse().unwrap(), &spec, files).unwrap();
-        let bench = Self { cluster, rows, plan };
+        let (release, marker) = ("bench".parse().unwrap(), "tidegate:bench/1-0a1b2c3d/i1".parse().unwrap());
+        let bench = Self { cluster, rows, plan, release, marker };
         let mut server = bench.connect("postgres").await;
         run(&mut server, "CREATE DATABASE seed").await;
         let mut seed = bench.connect("seed").await;
         let schema = std::fs::read_to_string(root.join("../../crates/shop/schema.sql")).unwrap();
+        run(&mut seed, "CREATE EXTENSION pg_stat_statements").await;
         run(&mut seed, &schema).await;
         let fill = format!(
             "INSERT INTO customers (name, email, address) SELECT 'n' || i, 'e' || i || '@example.com', \
@@ -114,6 +126,21 @@ impl Bench {
 
     async fn connect(&self, database: &str) -> PgConnection {
         PgConnection::connect_with(&self.options(database)).await.unwrap()
+    }
+
+    fn database(&self) -> Database {
+        self.database_of("postgres")
+    }
+
+    fn database_of(&self, role: &str) -> Database {
+        let secret = Secret::new(format!(r#"{{"username":"{role}","password":"{PASSWORD}"}}"#));
+        let endpoint =
+            Endpoint { host: "127.0.0.1".into(), port: self.cluster.port(), database: "bench".into() };
+        Database::open(&secret, Some(&endpoint), None, Limits::default()).unwrap()
+    }
+
+    fn job(&self, epoch: Epoch) -> Job<'_> {
+        Job { release: &self.release, plan: &self.plan, marker: &self.marker, epoch }
     }
 
     /// One variant on a fresh copy, with the load on it.
@@ -142,14 +169,8 @@ impl Bench {
 
     /// As the daemon does it: no DDL while somebody would make it wait, one batch after another. Then hides and gives back.
     async fn by_tidegate(&self) -> (Duration, Duration) {
-        let secret = Secret::new(format!(r#"{{"username":"postgres","password":"{PASSWORD}"}}"#));
-        let endpoint =
-            Endpoint { host: "127.0.0.1".into(), port: self.cluster.port(), database: "bench".into() };
-        let database = Database::open(&secret, Some(&endpoint), None, Limits::default()).unwrap();
-        let release: ReleaseName = "bench".parse().unwrap();
-        let marker = "tidegate:bench/1-0a1b2c3d/i1".parse().unwrap();
-        let epoch = database.claim(&release).await.unwrap();
-        let job = Job { release: &release, plan: &self.plan, marker: &marker, epoch };
+        let database = self.database();
+        let job = self.job(database.claim(&self.release).await.unwrap());
         let (mut reader, mut idle) = (self.connect("bench").await, self.connect("bench").await);
         run(&mut reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM suppliers").await;
         run(&mut idle, "BEGIN; SELECT name FROM customers WHERE id = 1").await;
