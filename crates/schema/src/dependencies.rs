@@ -1,7 +1,7 @@
 //! What depends on what contract removes, by `pg_depend`: what would stop a DROP, and what would vanish with it.
 //!
 //! Called with every read of the evidence. A contract that the server would refuse must not get as far as a quarantine, and an
-//! index that goes with a column is better known before than after. Bodies of functions that are strings have no
+//! index that goes with a column is better known before than after, and so is a subscriber that will miss it. Bodies of functions that are strings have no
 //! dependencies: the evidence reads those. Reads only.
 
 use std::collections::BTreeSet;
@@ -50,6 +50,20 @@ WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND ($3::text IS NULL OR a.attname:
     AND (rc.oid IS NULL OR rc.relkind <> 't')
 GROUP BY 1, 3, 4, 5, 6 ORDER BY 1";
 
+/// What `pg_depend` does not know: who gets a column by replication, and who was given rights on it by name. Servers before 15
+/// have no column lists of publications.
+const CONSUMERS: &str = "
+SELECT 'publication ' || quote_ident(t.pubname) || ', whose subscribers get it no longer' FROM pg_publication_tables t
+WHERE t.schemaname = $1 AND t.tablename = $2
+    AND ($3::text IS NULL OR to_jsonb(t) -> 'attnames' IS NULL OR jsonb_exists(to_jsonb(t) -> 'attnames', $3))
+UNION
+SELECT 'rights of role ' || coalesce(quote_ident(g.rolname), 'PUBLIC') || ' on column ' || quote_ident(a.attname)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL aclexplode(a.attacl) e LEFT JOIN pg_roles g ON g.oid = e.grantee
+WHERE n.nspname::text = $1 AND c.relname::text = $2 AND a.attname::text = $3
+    AND e.grantee <> c.relowner AND g.rolname IS DISTINCT FROM current_user
+ORDER BY 1";
+
 impl Database {
     /// What depends on the objects that contract removes, except what it removes itself.
     ///
@@ -67,6 +81,7 @@ impl Database {
                 let told = if dependent.vanishes { &mut vanishing } else { &mut blocking };
                 told.insert(dependent.description);
             }
+            vanishing.extend(consumers(&mut transaction, object).await?);
         }
         blocking.retain(|description| !vanishing.contains(description));
         Ok(Dependencies {
@@ -74,6 +89,18 @@ impl Database {
             vanishing: vanishing.into_iter().collect(),
         })
     }
+}
+
+/// Who uses a column or a table without depending on it.
+async fn consumers(connection: &mut PgConnection, object: &Object) -> Result<Vec<String>, Failure> {
+    let (table, column) = match object {
+        Object::Column { table, column } => (table, Some(column)),
+        Object::Table(table) => (table, None),
+        Object::Trigger { .. } | Object::Function { .. } | Object::Index { .. } => return Ok(Vec::new()),
+    };
+    let query = sqlx::query_scalar(CONSUMERS).bind(&table.schema).bind(&table.table).bind(column);
+    let all: Vec<String> = query.fetch_all(connection).await?;
+    Ok(all.iter().map(|one| printable(one, LONGEST)).collect())
 }
 
 struct Dependent {

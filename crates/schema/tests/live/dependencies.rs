@@ -5,6 +5,34 @@ use tidegate_schema::Failure;
 use crate::hide::{run, soaking};
 
 #[tokio::test]
+async fn who_gets_the_old_form_by_replication_or_by_name_is_told() {
+    let (world, database, _epoch) = soaking().await;
+    let mut admin = world.admin().await;
+    for (make, told) in [
+        ("CREATE PUBLICATION changes FOR TABLE customers", "publication changes, whose subscribers"),
+        ("CREATE PUBLICATION everything FOR ALL TABLES", "publication everything, whose"),
+        (
+            "CREATE ROLE clerk; GRANT SELECT (address) ON customers TO clerk",
+            "rights of role clerk on column address",
+        ),
+        ("GRANT UPDATE (address) ON customers TO PUBLIC", "rights of role PUBLIC on column address"),
+    ] {
+        run(&mut admin, make).await.unwrap();
+        let found = database.dependencies(&world.plan).await.unwrap();
+        assert!(found.vanishing.iter().any(|one| one.contains(told)), "{make}: {found:?}");
+        assert!(found.blocking.is_empty(), "{make}: {found:?}");
+    }
+    run(
+        &mut admin,
+        "DROP PUBLICATION changes, everything; CREATE PUBLICATION names FOR TABLE customers (id, name)",
+    )
+    .await
+    .unwrap();
+    let found = database.dependencies(&world.plan).await.unwrap();
+    assert!(!found.vanishing.iter().any(|one| one.contains("publication")), "{found:?}");
+}
+
+#[tokio::test]
 async fn what_stops_a_drop_and_what_goes_with_it_is_known_before() {
     let (world, database, epoch) = soaking().await;
     let none = database.dependencies(&world.plan).await.unwrap();
