@@ -11,7 +11,7 @@ use crate::{
     name::Marker,
     orders::{Orders, ParameterRead},
     revision::{RevisionArn, TaskDefinition},
-    schema::{ChangePlan, SchemaObservation},
+    schema::{ChangePlan, CheckScope, SchemaObservation},
     spec::{DatabaseSpec, Problem},
 };
 
@@ -425,7 +425,7 @@ pub struct SchemaNeeds {
     /// Sessions in the way of DDL.
     pub blockers: bool,
     /// The check files' count.
-    pub check: bool,
+    pub check: Option<CheckScope>,
     /// The statement statistics.
     pub evidence: bool,
     /// The rollback certificate.

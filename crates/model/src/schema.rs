@@ -533,6 +533,18 @@ pub struct CheckReading {
     /// Writes that gave both forms and they disagreed; the new one won.
     #[serde(default)]
     pub conflicts: u64,
+    /// True if only a sample of the rows was read: no row of it disagreeing says little, one disagreeing says enough.
+    #[serde(default)]
+    pub sampled: bool,
+}
+
+/// How much of a table a check reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckScope {
+    /// Some pages of it, chosen at random by the server, where the check is generated and the table is large.
+    Sample,
+    /// Every row.
+    Whole,
 }
 
 impl CheckReading {
@@ -544,6 +556,7 @@ impl CheckReading {
             unmapped: self.unmapped.saturating_add(other.unmapped),
             unmapped_back: self.unmapped_back.saturating_add(other.unmapped_back),
             conflicts: self.conflicts.saturating_add(other.conflicts),
+            sampled: self.sampled || other.sampled,
         }
     }
 }

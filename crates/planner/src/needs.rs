@@ -7,10 +7,11 @@ use tidegate_model::{
     ledger::{Accepted, ChangeState, ReleaseState, Rollout, RolloutPhase},
     observation::{GroupNeeds, LogNeeds, MinutesNeeds, Needs, SchemaNeeds},
     orders::{Orders, ParameterRead},
-    spec::{self, RevisionSpec, Spec, Traffic},
+    schema::CheckScope,
+    spec::{self, ContractMode, RevisionSpec, Spec, Traffic},
 };
 
-use crate::{change::unopened, engine::codedeploy::config_name};
+use crate::{change::unopened, engine::codedeploy::config_name, gates::quiet_wanted};
 
 /// A deployment can live this long: 120 h from install to shift, 48 h of termination wait, and a day. Source: CodeDeploy's
 /// limits for ECS.
@@ -27,7 +28,7 @@ pub fn needs(
     _release: &ReleaseName,
     state: &ReleaseState,
     spec: &Fact<ParameterRead>,
-    _orders: &Orders,
+    orders: &Orders,
     now: Timestamp,
 ) -> Needs {
     let candidate = candidate(state, spec);
@@ -53,7 +54,7 @@ pub fn needs(
         rollout_needs(&mut needs, rollout);
     }
     if let Some(change) = state.change.as_ref().filter(|change| change.is_open()) {
-        change_needs(&mut needs, state, change);
+        change_needs(&mut needs, state, change, (orders, now));
     } else if let Some(rollout) = state.rollout.as_ref().filter(|r| r.phase == RolloutPhase::Preflight) {
         expand_needs(&mut needs, &rollout.start.spec, true);
     } else if let Some(spec) = unopened(state) {
@@ -123,7 +124,7 @@ fn expand_needs(needs: &mut Needs, spec: &Accepted, blockers: bool) {
             database: schema.database.clone(),
             plan: plan.clone(),
             blockers,
-            check: false,
+            check: None,
             evidence: false,
             certificate: false,
             log: None,
@@ -131,7 +132,12 @@ fn expand_needs(needs: &mut Needs, spec: &Accepted, blockers: bool) {
     }
 }
 
-fn change_needs(needs: &mut Needs, state: &ReleaseState, change: &ChangeState) {
+fn change_needs(
+    needs: &mut Needs,
+    state: &ReleaseState,
+    change: &ChangeState,
+    (orders, now): (&Orders, Timestamp),
+) {
     let phase = state.rollout.as_ref().map(|rollout| &rollout.phase);
     let database = change.opened.schema.database.clone();
     if phase.is_none() {
@@ -143,11 +149,52 @@ fn change_needs(needs: &mut Needs, state: &ReleaseState, change: &ChangeState) {
         database,
         plan: change.opened.plan.clone(),
         blockers: phase == Some(&RolloutPhase::Preflight),
-        check: phase.is_none_or(|phase| *phase == RolloutPhase::Verifying),
+        check: check_scope(state, change, orders, now),
         evidence: phase != Some(&RolloutPhase::Preflight),
         certificate: phase.is_some_and(goes_back_at_once),
         log: change.quarantine.map(|quarantine| LogNeeds { through: quarantine.through }),
     });
+}
+
+/// Every row is checked before traffic moves, and before anything is hidden or purged; in between a sample tells enough, and
+/// a large table is not read in every pass for days.
+fn check_scope(
+    state: &ReleaseState,
+    change: &ChangeState,
+    orders: &Orders,
+    now: Timestamp,
+) -> Option<CheckScope> {
+    let Some(rollout) = &state.rollout else {
+        let due = change.checked.is_none() || contract_may_be_due(change, orders, now);
+        return Some(if due { CheckScope::Whole } else { CheckScope::Sample });
+    };
+    match rollout.phase {
+        RolloutPhase::Verifying => Some(CheckScope::Whole),
+        RolloutPhase::Shifting | RolloutPhase::Confirming | RolloutPhase::Baking => {
+            // A check that a team wrote cannot be sampled.
+            let generated = change.opened.plan.files.iter().any(|file| file.sync.is_some());
+            generated.then_some(CheckScope::Sample)
+        }
+        RolloutPhase::Preflight
+        | RolloutPhase::Provisioning
+        | RolloutPhase::Retiring
+        | RolloutPhase::RollingBack(_) => None,
+    }
+}
+
+/// False if a gate before contract is closed whatever is read now.
+fn contract_may_be_due(change: &ChangeState, orders: &Orders, now: Timestamp) -> bool {
+    let quiet = change.quiet_since.is_some_and(|since| now.duration_since(since) >= quiet_wanted(change));
+    let asked = match change.opened.schema.contract {
+        ContractMode::Automatic => true,
+        ContractMode::OnApproval => !orders.approve_contract.is_absent(),
+        ContractMode::Never => false,
+    };
+    let served = change
+        .quarantine
+        .and_then(|quarantine| quarantine.since)
+        .is_none_or(|since| now.duration_since(since) >= change.opened.schema.quarantine.duration());
+    quiet && asked && served
 }
 
 /// While the revision from before is warm, or is about to be left.

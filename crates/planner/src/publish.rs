@@ -14,7 +14,7 @@ use tidegate_model::{
     waiting::{Class, Reason},
 };
 
-use crate::{change, draft::Draft, engine::codedeploy, traffic::green_percent};
+use crate::{change, draft::Draft, engine::codedeploy, gates, traffic::green_percent};
 
 /// Turns the draft into the decision.
 pub(crate) fn decision(mut draft: Draft<'_>) -> Decision {
@@ -177,7 +177,9 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         journal.map(|j| j.backfills.values().map(tidegate_model::schema::BackfillProgress::keys_left).sum());
     let working = journal.and_then(|j| j.backfills.values().find(|progress| !progress.done));
     let hidden = journal.and_then(|journal| journal.hidden.as_ref());
-    let plan = change.opened.plan.approval_digest(check.map_or(0, |c| c.unmapped));
+    let counted = gates::counted(draft, change);
+    let plan = change.opened.plan.approval_digest(counted.unmapped);
+    let known = check.is_some() || change.checked.is_some();
     let remembered = draft.previous.and_then(|status| status.schema.as_ref());
     let phase = change::phase(draft).map(|phase| phase.as_str().to_owned());
     Some(SchemaStatus {
@@ -190,9 +192,9 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         backfill_rows_per_second: working.and_then(tidegate_model::schema::BackfillProgress::rows_per_second),
         backfill_seconds_left: working.and_then(tidegate_model::schema::BackfillProgress::seconds_left),
         disagreeing: check.map(|c| c.disagreeing),
-        unmapped: check.map(|c| c.unmapped),
-        unmapped_back: check.map(|c| c.unmapped_back),
-        conflicts: check.map(|c| c.conflicts),
+        unmapped: known.then_some(counted.unmapped),
+        unmapped_back: known.then_some(counted.unmapped_back),
+        conflicts: known.then_some(counted.conflicts),
         last_reader: change.last_reader.as_ref().map(|(reader, _)| reader.text.clone()),
         last_reader_at: change.last_reader.as_ref().map(|(_, at)| *at),
         quiet_since: change.quiet_since,
@@ -279,9 +281,15 @@ fn unproven_of_change(draft: &Draft<'_>) -> Vec<String> {
             ));
         }
     }
-    let missed = draft.seen.schema.check.known().map_or(0, |check| check.unmapped_back);
+    let change = draft.state.change.as_ref().filter(|change| change.is_open());
+    let missed = change.map_or(0, |change| gates::counted(draft, change).unmapped_back);
     if missed > 0 {
         unproven.push(format!("{missed} rows have no old form: blue would not see what was written there"));
+    }
+    let disagreeing = draft.seen.schema.check.known().filter(|check| check.disagreeing > 0);
+    if let Some(check) = disagreeing {
+        let of = if check.sampled { " of a sample" } else { "" };
+        unproven.push(format!("in {} rows{of} the old form is not what the new one says", check.disagreeing));
     }
     unproven
 }

@@ -3,12 +3,12 @@
 //! Called once a pass for each release with an open or wanted change. Every fact is read or is unknown with a reason;
 //! nothing is guessed from another fact, and nothing here changes the database.
 
-use sqlx::{AssertSqlSafe, Column, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Column, PgConnection, Row, postgres::PgRow};
 use tidegate_model::{
     Fact, ReleaseName, Why,
     schema::{
-        Access, ChangePlan, CheckReading, FilePhase, Journal, MigrationFile, Object, OpenChange, Pressure,
-        SchemaObservation, TableName,
+        Access, ChangePlan, CheckReading, CheckScope, FilePhase, Journal, MigrationFile, Object, OpenChange,
+        Pressure, SchemaObservation, TableName,
     },
 };
 
@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     journal::{self, Key},
     pressure,
+    sync::generate::sampled,
 };
 
 /// Oldest server that is supported: `pg_stat_statements_info` and `toplevel` came with it.
@@ -28,8 +29,8 @@ const OLDEST_SERVER: i32 = 140_000;
 pub struct Wanted {
     /// Who is in the way of DDL, and what speaks against a backfill.
     pub blockers: bool,
-    /// The check files, over the whole table.
-    pub check: bool,
+    /// The check files.
+    pub check: Option<CheckScope>,
     /// The statement statistics.
     pub evidence: bool,
     /// The rollback certificate.
@@ -52,8 +53,8 @@ impl Database {
             seen.blockers = fact(self.blockers(plan).await);
             seen.pressure = fact(self.pressure(plan).await);
         }
-        if wanted.check {
-            seen.check = self.observe_check(plan, &seen).await;
+        if let Some(scope) = wanted.check {
+            seen.check = self.observe_check(plan, scope, &seen).await;
         }
         if wanted.evidence {
             seen.evidence = fact(self.evidence(plan).await);
@@ -111,16 +112,32 @@ impl Database {
         pressure::read(&mut transaction, plan).await
     }
 
-    /// Runs the check files and adds up what they count.
+    /// Runs the check files over every row and adds up what they count.
     ///
     /// # Errors
     ///
     /// Any [`Failure`]; [`Failure::Malformed`] if a check does not return one row of numbers that are not negative.
     pub async fn check(&self, plan: &ChangePlan) -> Result<CheckReading, Failure> {
+        self.check_scope(plan, CheckScope::Whole).await
+    }
+
+    /// The same, or over a sample where that is possible and worth it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`].
+    pub async fn check_scope(&self, plan: &ChangePlan, scope: CheckScope) -> Result<CheckReading, Failure> {
         let mut transaction = self.read(self.limits.check).await?;
         let mut reading = CheckReading::default();
         for file in plan.files(FilePhase::Check) {
-            reading = reading.plus(read_check(&mut transaction, file).await?);
+            let sample = match scope {
+                CheckScope::Sample => sample_of(&mut transaction, plan, file).await?,
+                CheckScope::Whole => None,
+            };
+            reading = reading.plus(match sample {
+                Some((text, percent)) => read_sample(&mut transaction, &text, percent).await?,
+                None => read_check(&mut transaction, file).await?,
+            });
         }
         Ok(reading)
     }
@@ -157,16 +174,55 @@ impl Database {
     }
 
     /// The check files use what expand added, so they are only asked while that exists.
-    async fn observe_check(&self, plan: &ChangePlan, seen: &SchemaObservation) -> Fact<CheckReading> {
+    async fn observe_check(
+        &self,
+        plan: &ChangePlan,
+        scope: CheckScope,
+        seen: &SchemaObservation,
+    ) -> Fact<CheckReading> {
         let there = |objects: &std::collections::BTreeMap<Object, bool>| {
             plan.adds.iter().chain(&plan.removes).all(|object| objects.get(object) == Some(&true))
         };
         match seen.objects.known() {
-            Some(objects) if there(objects) => fact(self.check(plan).await),
+            Some(objects) if there(objects) => fact(self.check_scope(plan, scope).await),
             Some(_) => Fact::Absent,
             None => Fact::Unknown(Why::NotAsked),
         }
     }
+}
+
+/// About how many rows a sample has.
+const SAMPLE: f64 = 50_000.0;
+
+/// The text and the percentage for a sample of a generated check's table, if that is much larger than a sample.
+async fn sample_of(
+    connection: &mut PgConnection,
+    plan: &ChangePlan,
+    check: &MigrationFile,
+) -> Result<Option<(String, f64)>, Failure> {
+    let of_same_sync = |file: &&MigrationFile| file.version == check.version && file.sync.is_some();
+    let sync = plan.files.iter().find(of_same_sync).and_then(|file| file.sync.as_ref());
+    let (Some(sync), Some(text)) = (sync, sampled(&check.text)) else { return Ok(None) };
+    let rows: Option<f64> = sqlx::query_scalar(
+        "SELECT c.reltuples::float8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = $2",
+    )
+    .bind(&sync.table.schema)
+    .bind(&sync.table.table)
+    .fetch_optional(connection)
+    .await?;
+    // Negative where the table was never analysed: then every row is read.
+    Ok(rows.filter(|rows| *rows > 2.0 * SAMPLE).map(|rows| (text, 100.0 * SAMPLE / rows)))
+}
+
+async fn read_sample(
+    connection: &mut PgConnection,
+    text: &str,
+    percent: f64,
+) -> Result<CheckReading, Failure> {
+    let query = sqlx::query(AssertSqlSafe(format!("{MARK}{text}"))).bind(percent);
+    let reading = reading_of(&query.fetch_all(connection).await?)?;
+    Ok(CheckReading { sampled: true, ..reading })
 }
 
 /// Runs one check file.
@@ -174,8 +230,12 @@ pub(crate) async fn read_check(
     connection: &mut PgConnection,
     file: &MigrationFile,
 ) -> Result<CheckReading, Failure> {
-    let rows = sqlx::query(AssertSqlSafe(format!("{MARK}{}", file.text))).fetch_all(connection).await?;
-    let [row] = rows.as_slice() else { return Err(Failure::Malformed) };
+    let query = sqlx::query(AssertSqlSafe(format!("{MARK}{}", file.text)));
+    reading_of(&query.fetch_all(connection).await?)
+}
+
+fn reading_of(rows: &[PgRow]) -> Result<CheckReading, Failure> {
+    let [row] = rows else { return Err(Failure::Malformed) };
     let alone = row.columns().len() == 1;
     let mut reading = CheckReading::default();
     for column in row.columns() {

@@ -15,7 +15,7 @@ use crate::{
     decision::{Outcome, Step},
     observation::TargetGroup,
     revision::RevisionArn,
-    schema::ChangePlan,
+    schema::{ChangePlan, CheckReading},
     spec::{Problem, SchemaSpec, Spec},
     verdict::{Baseline, Finding},
 };
@@ -87,6 +87,8 @@ pub enum Entry {
     ChangeOpened(Box<OpenedChange>),
     /// A complete read of the statement statistics, kept as the mark to compare with.
     EvidenceMarked(EvidenceMark),
+    /// Every row was checked, and the counts are others than last time.
+    RowsChecked(CheckReading),
     /// A statement that names the old form was called again.
     ReaderSeen(ReaderSeen),
     /// The server's log is watched for whoever misses the old form. Up to this instant of the server's clock it was read;

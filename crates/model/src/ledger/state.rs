@@ -12,6 +12,7 @@ use crate::{
     Digest, ParameterVersion,
     decision::{Outcome, Step},
     revision::RevisionArn,
+    schema::CheckReading,
     verdict::Baseline,
 };
 
@@ -174,6 +175,8 @@ pub struct ChangeState {
     pub opened_at: Timestamp,
     /// The last complete read of the statement statistics, and when.
     pub mark: Option<(EvidenceMark, Timestamp)>,
+    /// What the last check of every row counted.
+    pub checked: Option<CheckReading>,
     /// Start of the quiet window: the last read in which a naming call grew, or the first read of all.
     pub quiet_since: Option<Timestamp>,
     /// The last reader seen.
@@ -239,6 +242,7 @@ impl ReleaseState {
             Entry::RolloutEnded(end) => self.end_rollout(at, end),
             Entry::ChangeOpened(opened) => self.change = Some(ChangeState::new(opened, at)),
             Entry::EvidenceMarked(_)
+            | Entry::RowsChecked(_)
             | Entry::ReaderSeen(_)
             | Entry::LogWatched(_)
             | Entry::QuarantineBegan
@@ -439,6 +443,7 @@ impl Rollout {
             | Entry::RolloutEnded(_)
             | Entry::ChangeOpened(_)
             | Entry::EvidenceMarked(_)
+            | Entry::RowsChecked(_)
             | Entry::ReaderSeen(_)
             | Entry::LogWatched(_)
             | Entry::QuarantineBegan
@@ -498,6 +503,7 @@ impl ChangeState {
             opened: opened.clone(),
             opened_at: at,
             mark: None,
+            checked: None,
             quiet_since: None,
             last_reader: None,
             recurrence: Recurrence::default(),
@@ -530,6 +536,7 @@ impl ChangeState {
                 }
                 self.mark = Some((mark.clone(), at));
             }
+            Entry::RowsChecked(reading) => self.checked = Some(*reading),
             Entry::ReaderSeen(reader) => self.read_by(at, reader),
             Entry::LogWatched(through) => {
                 let before = self.quarantine;

@@ -121,6 +121,7 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         | Entry::Confirmed
         | Entry::BakeClock { .. }
         | Entry::EvidenceMarked(_)
+        | Entry::RowsChecked(_)
         | Entry::LogWatched(_)
         | Entry::QuarantineEnded
         | Entry::Intended(_)

@@ -7,7 +7,7 @@ use tidegate_model::{
     gate::Gate,
     ledger::{Accepted, ChangeState, Entry, EvidenceMark, ReaderSeen},
     observation::SnapshotStatus,
-    schema::{Evidence, SchemaPhase},
+    schema::{Evidence, FilePhase, SchemaPhase},
     waiting::{Class, Reason},
 };
 
@@ -31,6 +31,7 @@ pub(super) fn advance(draft: &mut Draft<'_>, change: &ChangeState) {
     ];
     let open = draft.pass_gates(readings);
     mark_evidence(draft, change);
+    mark_check(draft, change);
     if !open {
         quarantine::stop_watching(draft);
         let reader = change.last_reader.as_ref().map(|(reader, _)| reader.text.clone());
@@ -56,8 +57,27 @@ pub(super) fn advance(draft: &mut Draft<'_>, change: &ChangeState) {
         }
         return;
     }
-    if quarantine::is_served(draft, change) {
+    if quarantine::is_served(draft, change) && every_row_was_checked(draft, change) {
         snapshot_then_purge(draft, change);
+    }
+}
+
+/// True if the check read the whole table in this pass, or there is no check. Every gate being open is what asks for it, so
+/// a sample here is one from the pass before.
+pub(super) fn every_row_was_checked(draft: &mut Draft<'_>, change: &ChangeState) -> bool {
+    let unchecked = change.opened.plan.files(FilePhase::Check).next().is_none();
+    let whole = draft.seen.schema.check.known().is_some_and(|check| !check.sampled);
+    if !whole && !unchecked {
+        draft.unobserved("the check's count", "only a sample was read");
+    }
+    whole || unchecked
+}
+
+/// Journals what a check of every row counted, if it is not what is known: an approval covers the number of unmapped rows.
+pub(super) fn mark_check(draft: &mut Draft<'_>, change: &ChangeState) {
+    let Fact::Known(check) = draft.seen.schema.check else { return };
+    if !check.sampled && change.checked != Some(check) {
+        draft.note(Entry::RowsChecked(check));
     }
 }
 

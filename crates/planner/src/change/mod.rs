@@ -102,6 +102,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>) {
         // Read on while a rollout is in flight: a gap between reads would look like a gap between calls, and who drains
         // with it would never be known as a reader.
         contract::mark_evidence(draft, &change);
+        contract::mark_check(draft, &change);
         return;
     }
     match phase(draft) {

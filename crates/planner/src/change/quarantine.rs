@@ -15,7 +15,7 @@ use tidegate_model::{
     waiting::{Class, Reason},
 };
 
-use super::schema_step;
+use super::{contract::every_row_was_checked, schema_step};
 use crate::{
     draft::{Direction, Draft},
     gates,
@@ -172,7 +172,10 @@ fn hide(draft: &mut Draft<'_>) {
     let Some(accepted) = draft.state.accepted.clone() else { return };
     let readable =
         draft.seen.schema.log.known().is_some_and(|reading| reading.complete && reading.problem.is_none());
-    if readable && let Some(step) = schema_step(draft, &accepted, String::new()) {
+    let change = draft.state.change.clone().filter(|change| readable && every_row_was_checked(draft, change));
+    if change.is_some()
+        && let Some(step) = schema_step(draft, &accepted, String::new())
+    {
         draft.propose(Step::Hide(step), Direction::Forward);
     }
 }

@@ -103,13 +103,17 @@ pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateRe
     }
     match &draft.seen.schema.check {
         Fact::Known(check) if check.disagreeing == 0 => {
-            within_unmapped(check, change.opened.plan.unmapped_limit())
+            within_unmapped(&counted(draft, change), change.opened.plan.unmapped_limit())
         }
         Fact::Known(check) => measured(
             closed(
                 gate,
                 Class::NeedsFix,
-                "old and new form disagree in some rows",
+                if check.sampled {
+                    "old and new form disagree in some rows of a sample"
+                } else {
+                    "old and new form disagree in some rows"
+                },
                 "look at the rows that the check file counts",
             ),
             check.disagreeing.to_string(),
@@ -118,6 +122,12 @@ pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateRe
         Fact::Absent => unknown(gate, "the check's count", "the check could not be run"),
         Fact::Unknown(why) => unknown(gate, "the check's count", why.as_str()),
     }
+}
+
+/// What a check of every row counted: in this pass, or the last time that one was made.
+pub(crate) fn counted(draft: &Draft<'_>, change: &ChangeState) -> CheckReading {
+    let now = draft.seen.schema.check.known().copied().filter(|check| !check.sampled);
+    now.or(change.checked).unwrap_or_default()
 }
 
 /// Whoever reads only one of the forms misses these rows.
@@ -302,8 +312,7 @@ pub(crate) fn contract_approved(draft: &Draft<'_>, change: &ChangeState) -> Gate
     let Some(accepted) = &draft.state.accepted else {
         return unknown(gate, "the spec in force", "none was accepted");
     };
-    let unmapped = draft.seen.schema.check.known().map_or(0, |c| c.unmapped);
-    let plan = change.opened.plan.approval_digest(unmapped);
+    let plan = change.opened.plan.approval_digest(counted(draft, change).unmapped);
     let wanted =
         format!("write approve/contract as {{\"spec\": {}, \"plan\": \"{plan}\"}}", accepted.version);
     match &draft.seen.orders.approve_contract {

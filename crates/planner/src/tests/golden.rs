@@ -139,6 +139,23 @@ fn no_traffic_leaves_a_revision_that_the_change_broke() {
 }
 
 #[test]
+fn nothing_is_hidden_or_purged_on_the_word_of_a_sample() {
+    let mut purge = quarantined();
+    purge.database.snapshot = Fact::Known(Snapshot::Young);
+    for mut sketch in [settled(), purge] {
+        assert!(matches!(word(&build(&sketch).decide()), Some("hide" | "purge")));
+        sketch.database.sampled = true;
+        let decision = build(&sketch).decide();
+        assert_eq!(word(&decision), None);
+        assert!(
+            decision.waiting.iter().any(|wait| wait.message.contains("sample")),
+            "{:#?}",
+            decision.waiting
+        );
+    }
+}
+
+#[test]
 fn an_index_that_is_being_built_is_waited_for_and_one_whose_build_failed_is_begun_again() {
     let mut sketch = preflight();
     sketch.database.objects = Fact::Known((true, false));

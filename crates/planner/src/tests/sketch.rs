@@ -172,6 +172,8 @@ pub(super) struct Database {
     pub pressure: Fact<bool>,
     /// Known: rows that disagree.
     pub check: Fact<u64>,
+    /// Only a sample was read for it.
+    pub sampled: bool,
     pub evidence: Fact<Evidence>,
     /// Known: the change broke a statement of the revision from before.
     pub broken: Fact<bool>,
@@ -267,6 +269,7 @@ pub(super) fn calm() -> Sketch {
             blockers: Fact::Known(false),
             pressure: Fact::Known(false),
             check: Fact::Known(0),
+            sampled: false,
             evidence: Fact::Known(Evidence::Quiet),
             broken: Fact::Known(false),
             dependencies: Fact::Known(false),
@@ -497,7 +500,7 @@ fn database() -> impl Strategy<Value = Database> {
         fact(seldom()),
         fact(seldom()),
         fact(seldom()),
-        fact(select(vec![0, 0, 0, 7])),
+        (fact(select(vec![0, 0, 0, 7])), seldom()),
         (fact(select(evidence)), fact(seldom()), fact(seldom()), fact(select(logs))),
         fact(mostly()),
         fact(select(snapshots)),
@@ -511,7 +514,7 @@ fn database() -> impl Strategy<Value = Database> {
                 others,
                 blockers,
                 pressure,
-                check,
+                (check, sampled),
                 (evidence, broken, dependencies, log),
                 instance,
                 snapshot,
@@ -525,6 +528,7 @@ fn database() -> impl Strategy<Value = Database> {
                     blockers,
                     pressure,
                     check,
+                    sampled,
                     evidence,
                     broken,
                     dependencies,

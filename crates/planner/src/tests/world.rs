@@ -214,6 +214,7 @@ fn change(change: Change) -> ChangeState {
     ChangeState {
         opened: OpenedChange { spec: ParameterVersion(4), schema, plan: plan() },
         opened_at: ago(21 * DAY),
+        checked: None,
         mark: (change != Change::Opened).then(|| (mark, ago(10 * DAY))),
         quiet_since: (change != Change::Opened).then(|| ago(if seen { DAY } else { 10 * DAY })),
         last_reader: seen.then(|| (reader, ago(DAY))),
@@ -560,10 +561,11 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
             .map(|(old, new)| BTreeMap::from([(column("address"), old), (column("street"), new)])),
         pressure: sketch.pressure.clone().map(|there| there.then(pressure).into_iter().collect()),
         blockers: sketch.blockers.clone().map(|there| there.then(blocker).into_iter().collect()),
-        check: sketch
-            .check
-            .clone()
-            .map(|disagreeing| database::CheckReading { disagreeing, ..Default::default() }),
+        check: sketch.check.clone().map(|disagreeing| database::CheckReading {
+            disagreeing,
+            sampled: sketch.sampled,
+            ..Default::default()
+        }),
         evidence: sketch.evidence.clone().map(evidence),
         certificate: sketch.broken.clone().map(certificate),
         dependencies: sketch.dependencies.clone().map(|blocked| database::Dependencies {

@@ -57,6 +57,16 @@ fn plan(sync: &Sync) -> SyncPlan {
     }
 }
 
+/// The check that was generated, over some pages of the table: their share in percent is its parameter.
+pub(crate) fn sampled(check: &str) -> Option<String> {
+    let generated = check.starts_with(NOTE).then_some(check)?;
+    let whole = generated.strip_suffix(" AS t;\n")?;
+    Some(format!("{whole} AS t TABLESAMPLE SYSTEM ($1);\n"))
+}
+
+/// What every generated text begins with, except a backfill, which begins with its header.
+const NOTE: &str = "-- Generated from ";
+
 /// One form: its columns, quoted, and its variables in the generated functions.
 struct Form {
     columns: Vec<String>,
@@ -140,7 +150,7 @@ impl<'a> Sql<'a> {
 
     fn note(&self) -> String {
         let Sync { version, title, .. } = self.sync;
-        format!("-- Generated from {version}_sync_{title}.sql.\n")
+        format!("{NOTE}{version}_sync_{title}.sql.\n")
     }
 
     fn expand(&self) -> String {

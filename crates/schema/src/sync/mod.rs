@@ -8,7 +8,7 @@
 //! The text that is generated is immutable once it is applied, as every migration is: a release of Tidegate that generates
 //! another text would hold every change that is open. A golden test guards it.
 
-mod generate;
+pub(crate) mod generate;
 pub(crate) mod proof;
 mod read;
 #[cfg(test)]

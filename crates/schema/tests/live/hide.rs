@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tidegate_model::schema::{CheckReading, Hidden};
+use tidegate_model::schema::{CheckReading, CheckScope, Hidden};
 use tidegate_schema::{
     Attempt, Database, Epoch, Failure, Wanted,
     server_log::{LogReader, Rules},
@@ -14,7 +14,8 @@ use crate::world::{World, plan_of};
 /// The form in which Amazon RDS has its servers log.
 const PREFIX: (&str, &str) = ("log_line_prefix", "%t:%r:%u@%d:[%p]:");
 
-const CHECKED: Wanted = Wanted { blockers: false, check: true, evidence: false, certificate: false };
+const CHECKED: Wanted =
+    Wanted { blockers: false, check: Some(CheckScope::Whole), evidence: false, certificate: false };
 
 /// A change that is expanded and backfilled.
 pub(crate) async fn soaking() -> (World, Database, Epoch) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::Connection;
 use tidegate_model::{
     Fact,
-    schema::{Access, CheckReading, FilePhase, Object, TableName},
+    schema::{Access, CheckReading, CheckScope, FilePhase, Object, TableName},
 };
 use tidegate_schema::{Attempt, Database, Endpoint, Failure, Limits, Secret, Wanted};
 
@@ -16,7 +16,8 @@ fn column(name: &str) -> Object {
     Object::Column { table, column: name.into() }
 }
 
-const CHECKED: Wanted = Wanted { blockers: true, check: true, evidence: false, certificate: false };
+const CHECKED: Wanted =
+    Wanted { blockers: true, check: Some(CheckScope::Whole), evidence: false, certificate: false };
 
 #[tokio::test]
 async fn the_story_runs_from_expand_to_purge() {

@@ -1,7 +1,7 @@
 //! Sync files: what is generated from two mappings keeps both forms true, whoever writes which.
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use tidegate_model::schema::{CheckReading, FilePhase};
+use tidegate_model::schema::{CheckReading, CheckScope, FilePhase};
 use tidegate_schema::{
     Attempt, Failure, RawFile,
     trace::{self, Scratch},
@@ -50,7 +50,7 @@ async fn run(shop: &mut PgConnection, sql: &str) {
 }
 
 fn reading(disagreeing: u64, unmapped: u64, unmapped_back: u64, conflicts: u64) -> CheckReading {
-    CheckReading { disagreeing, unmapped, unmapped_back, conflicts }
+    CheckReading { disagreeing, unmapped, unmapped_back, conflicts, sampled: false }
 }
 
 const FULL: &str = "1 Quay Rd, Portland, ME, 04101|1 Quay Rd|Portland|ME|04101";
@@ -299,4 +299,20 @@ async fn the_server_does_what_is_told_of_it() {
         assert_eq!((&one.failed, one.disagreements.as_slice()), (&None, [].as_slice()), "{one:#?}");
     }
     assert!(traced.iter().any(|one| one.what == "CREATE TRIGGER"));
+}
+
+#[tokio::test]
+async fn of_a_large_table_a_sample_is_read_until_every_row_is_asked_for() {
+    let world = synced().await;
+    world.many_customers(130_000).await;
+    let database = world.database();
+    let epoch = database.claim(&world.release).await.unwrap();
+    // Nobody knows how large the table is: every row is read.
+    world.expand(&database, epoch).await;
+    let small = database.check_scope(&world.plan, CheckScope::Sample).await.unwrap();
+    assert_eq!((small.sampled, small.disagreeing), (false, 130_000));
+    run(&mut world.shop().await, "ANALYZE customers").await;
+    let sample = database.check_scope(&world.plan, CheckScope::Sample).await.unwrap();
+    assert!(sample.sampled && (10_000..110_000).contains(&sample.disagreeing), "{sample:?}");
+    assert_eq!(database.check(&world.plan).await.unwrap(), reading(130_000, 0, 0, 0));
 }

@@ -111,7 +111,7 @@ fn print(rehearsal: &Rehearsal) {
     }
     rehearsal.backfills.iter().for_each(print_backfill);
     for check in &rehearsal.checks {
-        let CheckReading { disagreeing, unmapped, unmapped_back, conflicts: _ } = check.reading;
+        let CheckReading { disagreeing, unmapped, unmapped_back, .. } = check.reading;
         println!(
             "{}  {disagreeing} rows disagreeing, {unmapped} unmapped, {unmapped_back} unmapped back  {} ms",
             check.file, check.milliseconds
