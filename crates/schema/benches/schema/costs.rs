@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use tidegate_model::schema::{CheckScope, FilePhase};
+use tidegate_schema::Attempt;
 
 use crate::{Bench, run};
 
@@ -42,6 +43,12 @@ impl Costs {
         }
         let mapped = (mapped, write(&mut session, 2, ADDRESS).await);
         let unrelated = (unrelated, write(&mut session, 3, EMAIL).await);
+        for file in bench.plan.files(FilePhase::Backfill) {
+            while !matches!(database.backfill(job, &file.name).await.unwrap(), Attempt::Done(batch) if batch.progress.done)
+            {
+            }
+        }
+        run(&mut session, "VACUUM ANALYZE customers").await;
         let check = (
             timed(database.check(&bench.plan)).await.0,
             timed(database.check_scope(&bench.plan, CheckScope::Sample)).await.0,

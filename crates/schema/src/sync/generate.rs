@@ -5,7 +5,7 @@
 //!
 //! | object | does |
 //! |---|---|
-//! | `customers_address_up_of`, `_down_of` | the mapping as it was written; its names are resolved once, when it is created |
+//! | `customers_address_up_1`, ... `_down_1`, ... | the mapping of each column as it was written, and its WHERE (`_up_if`) |
 //! | `customers_address_up`, `_down` | the same, NULL instead of an error or of what a column is too short for |
 //! | `customers_address_in_sync` | up(old) is new, or down(new) is old |
 //! | `customers_address_sync` | the trigger's function; it writes the other form only if the row is not in sync |
@@ -157,8 +157,8 @@ impl<'a> Sql<'a> {
         let Self { sync, old, new, .. } = self;
         let mut text = self.note();
         for part in [
-            self.mapping("up_of", &sync.up, old, new),
-            self.mapping("down_of", &sync.down, new, old),
+            self.mapping("up", &sync.up, old, new),
+            self.mapping("down", &sync.down, new, old),
             self.guarded("up", &sync.up, old, new),
             self.guarded("down", &sync.down, new, old),
             self.in_sync(),
@@ -172,39 +172,36 @@ impl<'a> Sql<'a> {
         text
     }
 
-    /// A mapping in the team's own words. A body that is no string is parsed when the function is created: an unknown
-    /// column or function fails there, and no search path can lead it astray later. It is written so that the server
-    /// inlines it.
+    /// A mapping in the team's own words: a function for each column, and one for the condition. Bodies that are no strings are
+    /// parsed when the functions are created: an unknown column or function fails there, and no search path can lead them
+    /// astray later. Each is one expression, which PL/pgSQL evaluates without a statement.
     fn mapping(&self, suffix: &str, mapping: &Mapping, from: &Form, to: &Form) -> String {
-        let given: Vec<String> = (1..=from.columns.len()).map(|n| format!("${n}")).collect();
-        let expressions: Vec<&str> =
-            mapping.targets.iter().map(|target| target.expression.as_str()).collect();
-        let condition = mapping
-            .condition
-            .as_ref()
-            .map(|condition| format!("\n    WHERE {condition}"))
-            .unwrap_or_default();
-        format!(
-            "CREATE FUNCTION {}({})\nRETURNS TABLE ({})\nLANGUAGE sql STABLE\nBEGIN ATOMIC\n    SELECT\n        {}\n    \
-             FROM (SELECT {}) AS {} ({}){condition};\nEND;\n",
-            self.name(suffix),
-            from.types.join(", "),
-            to.typed("").join(", "),
-            expressions.join(",\n        "),
-            given.join(", "),
-            quoted(&mapping.alias),
-            from.list(),
-        )
+        let given = from.typed("").join(", ");
+        let function = |name: &str, kind: &str, expression: &str| {
+            let name = self.name(&format!("{suffix}_{name}"));
+            format!(
+                "CREATE FUNCTION {name}({given}) RETURNS {kind} LANGUAGE sql STABLE\n    RETURN {expression}\n;\n"
+            )
+        };
+        let mut text = mapping.condition.iter().map(|it| function("if", "boolean", it)).collect::<String>();
+        for (n, (target, kind)) in (1..).zip(mapping.targets.iter().zip(&to.types)) {
+            text.push_str(&function(&format!("{n}"), kind, &target.expression));
+        }
+        text
     }
 
     /// A mapping that never raises an error. Variables have the columns' own types, so what is too long is an error here
-    /// and not in the write. Its statement is seen by the statement statistics, so it names no column.
+    /// and not in the write.
     fn guarded(&self, suffix: &str, mapping: &Mapping, from: &Form, to: &Form) -> String {
-        let (mut variables, mut assigned, mut fallen_back) = (String::new(), String::new(), String::new());
+        let (mut variables, mut mapped, mut assigned, mut fallen_back) =
+            (String::new(), String::new(), String::new(), String::new());
+        let given = positions(from, 1).join(", ");
         for (n, (target, (column, kind))) in
             (1..).zip(mapping.targets.iter().zip(to.columns.iter().zip(&to.types)))
         {
+            let function = self.name(&format!("{suffix}_{n}"));
             let _ = writeln!(variables, "    tidegate_{n} {kind};");
+            let _ = writeln!(mapped, "        tidegate_{n} := {function}({given});");
             let _ = writeln!(assigned, "    {column} := tidegate_{n};");
             match &target.fallback {
                 Some(constant) => {
@@ -216,19 +213,16 @@ impl<'a> Sql<'a> {
                 }
             }
         }
-        let each =
-            |word: &str| (1..=to.columns.len()).map(|n| format!("{word}{n}")).collect::<Vec<_>>().join(", ");
-        let parameters = [given(from), to.typed("OUT ")].concat();
+        if mapping.condition.is_some() {
+            let condition = self.name(&format!("{suffix}_if"));
+            mapped = format!("    IF {condition}({given}) THEN\n{mapped}    END IF;\n");
+        }
+        let parameters = [unnamed(from), to.typed("OUT ")].concat();
         format!(
-            "CREATE FUNCTION {}({})\nLANGUAGE plpgsql STABLE AS $tidegate$\nDECLARE\n{variables}BEGIN\n    SELECT {} INTO {}\n    \
-             FROM {}({}) AS mapped ({});\n{assigned}EXCEPTION WHEN OTHERS THEN\n{fallen_back}END\n$tidegate$;\n",
+            "CREATE FUNCTION {}({})\nLANGUAGE plpgsql STABLE AS $tidegate$\nDECLARE\n{variables}BEGIN\n\
+             {mapped}{assigned}EXCEPTION WHEN OTHERS THEN\n{fallen_back}END\n$tidegate$;\n",
             self.name(suffix),
             parameters.join(", "),
-            each("mapped.c"),
-            each("tidegate_"),
-            self.name(&format!("{suffix}_of")),
-            positions(from, 1).join(", "),
-            each("c"),
         )
     }
 
@@ -352,8 +346,14 @@ impl<'a> Sql<'a> {
         }
         let _ = writeln!(text, "DROP FUNCTION {};", self.name("sync"));
         let _ = writeln!(text, "DROP TABLE {};", self.name("conflict"));
-        for function in ["in_sync", "up", "down", "up_of", "down_of"] {
+        for function in ["in_sync", "up", "down"] {
             let _ = writeln!(text, "DROP FUNCTION {};", self.name(function));
+        }
+        for (suffix, mapping) in [("up", &self.sync.up), ("down", &self.sync.down)] {
+            let numbers = (1..=mapping.targets.len()).map(|n| n.to_string());
+            for part in mapping.condition.iter().map(|_| "if".to_owned()).chain(numbers) {
+                let _ = writeln!(text, "DROP FUNCTION {};", self.name(&format!("{suffix}_{part}")));
+            }
         }
         text
     }
@@ -370,7 +370,7 @@ impl<'a> Sql<'a> {
 }
 
 /// Parameters without names, so that no column's name can mean one of them.
-fn given(form: &Form) -> Vec<String> {
+fn unnamed(form: &Form) -> Vec<String> {
     form.types.iter().map(|kind| format!("IN {kind}")).collect()
 }
 

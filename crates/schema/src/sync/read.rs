@@ -45,8 +45,6 @@ pub(super) struct Sync {
 
 /// One direction.
 pub(super) struct Mapping {
-    /// What the expressions call the table.
-    pub(super) alias: String,
     /// What is mapped to.
     pub(super) targets: Vec<Target>,
     /// Which rows can be mapped; all of them if nothing is said.
@@ -142,6 +140,10 @@ fn mapping(text: &Text<'_>, node: &SyntaxNode) -> Result<(TableName, Mapping), V
             "a mapping may depend on the row's own columns alone, or the trigger could not keep it true";
         return Err(bad(&part, "a mapping reads more than its row", remedy));
     }
+    if let Some(part) = node.descendants().find(|part| is_qualified(part, &alias)) {
+        let remedy = "there is one table: leave its name out";
+        return Err(bad(&part, "a mapping names a column with its table", remedy));
+    }
     let mut targets = Vec::new();
     let mut problems = Vec::new();
     let list = select.select_clause().and_then(|clause| clause.target_list());
@@ -163,7 +165,7 @@ fn mapping(text: &Text<'_>, node: &SyntaxNode) -> Result<(TableName, Mapping), V
     if condition.is_some() {
         targets.iter_mut().for_each(|target| target.fallback = None);
     }
-    Ok((table, Mapping { alias, targets, condition }))
+    Ok((table, Mapping { targets, condition }))
 }
 
 /// Nothing but its list, FROM and WHERE.
@@ -206,6 +208,15 @@ fn reads_more(node: &SyntaxNode) -> bool {
             | SyntaxKind::OVER_CLAUSE
             | SyntaxKind::FILTER_CLAUSE
     ) || tree::own_tokens(node).any(|token| token.kind() == SyntaxKind::POSITIONAL_PARAM)
+}
+
+/// `customers.address`: the functions that are generated have columns as parameters, and no table.
+fn is_qualified(node: &SyntaxNode, alias: &str) -> bool {
+    node.kind() == SyntaxKind::FIELD_EXPR
+        && node
+            .children()
+            .next()
+            .is_some_and(|base| base.kind() == SyntaxKind::NAME_REF && tree::dotted(&base) == [alias])
 }
 
 fn target(node: &TargetNode) -> Option<Target> {

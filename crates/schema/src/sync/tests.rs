@@ -5,7 +5,7 @@ use crate::{RawFile, sql};
 const ADDRESS: &str = r"-- tidegate: key=id batch=1000 unmapped=5
 SELECT
     btrim(split_part(address, ',', 1)) AS street_address, -- the first part
-    btrim(split_part(c.address, ',', 2)) AS city
+    btrim(split_part(address, ',', 2)) AS city
 FROM customers AS c
 WHERE cardinality(string_to_array(address, ',')) = 2;
 SELECT street_address || ', ' || coalesce(city, '?') AS address FROM public.customers;
@@ -88,7 +88,7 @@ fn a_file_that_is_no_pair_of_mappings_is_refused_where_it_is_wrong() {
             "a mapping is one SELECT with FROM and at most a WHERE",
         ),
         ("SELECT 'x' AS city;", "a mapping reads one table"),
-        ("SELECT a.address AS city FROM customers a, orders b;", "a mapping reads one table"),
+        ("SELECT address AS city FROM customers a, orders b;", "a mapping reads one table"),
         ("SELECT address AS city FROM customers TABLESAMPLE SYSTEM (1);", "a mapping reads one table"),
         ("SELECT (SELECT max(x) FROM other) AS city FROM customers;", "a mapping reads more than its row"),
         (
@@ -97,6 +97,11 @@ fn a_file_that_is_no_pair_of_mappings_is_refused_where_it_is_wrong() {
         ),
         ("SELECT first_value(address) OVER () AS city FROM customers;", "a mapping reads more than its row"),
         ("SELECT $1 AS city FROM customers;", "a mapping reads more than its row"),
+        (
+            "SELECT lower(customers.address) AS city FROM customers;",
+            "a mapping names a column with its table",
+        ),
+        ("SELECT c.address AS city FROM customers c;", "a mapping names a column with its table"),
         ("SELECT address FROM customers;", "a mapped column is `expression AS column`"),
         ("SELECT * FROM customers;", "a mapped column is `expression AS column`"),
         ("SELECT address AS \"a$tidegate$\" FROM customers;", "a mapped column is `expression AS column`"),

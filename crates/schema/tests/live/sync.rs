@@ -265,7 +265,7 @@ async fn names_of_every_kind_are_written_as_they_are() {
     let sync = (
         "2_sync_total.sql",
         "-- tidegate: key=id batch=10\n\
-         SELECT x.\"oldTotal\" || '\"$tidegate$' AS \"newTotal\", upper(mapped) AS \"select\" FROM \"My Shop\".\"Order\" AS x;\n\
+         SELECT \"oldTotal\" || '\"$tidegate$' AS \"newTotal\", upper(mapped) AS \"select\" FROM \"My Shop\".\"Order\" AS x;\n\
          SELECT replace(\"newTotal\", '\"$tidegate$', '') AS \"oldTotal\", lower(\"select\") AS mapped FROM \"My Shop\".\"Order\" \"T\";",
     );
     world.plan = plan_of("total", &[columns, sync]);
