@@ -67,32 +67,24 @@ pub(crate) fn sampled(check: &str) -> Option<String> {
 /// What every generated text begins with, except a backfill, which begins with its header.
 const NOTE: &str = "-- Generated from ";
 
-/// One form: its columns, quoted, and its variables in the generated functions.
+/// One form: its columns, quoted, and what the generated functions call them.
 struct Form {
     columns: Vec<String>,
     /// The column's type, with its length where the place allows one.
     types: Vec<String>,
-    /// What a guarded mapping to this form answers goes into one variable, because a statement in a function is seen by
-    /// the statement statistics, and it would name the columns; an expression is not.
-    variable: String,
-    /// The columns of that variable.
-    mapped: Vec<String>,
-    /// Which columns are never NULL.
-    total: Vec<bool>,
+    /// Where a mapping to this form leaves its result.
+    variables: Vec<String>,
+    /// What a column falls back to that is never NULL.
+    fallbacks: Vec<Option<String>>,
 }
 
 impl Form {
     fn new(mapping: &Mapping, table: &str, word: &str) -> Self {
         let columns: Vec<String> = mapping.targets.iter().map(|target| quoted(&target.column)).collect();
         let types = columns.iter().map(|column| format!("{table}.{column}%TYPE")).collect();
-        let variable = format!("tidegate_{word}");
-        // A function with one column answers the column and not a row of it.
-        let mapped = match columns.as_slice() {
-            [_] => vec![variable.clone()],
-            several => several.iter().map(|column| format!("{variable}.{column}")).collect(),
-        };
-        let total = mapping.targets.iter().map(|target| target.fallback.is_some()).collect();
-        Self { columns, types, variable, mapped, total }
+        let variables = (1..=columns.len()).map(|n| format!("tidegate_{word}_{n}")).collect();
+        let fallbacks = mapping.targets.iter().map(|target| target.fallback.clone()).collect();
+        Self { columns, types, variables, fallbacks }
     }
 
     /// `a, b`
@@ -100,12 +92,17 @@ impl Form {
         self.columns.join(", ")
     }
 
-    /// The declaration of its variable.
+    /// The declarations of its variables. They have the columns' own types, so what is too long is an error of the mapping and
+    /// not of the write.
     fn declared(&self) -> String {
-        match self.types.as_slice() {
-            [only] => format!("    {} {only};\n", self.variable),
-            _ => format!("    {} record;\n", self.variable),
+        let mut text = String::new();
+        for ((variable, kind), fallback) in self.variables.iter().zip(&self.types).zip(&self.fallbacks) {
+            let _ = writeln!(text, "    {variable} {kind};");
+            if let Some(constant) = fallback {
+                let _ = writeln!(text, "    {variable}_or {kind} := {constant};");
+            }
         }
+        text
     }
 
     /// `row.a, row.b`
@@ -115,7 +112,7 @@ impl Form {
 
     /// What must hold besides for the row to be in sync: ` AND row.a IS NOT NULL` for each column that is never NULL.
     fn filled(&self, given: &[String]) -> String {
-        let each = given.iter().zip(&self.total).filter(|(_, total)| **total);
+        let each = given.iter().zip(&self.fallbacks).filter(|(_, fallback)| fallback.is_some());
         each.map(|(column, _)| format!(" AND {column} IS NOT NULL")).collect()
     }
 
@@ -190,59 +187,58 @@ impl<'a> Sql<'a> {
         text
     }
 
-    /// A mapping that never raises an error. Variables have the columns' own types, so what is too long is an error here
-    /// and not in the write.
+    /// A mapping that never raises an error.
     fn guarded(&self, suffix: &str, mapping: &Mapping, from: &Form, to: &Form) -> String {
-        let (mut variables, mut mapped, mut assigned, mut fallen_back) =
-            (String::new(), String::new(), String::new(), String::new());
-        let given = positions(from, 1).join(", ");
-        for (n, (target, (column, kind))) in
-            (1..).zip(mapping.targets.iter().zip(to.columns.iter().zip(&to.types)))
-        {
+        let parameters = [unnamed(from), to.typed("OUT ")].concat().join(", ");
+        let answers = to.columns.iter().zip(&to.variables);
+        let answers: String =
+            answers.map(|(column, variable)| format!("    {column} := {variable};\n")).collect();
+        [
+            format!("CREATE FUNCTION {}({parameters})\n", self.name(suffix)),
+            format!("LANGUAGE plpgsql STABLE AS $tidegate$\nDECLARE\n{}BEGIN\n", to.declared()),
+            self.mapped(suffix, mapping, to, &positions(from, 1)),
+            format!("{answers}END\n$tidegate$;\n"),
+        ]
+        .concat()
+    }
+
+    /// Evaluates a mapping into its variables, and falls back if that fails. Nothing here is a statement: those cost more than the
+    /// mapping does, and the statement statistics would show them with the columns that they name.
+    fn mapped(&self, suffix: &str, mapping: &Mapping, to: &Form, given: &[String]) -> String {
+        let given = given.join(", ");
+        let (mut assigned, mut fallen_back) = (String::new(), String::new());
+        for (n, (variable, fallback)) in (1..).zip(to.variables.iter().zip(&to.fallbacks)) {
             let function = self.name(&format!("{suffix}_{n}"));
-            let _ = writeln!(variables, "    tidegate_{n} {kind};");
-            let _ = writeln!(mapped, "        tidegate_{n} := {function}({given});");
-            let _ = writeln!(assigned, "    {column} := tidegate_{n};");
-            match &target.fallback {
-                Some(constant) => {
-                    let _ = writeln!(variables, "    tidegate_{n}_or {kind} := {constant};");
-                    let _ = writeln!(fallen_back, "    {column} := tidegate_{n}_or;");
-                }
-                None => {
-                    let _ = writeln!(fallen_back, "    {column} := NULL;");
-                }
-            }
+            let _ = writeln!(assigned, "        {variable} := {function}({given});");
+            let instead = if fallback.is_some() { format!("{variable}_or") } else { "NULL".to_owned() };
+            let _ = writeln!(fallen_back, "        {variable} := {instead};");
         }
         if mapping.condition.is_some() {
             let condition = self.name(&format!("{suffix}_if"));
-            mapped = format!("    IF {condition}({given}) THEN\n{mapped}    END IF;\n");
+            let assigned_if = assigned.replace("        tidegate_", "            tidegate_");
+            assigned = format!("        IF {condition}({given}) THEN\n{assigned_if}        END IF;\n");
         }
-        let parameters = [unnamed(from), to.typed("OUT ")].concat();
-        format!(
-            "CREATE FUNCTION {}({})\nLANGUAGE plpgsql STABLE AS $tidegate$\nDECLARE\n{variables}BEGIN\n\
-             {mapped}{assigned}EXCEPTION WHEN OTHERS THEN\n{fallen_back}END\n$tidegate$;\n",
-            self.name(suffix),
-            parameters.join(", "),
-        )
+        format!("    BEGIN\n{assigned}    EXCEPTION WHEN OTHERS THEN\n{fallen_back}    END;\n")
     }
 
     fn in_sync(&self) -> String {
-        let Self { old, new, .. } = self;
+        let Self { sync, old, new, .. } = self;
         let (given_old, given_new) = (positions(old, 1), positions(new, 1 + old.columns.len()));
-        format!(
-            "CREATE FUNCTION {}({})\nRETURNS boolean\nLANGUAGE plpgsql STABLE AS $tidegate$\nDECLARE\n{}{}BEGIN\n{}    \
-             IF {}{} THEN\n        RETURN true;\n    END IF;\n{}    RETURN {}{};\nEND\n$tidegate$;\n",
-            self.name("in_sync"),
-            [old.types.clone(), new.types.clone()].concat().join(", "),
+        let parameters = [old.types.clone(), new.types.clone()].concat().join(", ");
+        let is_new = format!("{}{}", same(&new.variables, &given_new), old.filled(&given_old));
+        let is_old = format!("{}{}", same(&old.variables, &given_old), new.filled(&given_new));
+        [
+            format!("CREATE FUNCTION {}({parameters})\nRETURNS boolean\n", self.name("in_sync")),
+            "LANGUAGE plpgsql STABLE AS $tidegate$\nDECLARE\n".into(),
             new.declared(),
             old.declared(),
-            self.mapped("up", new, &given_old),
-            same(&new.mapped, &given_new),
-            old.filled(&given_old),
-            self.mapped("down", old, &given_new),
-            same(&old.mapped, &given_old),
-            new.filled(&given_new),
-        )
+            "BEGIN\n".into(),
+            self.mapped("up", &sync.up, new, &given_old),
+            format!("    IF {is_new} THEN\n        RETURN true;\n    END IF;\n"),
+            self.mapped("down", &sync.down, old, &given_new),
+            format!("    RETURN {is_old};\nEND\n$tidegate$;\n"),
+        ]
+        .concat()
     }
 
     fn conflicts(&self) -> String {
@@ -256,19 +252,19 @@ impl<'a> Sql<'a> {
     /// Runs as its owner, so that a role which may write the table needs no right on what is generated; the search path is
     /// fixed because of that.
     fn trigger_function(&self) -> String {
-        let Self { old, new, .. } = self;
+        let Self { sync, old, new, .. } = self;
         let (row_old, row_new, key) = (old.of("NEW"), new.of("NEW"), quoted(&self.sync.key));
-        let is_new = format!("{}{}", same(&new.mapped, &row_new), old.filled(&row_old));
-        let is_old = format!("{}{}", same(&old.mapped, &row_old), new.filled(&row_new));
+        let is_new = format!("{}{}", same(&new.variables, &row_new), old.filled(&row_old));
+        let is_old = format!("{}{}", same(&old.variables, &row_old), new.filled(&row_new));
         [
             format!("CREATE FUNCTION {}() RETURNS trigger\n", self.name("sync")),
             "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tidegate$\nDECLARE\n".into(),
             new.declared(),
             old.declared(),
             "    wrote_old boolean;\n    wrote_new boolean;\nBEGIN\n".into(),
-            self.mapped("up", new, &row_old),
+            self.mapped("up", &sync.up, new, &row_old),
             format!("    IF {is_new} THEN\n        RETURN NEW;\n    END IF;\n"),
-            self.mapped("down", old, &row_new),
+            self.mapped("down", &sync.down, old, &row_new),
             format!("    IF {is_old} THEN\n        RETURN NEW;\n    END IF;\n"),
             // An INSERT cannot be asked which columns it named.
             format!("    IF TG_OP = 'INSERT' THEN\n        wrote_old := {};\n", any_given(&row_old)),
@@ -362,11 +358,6 @@ impl<'a> Sql<'a> {
         let given = [self.old.of("t"), self.new.of("t")].concat();
         format!("{}({})", self.name("in_sync"), given.join(", "))
     }
-
-    /// A call of a guarded mapping to a form.
-    fn mapped(&self, suffix: &str, to: &Form, given: &[String]) -> String {
-        format!("    {} := {}({});\n", to.variable, self.name(suffix), given.join(", "))
-    }
 }
 
 /// Parameters without names, so that no column's name can mean one of them.
@@ -379,13 +370,14 @@ fn positions(form: &Form, first: usize) -> Vec<String> {
 }
 
 fn assigned(form: &Form, row: &[String]) -> String {
-    let each = row.iter().zip(&form.mapped);
+    let each = row.iter().zip(&form.variables);
     each.map(|(column, variable)| format!("        {column} := {variable};\n")).collect()
 }
 
 /// Columns that are never NULL, should the statement have written neither form.
 fn kept_filled(form: &Form, row: &[String]) -> String {
-    let each = row.iter().zip(&form.mapped).zip(&form.total).filter(|(_, total)| **total);
+    let each =
+        row.iter().zip(&form.variables).zip(&form.fallbacks).filter(|(_, fallback)| fallback.is_some());
     each.map(|((column, variable), _)| format!("    {column} := coalesce({column}, {variable});\n")).collect()
 }
 
