@@ -115,6 +115,8 @@ pub struct SyncPlan {
     /// Most rows that may have no counterpart in the other form; any number if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unmapped: Option<u64>,
+    /// The function that says of both forms, old columns first, whether they are in sync; as SQL text.
+    pub in_sync: String,
 }
 
 /// A column that is mapped to.

@@ -115,6 +115,9 @@ impl Database {
                 sync::proof::can_be_kept(&mut transaction, sync).await?;
             }
             run_file(&mut transaction, file).await?;
+            if let Some(sync) = &file.sync {
+                sync::proof::runs(&mut transaction, sync).await?;
+            }
             let facts = catalog::expect(&mut transaction, &adds, true).await?;
             let facts = facts_text(&facts);
             journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;

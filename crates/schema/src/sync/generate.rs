@@ -33,7 +33,7 @@ pub(super) fn files(sync: &Sync, from: &str, with_contract: bool) -> Vec<SourceF
         from: Some(from.to_owned()),
     };
     let mut files = vec![
-        file("expand", sql.expand(), Some(plan(sync))),
+        file("expand", sql.expand(), Some(plan(sync, sql.name("in_sync")))),
         file("backfill", sql.backfill(), None),
         file("check", sql.check(), None),
     ];
@@ -43,7 +43,7 @@ pub(super) fn files(sync: &Sync, from: &str, with_contract: bool) -> Vec<SourceF
     files
 }
 
-fn plan(sync: &Sync) -> SyncPlan {
+fn plan(sync: &Sync, in_sync: String) -> SyncPlan {
     let columns = |mapping: &Mapping| {
         let column =
             |target: &Target| SyncColumn { name: target.column.clone(), total: target.fallback.is_some() };
@@ -54,6 +54,7 @@ fn plan(sync: &Sync) -> SyncPlan {
         old: columns(&sync.down),
         new: columns(&sync.up),
         unmapped: sync.unmapped,
+        in_sync,
     }
 }
 

@@ -1,12 +1,12 @@
 //! What only the server knows of a mapping: what its columns take.
 //!
-//! Called by [`crate::run`] before what was generated is created, so that a mapping that could make a write
+//! Called by [`crate::run`] in the transaction that creates what was generated, before and after that, so that a mapping that could make a write
 //! fail is never committed.
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tidegate_model::schema::{Object, SyncColumn, SyncPlan};
 
-use crate::failure::Failure;
+use crate::{connect::MARK, failure::Failure};
 
 /// Refuses columns that cannot be kept in step without failing or falsifying a write.
 ///
@@ -45,4 +45,17 @@ pub(crate) async fn can_be_kept(connection: &mut PgConnection, sync: &SyncPlan) 
         _ => "it has a default, which a trigger cannot tell from a value that was written",
     };
     Err(Failure::NotInStep { column: Object::Column { table: sync.table.clone(), column }, why })
+}
+
+/// Calls what was generated once, with NULLs. What a mapping does is guarded; the declarations before it are not: a constant too
+/// long for its column or a type that refuses NULL would fail every write.
+///
+/// # Errors
+///
+/// Whatever the call fails with.
+pub(crate) async fn runs(connection: &mut PgConnection, sync: &SyncPlan) -> Result<(), Failure> {
+    let nulls = vec!["NULL"; sync.old.len() + sync.new.len()].join(", ");
+    let sql = format!("{MARK}SELECT {}({nulls})", sync.in_sync);
+    sqlx::query(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
 }

@@ -231,6 +231,30 @@ async fn columns_that_a_trigger_cannot_keep_true_are_refused_by_name() {
 }
 
 #[tokio::test]
+async fn what_would_fail_before_any_mapping_is_tried_is_refused() {
+    let table = "CREATE DOMAIN code AS varchar(3) NOT NULL; CREATE TABLE thing (id int PRIMARY KEY, short varchar(3), coded code)";
+    for (mapping, code) in [
+        // The constant does not fit.
+        ("SELECT short AS x FROM thing; SELECT coalesce(x, 'unknown') AS short FROM thing", "22001"),
+        // A type that refuses NULL: a variable of it cannot even be declared.
+        ("SELECT coded AS x FROM thing; SELECT x AS coded FROM thing", "23502"),
+    ] {
+        let mut world = World::new().await;
+        run(&mut world.shop().await, table).await;
+        let sync = format!("-- tidegate: key=id batch=10\n{mapping};");
+        let columns = ("1_expand_x.sql", "ALTER TABLE thing ADD COLUMN x text;");
+        world.plan = plan_of("it", &[columns, ("2_sync_it.sql", &sync)]);
+        let database = world.database();
+        let epoch = database.claim(&world.release).await.unwrap();
+        let files = world.files(FilePhase::Expand);
+        assert_eq!(database.expand(world.job(epoch), &files[0]).await, Ok(Attempt::Done(())));
+        let refused = database.expand(world.job(epoch), &files[1]).await;
+        assert!(matches!(&refused, Err(Failure::Sql(state)) if state.as_str() == code), "{refused:?}");
+        assert_eq!(world.count("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal").await, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_column_that_is_not_null_takes_a_mapping_with_a_constant_at_its_end() {
     let mut world = World::new().await;
     let columns = ("1_expand_columns.sql", "ALTER TABLE customers ADD COLUMN age int;");
