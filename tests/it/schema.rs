@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use tidegate_model::{
     gate::{Gate, GateState},
     status::{Grade, ReleaseStatus},
-    waiting::{Reason, Waiting},
+    waiting::{Held, Reason, Waiting},
 };
 use tidegate_tests::{
     database::{Database, schema_spec, schema_spec_from},
@@ -93,6 +93,23 @@ async fn what_needed_the_old_form_is_never_deployed_again_after_purge() {
     stage.pass_time(hours(1));
     stage.pass().await;
     assert_eq!(stage.effects().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spec_that_asks_for_what_needed_the_old_form_is_held_after_purge() {
+    let (mut stage, _database) = purged().await;
+    let before = stage.effects().len();
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    stage
+        .play_until(hours(1), |s| s.waiting.iter().any(|w| w.reason == Reason::Held(Held::NamesPurged)))
+        .await;
+    stage.pass_time(hours(1));
+    stage.pass().await;
+    assert_eq!(stage.effects().len(), before, "{:#?}", stage.status().waiting);
+    stage.put("spec", &schema_spec(&stage, "shop:v3")).await;
+    stage.play_until_settled(4).await;
+    assert_eq!(stage.effects().len(), before, "version 3 serves already");
+    stage.rest().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

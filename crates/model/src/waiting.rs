@@ -144,6 +144,8 @@ held! {
     MigrationChanged = "migration-changed", "restore the applied text and make a new change for what is new",
     /// Only a restore can bring the old revision back.
     RestoreOnly = "restore-only", "follow the restore plan in the status; Tidegate never restores",
+    /// The desired revision names what was purged.
+    NamesPurged = "names-purged", "write a newer spec version with a revision that does not name it; to run this one, people restore the database first",
     /// A rollback could not be completed.
     RollbackFailed = "rollback-failed", "look at the deployment named in the status; traffic is kept as it is",
     /// The revision failed under this spec version.

@@ -194,6 +194,7 @@ impl<'a> Draft<'a> {
             | Held::SchemaDrifted
             | Held::MigrationChanged
             | Held::RestoreOnly
+            | Held::NamesPurged
             | Held::RollbackFailed
             | Held::RevisionFailed
             | Held::LedgerDamaged => Class::NeedsHuman,

@@ -54,6 +54,15 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
         at_rest(draft);
         return;
     }
+    if names_purged(draft, &accepted.desired) {
+        let message = format!(
+            "the revision of spec version {} names what was purged, so it would fail",
+            accepted.version
+        );
+        draft.held(Held::NamesPurged, message);
+        at_rest(draft);
+        return;
+    }
     if let Some(lost) = ended_under_lost_ledger(draft, &accepted, &deployments) {
         adopt(draft, &accepted, &serving, &lost);
         return;
@@ -218,12 +227,7 @@ fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Servi
         at_rest(draft);
         return;
     };
-    let lost = draft
-        .state
-        .change
-        .as_ref()
-        .is_some_and(|change| !change.is_open() && change.namers.contains(&digest));
-    if lost {
+    if names_purged(draft, &digest) {
         let message = format!("{previous} names what was purged, so it cannot be deployed again");
         draft.held(Held::RestoreOnly, message);
         return;
@@ -233,6 +237,12 @@ fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Servi
     debug_assert!(
         draft.state.rollout.as_ref().is_some_and(|r| matches!(r.phase, RolloutPhase::RollingBack(_)))
     );
+}
+
+/// True of a revision whose statements were seen to name what is gone now.
+fn names_purged(draft: &Draft<'_>, revision: &Digest) -> bool {
+    let change = draft.state.change.as_ref();
+    change.is_some_and(|change| !change.is_open() && change.namers.contains(revision))
 }
 
 /// Begins a redeploy of `to` for a rollout that settled although it should have gone back.
