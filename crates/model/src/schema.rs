@@ -564,11 +564,9 @@ impl CheckReading {
 }
 
 /// What speaks for going back to a revision from before the change, and what against.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RollbackCertificate {
-    /// When it was read, by the server's clock.
-    pub at: Timestamp,
     /// Statements in the statistics that name a table of the change.
     pub statements: u32,
     /// How many of them the server can still prepare, with the same answer.
@@ -585,19 +583,6 @@ pub struct RollbackCertificate {
 }
 
 impl RollbackCertificate {
-    /// One about no statement.
-    pub fn at(at: Timestamp) -> Self {
-        Self {
-            at,
-            statements: 0,
-            proven: 0,
-            unproven: Vec::new(),
-            broken_count: 0,
-            broken: Vec::new(),
-            missing: None,
-        }
-    }
-
     /// How many say nothing either way.
     pub fn unproven_count(&self) -> u32 {
         self.statements.saturating_sub(self.proven).saturating_sub(self.broken_count)

@@ -284,8 +284,11 @@ pub struct SchemaStatus {
     pub phase: String,
     /// The digest that an approval must name; it covers the number of unmapped rows.
     pub plan: String,
-    /// Objects that contract removes.
+    /// What contract removes of what was there before the change.
     pub removes: Vec<String>,
+    /// What contract removes of what expand added: the triggers, their functions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removes_added: Vec<String>,
     /// Keys left to backfill: an upper bound of the rows.
     pub backfill_keys_left: Option<u64>,
     /// Rows a second that the running backfill was measured to change.
@@ -346,7 +349,7 @@ pub struct RollbackStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateStatus {
-    /// When it was read, by the database server's clock.
+    /// When it was read.
     pub at: Timestamp,
     /// Statements that still hold.
     pub proven: u32,

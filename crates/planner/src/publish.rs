@@ -182,12 +182,15 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
     let known = check.is_some() || change.checked.is_some();
     let remembered = draft.previous.and_then(|status| status.schema.as_ref());
     let phase = change::phase(draft).map(|phase| phase.as_str().to_owned());
+    let plan_of = &change.opened.plan;
+    let added: Vec<_> = plan_of.removes.iter().filter(|object| plan_of.adds.contains(object)).collect();
     Some(SchemaStatus {
         change: change.opened.plan.change.to_string(),
         instance: change.opened.schema.database.instance.clone(),
         phase: phase.or(remembered.map(|s| s.phase.clone())).unwrap_or_else(|| "unknown".into()),
         plan: plan.to_string(),
-        removes: change.opened.plan.removes.iter().map(ToString::to_string).collect(),
+        removes: change.opened.plan.old_form().map(ToString::to_string).collect(),
+        removes_added: added.iter().map(ToString::to_string).collect(),
         backfill_keys_left: left,
         backfill_rows_per_second: working.and_then(tidegate_model::schema::BackfillProgress::rows_per_second),
         backfill_seconds_left: working.and_then(tidegate_model::schema::BackfillProgress::seconds_left),
@@ -223,7 +226,7 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
         }
         let grade = if retiring { Grade::Redeploy } else { Grade::Instant };
         let certificate = draft.seen.schema.certificate.known().map(|read| CertificateStatus {
-            at: read.at,
+            at: draft.now,
             proven: read.proven,
             unproven: read.unproven_count(),
             broken: read.broken_count,

@@ -11,7 +11,6 @@ use std::{
     sync::PoisonError,
 };
 
-use jiff::Timestamp;
 use sqlx::{
     AssertSqlSafe, Executor as _, PgConnection, Row as _, SqlSafeStr as _, Statement as _, postgres::PgColumn,
 };
@@ -41,21 +40,17 @@ impl Database {
     /// Any [`Failure`] of the connection; statistics that cannot tell are in the certificate.
     pub async fn certificate(&self, plan: &ChangePlan) -> Result<RollbackCertificate, Failure> {
         let mut transaction = self.read(self.limits.read).await?;
-        let at: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let at = Timestamp::from_microsecond(at).map_err(|_| Failure::Malformed)?;
         let texts = match evidence::texts(&mut transaction).await? {
             Ok(texts) => texts,
             Err(missing) => {
-                return Ok(RollbackCertificate { missing: Some(missing), ..RollbackCertificate::at(at) });
+                return Ok(RollbackCertificate { missing: Some(missing), ..RollbackCertificate::default() });
             }
         };
         let schema = Schema::read(&mut transaction, plan).await?;
         transaction.rollback().await?;
         let relevant: BTreeSet<String> = texts.into_iter().filter(|text| schema.concerns(text)).collect();
         let outcomes = self.prepared(&schema, &relevant).await?;
-        Ok(certified(at, &outcomes))
+        Ok(certified(&outcomes))
     }
 
     /// What became of each statement, prepared anew only if the catalog is another one than last time.
@@ -222,8 +217,8 @@ async fn prepare(connection: &mut PgConnection, schema: &Schema, text: &str) -> 
     Ok(outcome)
 }
 
-fn certified(at: Timestamp, outcomes: &BTreeMap<String, Outcome>) -> RollbackCertificate {
-    let mut certificate = RollbackCertificate::at(at);
+fn certified(outcomes: &BTreeMap<String, Outcome>) -> RollbackCertificate {
+    let mut certificate = RollbackCertificate::default();
     for (text, outcome) in outcomes {
         certificate.statements += 1;
         let finding = |why: &String| Finding { text: shown(text), why: why.clone() };

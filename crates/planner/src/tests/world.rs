@@ -583,7 +583,7 @@ fn certificate(broken: bool) -> database::RollbackCertificate {
         proven: 8,
         broken_count: u32::from(broken),
         broken: broken.then_some(finding).into_iter().collect(),
-        ..database::RollbackCertificate::at(now())
+        ..database::RollbackCertificate::default()
     }
 }
 

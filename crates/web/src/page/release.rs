@@ -175,17 +175,27 @@ fn verdict(html: &mut Html, status: &ReleaseStatus) {
     html.raw("</section>");
 }
 
+fn objects(html: &mut Html, objects: &[String]) {
+    html.raw("<ul class=plain>");
+    for object in objects {
+        html.wrap("<li><code>", object, "</code>");
+    }
+    html.raw("</ul>");
+}
+
 fn schema(html: &mut Html, schema: &SchemaStatus) {
     html.wrap("<section class=\"panel row\"><h2>Schema change ", &schema.change, "</h2><dl class=facts>");
     html.wrap("<dt>phase<dd>", &schema.phase, "<dt>contract removes<dd>");
-    if schema.removes.is_empty() {
+    if schema.removes.is_empty() && schema.removes_added.is_empty() {
         html.raw("nothing");
     } else {
-        html.raw("<ul class=plain>");
-        for object in &schema.removes {
-            html.wrap("<li><code>", object, "</code>");
-        }
-        html.raw("</ul>");
+        objects(html, &schema.removes);
+    }
+    if !schema.removes_added.is_empty() {
+        let summary = format!("{} that expand added", schema.removes_added.len());
+        html.wrap("<details><summary>and ", &summary, "</summary>");
+        objects(html, &schema.removes_added);
+        html.raw("</details>");
     }
     if !schema.vanishing.is_empty() {
         html.wrap("<dt>goes with it<dd>", &schema.vanishing.join(", "), "");

@@ -164,6 +164,7 @@ fn evil(status: &mut ReleaseStatus, text: &str) {
         text.clone_into(&mut schema.phase);
         schema.last_reader = Some(text.to_owned());
         schema.removes = vec![text.to_owned()];
+        schema.removes_added = vec![text.to_owned()];
     }
     if let Some(verdict) = &mut status.verdict {
         text.clone_into(&mut verdict.message);
