@@ -535,6 +535,15 @@ pub struct CheckReading {
     /// Writes that gave both forms and they disagreed; the new one won.
     #[serde(default)]
     pub conflicts: u64,
+    /// The lowest key of a row that disagrees, has no new form, or has no old one, where the check tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_disagreeing: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[expect(missing_docs, reason = "see the one above")]
+    pub first_unmapped: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[expect(missing_docs, reason = "see the one above")]
+    pub first_unmapped_back: Option<i64>,
     /// True if only a sample of the rows was read: no row of it disagreeing says little, one disagreeing says enough.
     #[serde(default)]
     pub sampled: bool,
@@ -558,6 +567,9 @@ impl CheckReading {
             unmapped: self.unmapped.saturating_add(other.unmapped),
             unmapped_back: self.unmapped_back.saturating_add(other.unmapped_back),
             conflicts: self.conflicts.saturating_add(other.conflicts),
+            first_disagreeing: self.first_disagreeing.or(other.first_disagreeing),
+            first_unmapped: self.first_unmapped.or(other.first_unmapped),
+            first_unmapped_back: self.first_unmapped_back.or(other.first_unmapped_back),
             sampled: self.sampled || other.sampled,
         }
     }

@@ -239,22 +239,22 @@ fn reading_of(rows: &[PgRow]) -> Result<CheckReading, Failure> {
     let alone = row.columns().len() == 1;
     let mut reading = CheckReading::default();
     for column in row.columns() {
-        let count: i64 = row.try_get(column.ordinal())?;
-        *counted(&mut reading, column.name(), alone).ok_or(Failure::Malformed)? =
-            u64::try_from(count).map_err(|_| Failure::Malformed)?;
+        let number: Option<i64> = row.try_get(column.ordinal())?;
+        let count = number.and_then(|number| u64::try_from(number).ok());
+        match (column.name(), count) {
+            // Keys may be of either sign, and there is none where nothing is counted.
+            ("first_disagreeing", _) => reading.first_disagreeing = number,
+            ("first_unmapped", _) => reading.first_unmapped = number,
+            ("first_unmapped_back", _) => reading.first_unmapped_back = number,
+            ("unmapped", Some(count)) => reading.unmapped = count,
+            ("unmapped_back", Some(count)) => reading.unmapped_back = count,
+            ("conflicts", Some(count)) => reading.conflicts = count,
+            // A team may call the one number of its check as it likes.
+            (name, Some(count)) if alone || name == "disagreeing" => reading.disagreeing = count,
+            _ => return Err(Failure::Malformed),
+        }
     }
     Ok(reading)
-}
-
-/// What a column of a check counts, by its name. A team may call the one number of its check as it likes.
-fn counted<'a>(reading: &'a mut CheckReading, column: &str, alone: bool) -> Option<&'a mut u64> {
-    match column {
-        "disagreeing" => Some(&mut reading.disagreeing),
-        "unmapped" => Some(&mut reading.unmapped),
-        "unmapped_back" => Some(&mut reading.unmapped_back),
-        "conflicts" => Some(&mut reading.conflicts),
-        _ => alone.then_some(&mut reading.disagreeing),
-    }
 }
 
 async fn journal_facts(

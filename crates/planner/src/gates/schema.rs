@@ -109,11 +109,11 @@ pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateRe
             closed(
                 gate,
                 Class::NeedsFix,
-                if check.sampled {
-                    "old and new form disagree in some rows of a sample"
-                } else {
-                    "old and new form disagree in some rows"
-                },
+                format!(
+                    "old and new form disagree in some rows{}{}",
+                    if check.sampled { " of a sample" } else { "" },
+                    first(check.first_disagreeing),
+                ),
                 "look at the rows that the check file counts",
             ),
             check.disagreeing.to_string(),
@@ -122,6 +122,11 @@ pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateRe
         Fact::Absent => unknown(gate, "the check's count", "the check could not be run"),
         Fact::Unknown(why) => unknown(gate, "the check's count", why.as_str()),
     }
+}
+
+/// Where to look.
+fn first(key: Option<i64>) -> String {
+    key.map_or_else(String::new, |key| format!(" (the first one has key {key})"))
 }
 
 /// What a check of every row counted: in this pass, or the last time that one was made.
@@ -137,8 +142,11 @@ fn within_unmapped(check: &CheckReading, limit: Option<u64>) -> GateReading {
     match limit {
         Some(limit) if missing > limit => {
             let message = format!(
-                "{} rows have no new form and {} no old one, which is more than the change allows",
-                check.unmapped, check.unmapped_back
+                "{} rows have no new form{} and {} no old one{}, which is more than the change allows",
+                check.unmapped,
+                first(check.first_unmapped),
+                check.unmapped_back,
+                first(check.first_unmapped_back),
             );
             let remedy = "correct these rows, or let the mapping take them, or raise `unmapped` in the sync file of a new change";
             measured(closed(gate, Class::NeedsFix, message, remedy), missing.to_string(), limit.to_string())

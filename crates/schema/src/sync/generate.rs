@@ -61,9 +61,12 @@ fn plan(sync: &Sync, in_sync: String) -> SyncPlan {
 /// The check that was generated, over some pages of the table: their share in percent is its parameter.
 pub(crate) fn sampled(check: &str) -> Option<String> {
     let generated = check.starts_with(NOTE).then_some(check)?;
-    let whole = generated.strip_suffix(" AS t;\n")?;
-    Some(format!("{whole} AS t TABLESAMPLE SYSTEM ($1);\n"))
+    let whole = generated.strip_suffix(CHECK_ENDS)?;
+    Some(format!("{whole} TABLESAMPLE SYSTEM ($1){CHECK_ENDS}"))
 }
+
+/// How a generated check ends, after its table. The OFFSET keeps the server from judging a row once for each count.
+const CHECK_ENDS: &str = "\n    OFFSET 0\n) AS judged;\n";
 
 /// What every generated text begins with, except a backfill, which begins with its header.
 const NOTE: &str = "-- Generated from ";
@@ -315,24 +318,29 @@ impl<'a> Sql<'a> {
         )
     }
 
-    /// One read of the table. A row that is in sync although one of its forms is missing has no counterpart.
+    /// One read of the table, in which each row is judged once. A row that is in sync although one of its forms is missing has no
+    /// counterpart. The lowest key of each kind says where to look.
     fn check(&self) -> String {
-        let Self { table, old, new, .. } = self;
-        let (row_old, row_new, in_sync) = (old.of("t"), new.of("t"), self.is_in_sync());
-        let unmapped = |given: &[String], missing: &[String]| {
-            format!(
-                "count(*) FILTER (WHERE ({}) AND {} AND {in_sync})",
-                any_given(given),
-                none_given(missing)
-            )
-        };
+        let Self { sync, table, old, new, .. } = self;
+        let (row_old, row_new) = (old.of("t"), new.of("t"));
+        let kinds = [
+            ("disagreeing", "NOT in_sync"),
+            ("unmapped", "in_sync AND has_old AND NOT has_new"),
+            ("unmapped_back", "in_sync AND has_new AND NOT has_old"),
+        ];
+        let counts = kinds.map(|(kind, is)| {
+            format!("count(*) FILTER (WHERE {is}) AS {kind},\n    min(key) FILTER (WHERE {is}) AS first_{kind},\n    ")
+        });
         format!(
-            "{}SELECT count(*) FILTER (WHERE NOT {in_sync}) AS disagreeing,\n    {} AS unmapped,\n    {} AS unmapped_back,\n    \
-             (SELECT count(*) FROM {}) AS conflicts\nFROM {table} AS t;\n",
+            "{}SELECT {}(SELECT count(*) FROM {}) AS conflicts\nFROM (\n    SELECT t.{}::bigint AS key, ({}) AS has_old, ({}) AS has_new,\n        \
+             {} AS in_sync\n    FROM {table} AS t{CHECK_ENDS}",
             self.note(),
-            unmapped(&row_old, &row_new),
-            unmapped(&row_new, &row_old),
+            counts.concat(),
             self.name("conflict"),
+            quoted(&sync.key),
+            any_given(&row_old),
+            any_given(&row_new),
+            self.is_in_sync(),
         )
     }
 
