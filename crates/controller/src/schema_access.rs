@@ -194,6 +194,7 @@ impl SchemaAccess {
             | Failure::Build(_)
             | Failure::PassedOn(_)
             | Failure::NotInStep { .. }
+            | Failure::Row { .. }
             | Failure::Key => {}
         }
         match failure {
@@ -216,8 +217,8 @@ impl SchemaAccess {
             Failure::OtherChange(_) => refused("OtherChange"),
             Failure::TooEarly => refused("TooEarly"),
             Failure::PassedOn(_) => refused("PassedOn"),
-            // Which column it is, and why, is all that a team needs to mend it.
-            Failure::NotInStep { .. } => refused(&failure.to_string()),
+            // Which column or row it is, and why, is all that a team needs to mend it.
+            Failure::NotInStep { .. } | Failure::Row { .. } => refused(&failure.to_string()),
             Failure::Key => refused("Key"),
         }
     }

@@ -20,6 +20,11 @@ impl SqlState {
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
     }
 
+    /// True if the data of a row is what is wrong: classes 22 (data exception) and 23 (integrity constraint violation).
+    pub(crate) fn is_about_data(&self) -> bool {
+        matches!(self.0, [b'2', b'2' | b'3', ..])
+    }
+
     /// The code as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -109,6 +114,14 @@ pub enum Failure {
     /// Rights on a table were granted by somebody else than its owner: they cannot be taken in the owner's name.
     #[error("rights on table {0} were granted by a role that does not own it")]
     PassedOn(TableName),
+    /// A backfill fails at this row: SQLSTATE class 22 or 23.
+    #[error("the row with key {key} cannot be filled (SQLSTATE {state})")]
+    Row {
+        /// Its key.
+        key: i64,
+        /// What the server says of it.
+        state: SqlState,
+    },
     /// A mapping into this column would fail or falsify writes.
     #[error("{column} cannot be kept in step: {why}")]
     NotInStep {
@@ -140,6 +153,7 @@ impl Failure {
             | Self::TooEarly
             | Self::PassedOn(_)
             | Self::NotInStep { .. }
+            | Self::Row { .. }
             | Self::Key => Why::Failed,
         }
     }
@@ -164,6 +178,7 @@ impl Failure {
             | Self::TooEarly
             | Self::PassedOn(_)
             | Self::NotInStep { .. }
+            | Self::Row { .. }
             | Self::Key => None,
         }
     }

@@ -25,7 +25,7 @@ use tidegate_model::{
 use crate::{
     catalog,
     connect::{Database, MARK},
-    failure::Failure,
+    failure::{Failure, SqlState},
     hide,
     journal::{self, Epoch, Key},
     sessions, sync,
@@ -146,12 +146,47 @@ impl Database {
                 Some(progress) => progress,
                 None => whole_range(&mut transaction, plan).await?,
             };
-            let batch = one_batch(&mut transaction, file, plan, before, self.limits.batch_target).await?;
+            let batch = one_batch(&mut transaction, file, plan, before, self.limits.batch_target).await;
+            let batch = match batch {
+                Err(Failure::Sql(state)) if state.is_about_data() => {
+                    transaction.rollback().await?;
+                    return Err(self.first_bad_row(file, plan, before, state).await?);
+                }
+                other => other?,
+            };
             journal::move_cursor(&mut transaction, job.key(), file, job.marker, &batch.progress).await?;
             transaction.commit().await?;
             Ok(batch)
         };
         self.watched(pid, attempt).await
+    }
+
+    /// Which row of the next batch cannot be filled: halves it, undoing each try. Whoever is asked why the backfill stands wants a
+    /// key and not a SQLSTATE.
+    async fn first_bad_row(
+        &self,
+        file: &MigrationFile,
+        plan: &BackfillPlan,
+        before: BackfillProgress,
+        state: SqlState,
+    ) -> Result<Failure, Failure> {
+        let mut transaction = self.begin(self.limits.batch).await?;
+        let keys = next_keys(&mut transaction, plan, before).await?;
+        let (mut fine, mut some) = (0, keys.len());
+        while some > fine + 1 {
+            let middle = fine + (some - fine) / 2;
+            let after = fine.checked_sub(1).and_then(|last| keys.get(last)).unwrap_or(&before.cursor);
+            let Some(upper) = keys.get(middle - 1) else { break };
+            sqlx::raw_sql("SAVEPOINT half").execute(&mut *transaction).await?;
+            match fill(&mut transaction, file, *after, *upper).await {
+                Ok(_) => fine = middle,
+                Err(Failure::Sql(found)) if found.is_about_data() => some = middle,
+                Err(other) => return Err(other),
+            }
+            sqlx::raw_sql("ROLLBACK TO half").execute(&mut *transaction).await?;
+        }
+        transaction.rollback().await?;
+        Ok(keys.get(fine).map_or(Failure::Sql(state), |key| Failure::Row { key: *key, state }))
     }
 
     /// Applies every contract file in one transaction: the point of no return. Done at once if the journal shows it.
@@ -355,7 +390,7 @@ pub(crate) async fn one_batch(
     if before.done {
         return Ok(Batch { rows: 0, progress: before });
     }
-    let size = if before.batch == 0 { plan.batch } else { before.batch };
+    let size = size_of_next(plan, before);
     let begun = Instant::now();
     let (key, table) = (catalog::quoted(&plan.key), table_text(plan));
     let sql = format!(
@@ -372,12 +407,7 @@ pub(crate) async fn one_batch(
         let progress = BackfillProgress { cursor: before.last_key, done: true, ..before };
         return Ok(Batch { rows: 0, progress });
     };
-    let rows = sqlx::query(AssertSqlSafe(format!("{MARK}{}", file.text)))
-        .bind(before.cursor)
-        .bind(upper)
-        .execute(connection)
-        .await?
-        .rows_affected();
+    let rows = fill(connection, file, before.cursor, upper).await?;
     let progress = BackfillProgress {
         cursor: upper,
         last_key: before.last_key,
@@ -388,6 +418,37 @@ pub(crate) async fn one_batch(
         done: upper >= before.last_key,
     };
     Ok(Batch { rows, progress })
+}
+
+fn size_of_next(plan: &BackfillPlan, before: BackfillProgress) -> u32 {
+    if before.batch == 0 { plan.batch } else { before.batch }
+}
+
+/// The keys of the next batch.
+async fn next_keys(
+    connection: &mut PgConnection,
+    plan: &BackfillPlan,
+    before: BackfillProgress,
+) -> Result<Vec<i64>, Failure> {
+    let (key, table) = (catalog::quoted(&plan.key), table_text(plan));
+    let sql =
+        format!("SELECT {key}::int8 FROM {table} WHERE {key} > $1 AND {key} <= $2 ORDER BY {key} LIMIT $3");
+    let keys = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(before.cursor)
+        .bind(before.last_key)
+        .bind(i64::from(size_of_next(plan, before)));
+    Ok(keys.fetch_all(connection).await?)
+}
+
+/// Runs the backfill's UPDATE over a range of keys; answers the rows that it changed.
+async fn fill(
+    connection: &mut PgConnection,
+    file: &MigrationFile,
+    after: i64,
+    upto: i64,
+) -> Result<u64, Failure> {
+    let update = sqlx::query(AssertSqlSafe(format!("{MARK}{}", file.text))).bind(after).bind(upto);
+    Ok(update.execute(connection).await?.rows_affected())
 }
 
 fn table_text(plan: &BackfillPlan) -> String {

@@ -377,6 +377,42 @@ async fn a_backfill_of_an_empty_table_is_done_at_once() {
 }
 
 #[tokio::test]
+async fn a_row_that_a_backfill_cannot_fill_is_told_by_its_key_and_nothing_of_its_batch_stays() {
+    let mut world = World::new().await;
+    world.many_customers(200).await;
+    let mut shop = world.shop().await;
+    // Keys need not be without gaps.
+    sqlx::raw_sql("DELETE FROM customers WHERE id % 3 = 0; UPDATE customers SET address = 'no comma, France, FRA' WHERE id IN (91, 122)")
+        .execute(&mut shop)
+        .await
+        .unwrap();
+    // The guide's own form: splitting at commas into a short column, whatever the text is.
+    let backfill = "-- tidegate: key=id batch=80\nUPDATE customers SET state = btrim(split_part(address, ',', 3)) \
+                    WHERE id > $1 AND id <= $2;";
+    let files = [
+        ("1_expand_a.sql", "ALTER TABLE customers ADD COLUMN state varchar(2);"),
+        ("2_backfill_a.sql", backfill),
+        ("3_check_a.sql", "SELECT count(*) FROM customers WHERE state IS NULL;"),
+    ];
+    world.plan = plan_of("short", &files);
+    let database = world.database();
+    let epoch = database.claim(&world.release).await.unwrap();
+    world.expand(&database, epoch).await;
+    let told = world.batch(&database, epoch).await.unwrap_err();
+    assert_eq!(told.to_string(), "the row with key 91 cannot be filled (SQLSTATE 22001)");
+    assert_eq!(world.count("SELECT count(*) FROM customers WHERE state IS NOT NULL").await, 0);
+    for mended in [91, 122] {
+        let told = world.batch(&database, epoch).await.unwrap_err();
+        assert!(told.to_string().contains(&mended.to_string()), "{told}");
+        let mend = "UPDATE customers SET address = 'a, b, NY' WHERE id = $1";
+        sqlx::query(mend).bind(mended).execute(&mut shop).await.unwrap();
+        drop(world.batch(&database, epoch).await);
+    }
+    world.backfill(&database, epoch).await;
+    assert_eq!(world.count("SELECT count(*) FROM customers WHERE state IS NULL").await, 0);
+}
+
+#[tokio::test]
 async fn a_key_that_cannot_order_the_walk_is_refused() {
     let mut world = World::new().await;
     let backfill =
