@@ -190,9 +190,9 @@ async fn prepare(connection: &mut PgConnection, schema: &Schema, text: &str) -> 
     let prepared = (&mut *connection).prepare(AssertSqlSafe(text.to_owned()).into_sql_str()).await;
     let outcome = match prepared {
         Ok(statement) => match schema.unasked(text, statement.columns()) {
-            Some(column) => {
-                Outcome::Unproven(format!("it answers the new column {column} without naming it"))
-            }
+            Some(column) => Outcome::Unproven(format!(
+                "it answers the new column {column} without naming it, and fails once where it was prepared before (0A000)"
+            )),
             None => Outcome::Proven,
         },
         Err(sqlx::Error::Database(error)) => {

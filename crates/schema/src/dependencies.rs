@@ -93,14 +93,19 @@ impl Database {
 
 /// Who uses a column or a table without depending on it.
 async fn consumers(connection: &mut PgConnection, object: &Object) -> Result<Vec<String>, Failure> {
-    let (table, column) = match object {
-        Object::Column { table, column } => (table, Some(column)),
-        Object::Table(table) => (table, None),
-        Object::Trigger { .. } | Object::Function { .. } | Object::Index { .. } => return Ok(Vec::new()),
-    };
+    let Some((table, column)) = place(object) else { return Ok(Vec::new()) };
     let query = sqlx::query_scalar(CONSUMERS).bind(&table.schema).bind(&table.table).bind(column);
     let all: Vec<String> = query.fetch_all(connection).await?;
     Ok(all.iter().map(|one| printable(one, LONGEST)).collect())
+}
+
+/// The table, and the column unless it is all of them. Of other objects nothing that counts depends.
+fn place(object: &Object) -> Option<(&TableName, Option<&String>)> {
+    match object {
+        Object::Column { table, column } => Some((table, Some(column))),
+        Object::Table(table) => Some((table, None)),
+        Object::Trigger { .. } | Object::Function { .. } | Object::Index { .. } => None,
+    }
 }
 
 struct Dependent {
@@ -110,13 +115,9 @@ struct Dependent {
     object: Option<Object>,
 }
 
-/// What depends on a column or a table. Of other objects nothing that counts does.
+/// What depends on a column or a table.
 async fn of(connection: &mut PgConnection, object: &Object) -> Result<Vec<Dependent>, Failure> {
-    let (table, column) = match object {
-        Object::Column { table, column } => (table, Some(column)),
-        Object::Table(table) => (table, None),
-        Object::Trigger { .. } | Object::Function { .. } | Object::Index { .. } => return Ok(Vec::new()),
-    };
+    let Some((table, column)) = place(object) else { return Ok(Vec::new()) };
     let query = sqlx::query(DEPENDENTS).bind(&table.schema).bind(&table.table).bind(column);
     query.fetch_all(connection).await?.iter().map(dependent).collect()
 }

@@ -73,7 +73,7 @@ rules! {
     /// A name that a revision knows goes away.
     Renames { Refuses,
         why: "a rename breaks the revision that knows the old name",
-        way: "add the new name, keep both in step with a trigger, and drop the old one in a contract file" },
+        way: "add the new name, keep both in step with a sync file, and drop the old one in a contract file" },
     /// A column that every INSERT would have to name.
     RequiredColumn { Refuses,
         why: "the serving revision does not write the column, and NOT NULL without a default refuses its rows",
@@ -81,7 +81,7 @@ rules! {
     /// The type of a column that a revision uses.
     ChangesType { RefusesUnlessAllowed,
         why: "clients see the new type, and most type changes rewrite the table",
-        way: "add a column of the new type, keep both in step with a trigger, and drop the old one in a contract file" },
+        way: "add a column of the new type, keep both in step with a sync file, and drop the old one in a contract file" },
     /// A constraint on what the serving revision writes.
     ConstrainsOldWrites { RefusesUnlessAllowed,
         why: "the serving revision may write rows that the constraint refuses",
