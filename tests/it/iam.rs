@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use serde_json::Value;
 use tidegate_model::status::Summary;
+use tidegate_sandbox::fault::{Action, Fault, Position};
 use tidegate_tests::{
     database::{Database, schema_spec},
     stage::Stage,
 };
+
+use crate::runner;
 
 const POLICY: &str = include_str!("../../deploy/iam-policy.json");
 
@@ -59,15 +62,25 @@ async fn everything() -> Stage {
     stage
 }
 
+/// The team's own tool is run, and the answer to that is lost.
+async fn with_tool() -> Stage {
+    let (mut stage, _database) = runner::begun().await;
+    let operation = Some("RunTask".to_owned());
+    let fault = Fault { operation, nth: 1, position: Position::AfterEffect, action: Action::Disconnect };
+    stage.sandbox.faults().arm(fault);
+    runner::play_until_it_runs(&mut stage, "expand").await;
+    stage
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_allows_exactly_what_the_daemon_calls() {
     let stage = everything().await;
     assert_eq!(stage.discover().await.len(), 1);
-    let called = stage.calls();
-    let logged: BTreeSet<String> =
-        stage.sandbox.requests().iter().map(|entry| action(&entry.service, &entry.operation)).collect();
-    let called: BTreeSet<String> =
-        called.into_iter().map(|(service, operation)| action(service, operation)).collect();
+    let tool = with_tool().await;
+    let called = stage.calls().into_iter().chain(tool.calls());
+    let requests = stage.sandbox.requests().into_iter().chain(tool.sandbox.requests());
+    let logged: BTreeSet<String> = requests.map(|entry| action(&entry.service, &entry.operation)).collect();
+    let called: BTreeSet<String> = called.map(|(service, operation)| action(service, operation)).collect();
     assert!(
         called.is_subset(&logged),
         "calls that the request log does not have: {:?}",

@@ -13,5 +13,6 @@ mod orders;
 mod purity;
 mod quarantine;
 mod rollout;
+mod runner;
 mod schema;
 mod two_services;

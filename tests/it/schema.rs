@@ -96,6 +96,24 @@ async fn what_needed_the_old_form_is_never_deployed_again_after_purge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_purge_cut_off_is_told_by_the_database_to_a_daemon_whose_ledger_was_lost() {
+    let (mut stage, _database) = purged().await;
+    let before = stage.effects().len();
+    stage.lose_ledger().await;
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    stage
+        .play_until(hours(1), |s| s.waiting.iter().any(|w| w.reason == Reason::Held(Held::NamesPurged)))
+        .await;
+    stage.pass_time(hours(3));
+    stage.pass().await;
+    assert_eq!(stage.effects().len(), before);
+    stage.put("spec", &schema_spec(&stage, "shop:v3")).await;
+    stage.play_until(hours(1), |s| s.waiting.is_empty()).await;
+    assert_eq!(stage.effects().len(), before);
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spec_that_asks_for_what_needed_the_old_form_is_held_after_purge() {
     let (mut stage, _database) = purged().await;
     let before = stage.effects().len();

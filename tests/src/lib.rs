@@ -9,12 +9,13 @@ use tidegate_sandbox::audit::AuditEntry;
 
 /// Of an audit log, what the daemon does: everything but status writes and what people and AWS itself did.
 fn by_daemon(audit: Vec<AuditEntry>) -> Vec<AuditEntry> {
-    const CALLS: [&str; 6] = [
+    const CALLS: [&str; 7] = [
         "RegisterTaskDefinition",
         "CreateDeploymentConfig",
         "CreateDeployment",
         "ContinueDeployment",
         "StopDeployment",
+        "RunTask",
         "CreateDBSnapshot",
     ];
     audit.into_iter().filter(|entry| CALLS.contains(&entry.operation.as_str())).collect()

@@ -47,6 +47,7 @@ impl Aws {
                 self.continue_deployment(deployment, cd::DeploymentWaitType::TerminationWait).await
             }
             Step::StopDeployment { deployment } => self.stop_deployment(deployment).await,
+            Step::RunTask(run) => self.run_task(run).await,
             Step::CreateSnapshot { instance, snapshot, marker } => {
                 self.create_snapshot(instance, snapshot, marker).await
             }
@@ -59,7 +60,7 @@ impl Aws {
         }
     }
 
-    async fn send<T, E: ProvideErrorMetadata>(
+    pub(crate) async fn send<T, E: ProvideErrorMetadata>(
         &self,
         operation: Operation,
         send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -185,7 +186,7 @@ impl Aws {
     }
 }
 
-fn no_answer() -> ActError {
+pub(crate) fn no_answer() -> ActError {
     Failure { code: "empty answer".to_owned(), kind: Kind::Malformed }.into_act()
 }
 

@@ -15,6 +15,7 @@ mod call;
 mod error;
 mod observe;
 mod parameters;
+mod run_task;
 mod secret;
 mod task_definition;
 

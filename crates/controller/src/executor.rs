@@ -38,6 +38,7 @@ impl Executor {
             | Step::ContinueTraffic { .. }
             | Step::ContinueTermination { .. }
             | Step::StopDeployment { .. }
+            | Step::RunTask(_)
             | Step::CreateSnapshot { .. } => sent_to_aws(self.aws.act(step).await),
             Step::Verify(verify) => {
                 let failure = self.prober.verify(verify).await;

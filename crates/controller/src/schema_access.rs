@@ -18,7 +18,7 @@ use tidegate_model::{
     ledger::Resolution,
     observation::{Needs, Observation, SchemaNeeds},
     schema::{Access, ChangePlan, SchemaObservation},
-    spec::{self, DatabaseSpec, Problem, Source},
+    spec::{self, DatabaseSpec, Problem, Runner, Source},
 };
 use tidegate_schema::{Attempt, Database, Endpoint, Epoch, Failure, Job, Limits, RawFile, Secret, Wanted};
 use tokio::sync::Mutex;
@@ -139,7 +139,7 @@ impl SchemaAccess {
             }),
             Step::Hide(_) => came_to(database.hide(job).await?, |()| Outcome::Hidden),
             Step::Unhide(_) => came_to(database.unhide(job).await?, |()| Outcome::Unhidden),
-            Step::Purge(_) => came_to(database.purge(job).await?, |()| Outcome::Purged),
+            Step::Purge(_) => came_to(database.purge(job, &schema.namers).await?, |()| Outcome::Purged),
             Step::RegisterTaskDefinition(_)
             | Step::CreateDeploymentConfig { .. }
             | Step::CreateDeployment(_)
@@ -147,6 +147,7 @@ impl SchemaAccess {
             | Step::ContinueTermination { .. }
             | Step::StopDeployment { .. }
             | Step::Verify(_)
+            | Step::RunTask(_)
             | Step::CreateSnapshot { .. } => refused("NotMine"),
         };
         Ok(outcome)
@@ -308,8 +309,9 @@ impl SchemaAccess {
         };
         let Some(schema) = spec.schema else { return Fact::default() };
         let files = match &schema.source {
-            Source::Folder(folder) => self.folder(release, folder.clone()).await,
-            Source::Ssm => match aws.schema_files(release).await {
+            None => Some(Ok(Vec::new())),
+            Some(Source::Folder(folder)) => self.folder(release, folder.clone()).await,
+            Some(Source::Ssm) => match aws.schema_files(release).await {
                 Fact::Known(files) => Some(tidegate_schema::source::in_memory(files)),
                 Fact::Absent => Some(tidegate_schema::source::in_memory([])),
                 Fact::Unknown(why) => return Fact::Unknown(why),
@@ -335,7 +337,13 @@ impl SchemaAccess {
 }
 
 async fn parsed(schema: spec::SchemaSpec, files: Vec<RawFile>) -> Option<Result<ChangePlan, Vec<Problem>>> {
-    blocking(move || tidegate_schema::sql::plan(&schema.change, &schema.database, files)).await
+    blocking(move || match &schema.runner {
+        Some(Runner::Task(runner)) => {
+            tidegate_schema::sql::plan_of_runner(&schema.change, &schema.database, runner, files)
+        }
+        None => tidegate_schema::sql::plan(&schema.change, &schema.database, files),
+    })
+    .await
 }
 
 /// Runs work that would hold a runtime thread; `None` if it panicked.

@@ -12,6 +12,7 @@ use crate::{
     ledger::Entry,
     name::Marker,
     revision::RevisionArn,
+    runner::RunTask,
     schema::{ChangePlan, OpenChange},
     spec::{DatabaseSpec, Probe, Shift},
     status::ReleaseStatus,
@@ -67,6 +68,8 @@ pub enum Step {
     },
     /// Send the probes.
     Verify(Verify),
+    /// RunTask: the team's own tool expands or contracts.
+    RunTask(Box<RunTask>),
     /// Apply one expand file.
     Expand(SchemaStep),
     /// Run one batch of one backfill file.
@@ -90,7 +93,7 @@ pub enum Step {
 
 impl Step {
     /// The word of every step.
-    pub const WORDS: [&'static str; 13] = [
+    pub const WORDS: [&'static str; 14] = [
         "register-task-definition",
         "create-deployment-config",
         "create-deployment",
@@ -98,6 +101,7 @@ impl Step {
         "continue-termination",
         "stop-deployment",
         "verify",
+        "run-task",
         "expand",
         "backfill",
         "hide",
@@ -116,6 +120,7 @@ impl Step {
             Self::ContinueTermination { .. } => "continue-termination",
             Self::StopDeployment { .. } => "stop-deployment",
             Self::Verify(_) => "verify",
+            Self::RunTask(_) => "run-task",
             Self::Expand(_) => "expand",
             Self::Backfill(_) => "backfill",
             Self::Hide(_) => "hide",
@@ -188,6 +193,9 @@ pub struct SchemaStep {
     pub plan: ChangePlan,
     /// The marker for the journal.
     pub marker: Marker,
+    /// Revisions that are known to name the old form, by the digest of their content: purge cuts them off.
+    #[serde(default)]
+    pub namers: Vec<Digest>,
     /// Secrets that the service's task definition uses: Tidegate's own must not be among them.
     pub service_secrets: Vec<String>,
 }
@@ -209,6 +217,8 @@ pub enum Outcome {
         /// What the first failing probe found; `None` if all passed.
         failure: Option<String>,
     },
+    /// The task is started (or was found by its token): its ARN.
+    TaskStarted(String),
     /// The expand file is applied.
     Expanded,
     /// The batch is done.
@@ -237,6 +247,10 @@ pub fn step_fields(step: &Step) -> BTreeMap<&'static str, String> {
         | Step::ContinueTermination { deployment }
         | Step::StopDeployment { deployment } => one("deployment", deployment),
         Step::Verify(verify) => one("listener", if verify.production { "production" } else { "test" }),
+        Step::RunTask(run) => BTreeMap::from([
+            ("taskDefinition", run.task_definition.clone()),
+            ("phase", run.phase.as_str().to_owned()),
+        ]),
         Step::Expand(schema) | Step::Backfill(schema) => one("file", &schema.file),
         Step::CreateSnapshot { snapshot, .. } => one("snapshot", snapshot),
         Step::Hide(schema) | Step::Unhide(schema) | Step::Purge(schema) => {

@@ -14,6 +14,7 @@ pub mod name;
 pub mod observation;
 pub mod orders;
 pub mod revision;
+pub mod runner;
 pub mod schema;
 pub mod spec;
 pub mod status;

@@ -11,6 +11,7 @@ use crate::{
     name::Marker,
     orders::{Orders, ParameterRead},
     revision::{RevisionArn, TaskDefinition},
+    runner::{Placement, SeenTask},
     schema::{ChangePlan, CheckScope, SchemaObservation},
     spec::{DatabaseSpec, Problem},
 };
@@ -42,6 +43,8 @@ pub struct Observation {
     pub revisions: BTreeMap<String, Fact<TaskDefinition>>,
     /// The custom deployment config, by name.
     pub deployment_config: Fact<String>,
+    /// The run of the team's own migration tool that was asked for.
+    pub task: Fact<SeenTask>,
     /// The database side.
     pub schema: SchemaObservation,
     /// The instance and its snapshots of ours.
@@ -81,6 +84,8 @@ pub struct Service {
     pub container: Option<(String, u16)>,
     /// Its task sets.
     pub task_sets: Vec<TaskSet>,
+    /// Where its primary task set runs.
+    pub placement: Placement,
 }
 
 impl Service {
@@ -383,6 +388,8 @@ pub struct Needs {
     pub revisions: Vec<String>,
     /// A custom deployment config by name.
     pub deployment_config: Option<String>,
+    /// A run of the team's own migration tool.
+    pub task: Option<TaskNeeds>,
     /// The RDS instance.
     pub instance: Option<String>,
     /// A snapshot by id.
@@ -404,6 +411,26 @@ pub struct GroupNeeds {
     pub since: Timestamp,
     /// Ask for the target (lifecycle events, weights) of the deployment in progress; a group has at most one.
     pub targets: bool,
+}
+
+/// Which run of the team's own migration tool is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskNeeds {
+    /// The cluster.
+    pub cluster: String,
+    /// The container whose exit code counts.
+    pub container: String,
+    /// How it is known.
+    pub by: TaskKey,
+}
+
+/// How a task is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskKey {
+    /// By its ARN.
+    Arn(String),
+    /// By the token that it was started with: its start is in doubt.
+    Token(String),
 }
 
 /// Which metric minutes are needed.

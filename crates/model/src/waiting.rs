@@ -62,6 +62,8 @@ pub enum Reason {
     Backfilling,
     /// An index is being built while everybody goes on.
     BuildingIndex,
+    /// The team's own migration tool runs as an ECS task.
+    MigrationTask,
     /// Contract has been allowed to start and waits for its evidence.
     Soaking,
     /// The old form is hidden, and whoever misses it is looked for.
@@ -90,6 +92,7 @@ impl Reason {
             Self::RollingBack => "rolling-back",
             Self::Backfilling => "backfilling",
             Self::BuildingIndex => "building-index",
+            Self::MigrationTask => "migration-task",
             Self::Soaking => "soaking",
             Self::Quarantined => "quarantined",
             Self::Snapshotting => "snapshotting",
@@ -140,6 +143,8 @@ held! {
     TrafficDisagrees = "traffic-disagrees", "compare the listener's weights with the primary task set; the status shows both",
     /// The database is in no state that the journal can explain.
     SchemaDrifted = "schema-drifted", "compare the objects shown with the database; put back what was changed by hand",
+    /// The team's own tool says that it is done, or failed half way, and the catalog does not show what it is for.
+    TaskDisagrees = "task-disagrees", "compare what the spec's runner adds and removes with what the tool does, then write a newer spec or finish by hand",
     /// Migration text that was already applied has changed.
     MigrationChanged = "migration-changed", "restore the applied text and make a new change for what is new",
     /// Only a restore can bring the old revision back.

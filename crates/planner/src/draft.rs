@@ -192,6 +192,7 @@ impl<'a> Draft<'a> {
             | Held::LedgerBehind
             | Held::TrafficDisagrees
             | Held::SchemaDrifted
+            | Held::TaskDisagrees
             | Held::MigrationChanged
             | Held::RestoreOnly
             | Held::NamesPurged

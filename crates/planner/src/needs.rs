@@ -5,7 +5,7 @@ use tidegate_model::{
     Fact, ReleaseName,
     decision::Step,
     ledger::{Accepted, ChangeState, ReleaseState, Rollout, RolloutPhase},
-    observation::{GroupNeeds, LogNeeds, MinutesNeeds, Needs, SchemaNeeds},
+    observation::{GroupNeeds, LogNeeds, MinutesNeeds, Needs, SchemaNeeds, TaskKey, TaskNeeds},
     orders::{Orders, ParameterRead},
     schema::CheckScope,
     spec::{self, ContractMode, RevisionSpec, Spec, Traffic},
@@ -60,6 +60,7 @@ pub fn needs(
     } else if let Some(spec) = unopened(state) {
         expand_needs(&mut needs, spec, false);
     }
+    task_needs(&mut needs, state);
     doubt_needs(&mut needs, state);
     needs
 }
@@ -156,6 +157,18 @@ fn change_needs(
     });
 }
 
+/// The run of the team's own tool, until its end is known.
+fn task_needs(needs: &mut Needs, state: &ReleaseState) {
+    let Some(change) = state.change.as_ref() else { return };
+    let running = change.run.as_ref().filter(|run| run.end.is_none());
+    if let (Some(run), Some(runner), Some((cluster, _))) =
+        (running, &change.opened.plan.runner, needs.service.clone())
+    {
+        let by = TaskKey::Arn(run.arn.clone());
+        needs.task = Some(TaskNeeds { cluster, container: runner.container.clone(), by });
+    }
+}
+
 /// Every row is checked before traffic moves, and before anything is hidden or purged; in between a sample tells enough, and
 /// a large table is not read in every pass for days.
 fn check_scope(
@@ -218,6 +231,10 @@ fn doubt_needs(needs: &mut Needs, state: &ReleaseState) {
             Step::RegisterTaskDefinition(register) => needs.revisions.push(register.base.family().to_owned()),
             Step::CreateDeploymentConfig { name, .. } => needs.deployment_config = Some(name.clone()),
             Step::CreateSnapshot { snapshot, .. } => needs.snapshot = Some(snapshot.clone()),
+            Step::RunTask(run) => {
+                let (cluster, container) = (run.cluster.clone(), run.container.clone());
+                needs.task = Some(TaskNeeds { cluster, container, by: TaskKey::Token(run.token()) });
+            }
             Step::CreateDeployment(_)
             | Step::ContinueTraffic { .. }
             | Step::ContinueTermination { .. }

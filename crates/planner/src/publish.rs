@@ -48,6 +48,7 @@ fn rank(reason: Reason) -> u8 {
         | Reason::Retiring
         | Reason::Backfilling
         | Reason::BuildingIndex
+        | Reason::MigrationTask
         | Reason::Soaking
         | Reason::Quarantined
         | Reason::Snapshotting => 5,

@@ -71,6 +71,11 @@ fn found(draft: &Draft<'_>, intent: &Intent) -> Found {
         Step::ContinueTermination { deployment } | Step::StopDeployment { deployment } => {
             status(draft, deployment, DeploymentStatus::is_terminal)
         }
+        Step::RunTask(_) => match &seen.task {
+            Fact::Known(task) => Found::Effect(Outcome::TaskStarted(task.arn.clone())),
+            Fact::Absent => Found::Nothing,
+            Fact::Unknown(_) => Found::Unknown,
+        },
         // Probes leave nothing behind that reading could find: a verification is simply made again.
         Step::Verify(_) => Found::Harmless,
         // The cursor moves in the batch's own transaction: reading it is the resolution.

@@ -97,6 +97,13 @@ CREATE TABLE IF NOT EXISTS tidegate.hide (
     PRIMARY KEY (release, change),
     FOREIGN KEY (release, change) REFERENCES tidegate.change
 );
+CREATE TABLE IF NOT EXISTS tidegate.floor (
+    release text NOT NULL,
+    revision text NOT NULL,
+    change text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (release, revision)
+);
 ALTER TABLE tidegate.backfill
     ADD COLUMN IF NOT EXISTS next_batch integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS batches bigint NOT NULL DEFAULT 0,
@@ -507,6 +514,7 @@ pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<
         backfills,
         builds: crate::build::underway(connection, key).await?.into_iter().collect(),
         hidden: crate::hide::read(connection, key).await?,
+        floor: crate::floor::read(connection, key).await?,
         purged_at,
     }))
 }

@@ -13,6 +13,7 @@ pub mod connect;
 mod dependencies;
 pub mod evidence;
 pub mod failure;
+mod floor;
 mod hide;
 mod journal;
 pub mod observe;

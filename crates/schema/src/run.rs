@@ -15,7 +15,7 @@ use std::{
 
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use tidegate_model::{
-    ReleaseName,
+    Digest, ReleaseName,
     name::Marker,
     schema::{
         BackfillPlan, BackfillProgress, Blocker, ChangePlan, FilePhase, Journal, MigrationFile, Object,
@@ -26,7 +26,7 @@ use crate::{
     catalog,
     connect::{Database, MARK},
     failure::{Failure, SqlState},
-    hide,
+    floor, hide,
     journal::{self, Epoch, Key},
     sessions, sync,
 };
@@ -98,6 +98,9 @@ impl Database {
     /// Any [`Failure`]; the transaction is rolled back.
     pub async fn expand(&self, job: Job<'_>, file: &str) -> Result<Attempt<()>, Failure> {
         let file = job.file(FilePhase::Expand, file)?;
+        if job.plan.runner.is_some() {
+            return self.expanded_by_runner(job, file).await;
+        }
         if let Some(index) = crate::sql::concurrent_index(&file.text) {
             return self.build_index(job, file, &index).await;
         }
@@ -125,6 +128,20 @@ impl Database {
             Ok(())
         };
         self.watched(pid, attempt).await
+    }
+
+    /// Journals that the team's own tool has expanded: the catalog must show it. The tool's work and this record cannot commit
+    /// together, so it is the catalog that counts.
+    async fn expanded_by_runner(&self, job: Job<'_>, file: &MigrationFile) -> Result<Attempt<()>, Failure> {
+        let mut transaction = self.begin(self.limits.statement).await?;
+        let applied = enter(&mut transaction, &job).await?;
+        if !applied.contains_key(&file.name) {
+            journal::open(&mut transaction, job.key(), job.plan, job.marker).await?;
+            let facts = facts_text(&catalog::expect(&mut transaction, &job.plan.adds, true).await?);
+            journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
+        }
+        transaction.commit().await?;
+        Ok(Attempt::Done(()))
     }
 
     /// Runs one batch of a backfill file and saves the cursor with it; done at once if the walk is over.
@@ -189,8 +206,9 @@ impl Database {
         Ok(keys.get(fine).map_or(Failure::Sql(state), |key| Failure::Row { key: *key, state }))
     }
 
-    /// Applies every contract file in one transaction: the point of no return. Done at once if the journal shows it.
-    /// Rights that hiding took on what stays are given back in it.
+    /// Applies every contract file in one transaction: the point of no return. Done at once if the journal shows it. If the
+    /// team's own tool contracts, only what it did is journaled.
+    /// Rights that hiding took on what stays are given back in it, and revisions with the content of `namers` may not run any more.
     ///
     /// Refuses unless every expand and backfill is recorded as complete and the catalog shows all that expand added
     /// and all that contract removes. Evidence, approval and snapshot are the planner's gates, not looked at here.
@@ -198,7 +216,7 @@ impl Database {
     /// # Errors
     ///
     /// Any [`Failure`]; the transaction is rolled back.
-    pub async fn purge(&self, job: Job<'_>) -> Result<Attempt<()>, Failure> {
+    pub async fn purge(&self, job: Job<'_>, namers: &[Digest]) -> Result<Attempt<()>, Failure> {
         let mut transaction = self.begin(self.limits.statement).await?;
         let pid = pid(&mut transaction).await?;
         let attempt = async {
@@ -207,10 +225,13 @@ impl Database {
             if journal.purged_at.is_some() {
                 return Ok(());
             }
-            let all: Vec<&Object> = job.plan.adds.iter().chain(&job.plan.removes).collect();
-            catalog::expect(&mut transaction, all, true).await?;
-            for file in job.plan.files(FilePhase::Contract) {
-                run_file(&mut transaction, file).await?;
+            // The team's own tool has contracted already, and the catalog must show it.
+            if job.plan.runner.is_none() {
+                let all: Vec<&Object> = job.plan.adds.iter().chain(&job.plan.removes).collect();
+                catalog::expect(&mut transaction, all, true).await?;
+                for file in job.plan.files(FilePhase::Contract) {
+                    run_file(&mut transaction, file).await?;
+                }
             }
             let facts = catalog::expect(&mut transaction, &job.plan.removes, false).await?;
             let facts = facts_text(&facts);
@@ -218,6 +239,7 @@ impl Database {
                 journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
             }
             hide::give_back(&mut transaction, job.key()).await?;
+            floor::raise(&mut transaction, job.key(), namers).await?;
             journal::purged(&mut transaction, job.key()).await?;
             transaction.commit().await?;
             Ok(())

@@ -128,6 +128,7 @@ fn read_service(service: &ecs::Service) -> Service {
         by_codedeploy: controller == Some(&ecs::DeploymentControllerType::CodeDeploy),
         desired: count(service.desired_count()),
         container,
+        placement: crate::run_task::placement(service),
         task_sets,
     }
 }

@@ -123,6 +123,9 @@ impl Aws {
         if let Some(name) = &need.deployment_config {
             seen.deployment_config = self.deployment_config(name).await;
         }
+        if let Some(task) = &need.task {
+            seen.task = self.task(task).await;
+        }
         if let Some(instance) = &need.instance {
             seen.instance = self.instance(instance).await;
         }

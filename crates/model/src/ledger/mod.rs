@@ -15,6 +15,7 @@ use crate::{
     decision::{Outcome, Step},
     observation::TargetGroup,
     revision::RevisionArn,
+    runner::TaskEnd,
     schema::{ChangePlan, CheckReading},
     spec::{Problem, SchemaSpec, Spec},
     verdict::{Baseline, Finding},
@@ -89,6 +90,8 @@ pub enum Entry {
     EvidenceMarked(EvidenceMark),
     /// Every row was checked, and the counts are others than last time.
     RowsChecked(CheckReading),
+    /// The database knows revisions that were cut off by a purge, and the ledger did not: it was lost.
+    FloorKnown(Vec<Digest>),
     /// A statement that names the old form was called again.
     ReaderSeen(ReaderSeen),
     /// The server's log is watched for whoever misses the old form. Up to this instant of the server's clock it was read;
@@ -100,6 +103,8 @@ pub enum Entry {
     QuarantineBroken(Broken),
     /// Nothing is hidden, and the log is watched no more.
     QuarantineEnded,
+    /// The last run of the team's own tool ended.
+    TaskEnded(TaskEnd),
     /// The id of the snapshot before purge, computed once.
     SnapshotNamed(String),
     /// The change is complete: the old form is gone.

@@ -12,6 +12,7 @@ use crate::{
     Digest, ParameterVersion,
     decision::{Outcome, Step},
     revision::RevisionArn,
+    runner::TaskRun,
     schema::CheckReading,
     verdict::Baseline,
 };
@@ -187,6 +188,8 @@ pub struct ChangeState {
     pub namers: BTreeSet<Digest>,
     /// The watch over a hidden form, from just before it is hidden.
     pub quarantine: Option<Quarantine>,
+    /// The last run of the team's own tool.
+    pub run: Option<TaskRun>,
     /// The id of the snapshot before purge.
     pub snapshot: Option<String>,
     /// When the old form was gone.
@@ -243,11 +246,13 @@ impl ReleaseState {
             Entry::ChangeOpened(opened) => self.change = Some(ChangeState::new(opened, at)),
             Entry::EvidenceMarked(_)
             | Entry::RowsChecked(_)
+            | Entry::FloorKnown(_)
             | Entry::ReaderSeen(_)
             | Entry::LogWatched(_)
             | Entry::QuarantineBegan
             | Entry::QuarantineBroken(_)
             | Entry::QuarantineEnded
+            | Entry::TaskEnded(_)
             | Entry::SnapshotNamed(_)
             | Entry::ChangePurged => {
                 if let Some(change) = &mut self.change {
@@ -336,6 +341,9 @@ impl ReleaseState {
                 self.refusals = None;
                 if let Some(rollout) = &mut self.rollout {
                     rollout.learn(at, &intent.step, outcome);
+                }
+                if let Some(change) = &mut self.change {
+                    change.learn(at, &intent.step, outcome);
                 }
             }
             Resolution::Refused { code } => {
@@ -444,11 +452,13 @@ impl Rollout {
             | Entry::ChangeOpened(_)
             | Entry::EvidenceMarked(_)
             | Entry::RowsChecked(_)
+            | Entry::FloorKnown(_)
             | Entry::ReaderSeen(_)
             | Entry::LogWatched(_)
             | Entry::QuarantineBegan
             | Entry::QuarantineBroken(_)
             | Entry::QuarantineEnded
+            | Entry::TaskEnded(_)
             | Entry::SnapshotNamed(_)
             | Entry::ChangePurged
             | Entry::Intended(_)
@@ -472,6 +482,7 @@ impl Rollout {
             | Step::CreateDeploymentConfig { .. }
             | Step::CreateDeployment(_)
             | Step::Verify(_)
+            | Step::RunTask(_)
             | Step::Expand(_)
             | Step::Backfill(_)
             | Step::Hide(_)
@@ -488,6 +499,7 @@ impl Rollout {
             Outcome::Probed { failure: None, .. } => self.verified = Some(at),
             Outcome::Probed { failure: Some(what), .. } => self.probe_failure = Some(what.clone()),
             Outcome::Accepted
+            | Outcome::TaskStarted(_)
             | Outcome::Expanded
             | Outcome::Backfilled { .. }
             | Outcome::Hidden
@@ -509,8 +521,17 @@ impl ChangeState {
             recurrence: Recurrence::default(),
             namers: BTreeSet::new(),
             quarantine: None,
+            run: None,
             snapshot: None,
             purged_at: None,
+        }
+    }
+
+    fn learn(&mut self, at: Timestamp, step: &Step, outcome: &Outcome) {
+        if let (Step::RunTask(run), Outcome::TaskStarted(arn)) = (step, outcome) {
+            let before = self.run.as_ref().filter(|before| before.phase == run.phase);
+            let attempts = before.map_or(0, |before| before.attempts) + 1;
+            self.run = Some(TaskRun { phase: run.phase, arn: arn.clone(), began: at, attempts, end: None });
         }
     }
 
@@ -537,6 +558,7 @@ impl ChangeState {
                 self.mark = Some((mark.clone(), at));
             }
             Entry::RowsChecked(reading) => self.checked = Some(*reading),
+            Entry::FloorKnown(revisions) => self.namers.extend(revisions.iter().cloned()),
             Entry::ReaderSeen(reader) => self.read_by(at, reader),
             Entry::LogWatched(through) => {
                 let before = self.quarantine;
@@ -564,6 +586,11 @@ impl ChangeState {
             Entry::QuarantineEnded => {
                 self.quarantine = None;
                 self.snapshot = None;
+            }
+            Entry::TaskEnded(end) => {
+                if let Some(run) = &mut self.run {
+                    run.end = Some((end.clone(), at));
+                }
             }
             Entry::SnapshotNamed(id) => self.snapshot = Some(id.clone()),
             Entry::ChangePurged => self.purged_at = Some(at),

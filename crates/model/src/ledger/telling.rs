@@ -91,6 +91,10 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         Entry::QuarantineBroken(Broken::Wanted(why)) => {
             (Warning, "HiddenFormWanted", format!("the old form is given back: {why}"))
         }
+        Entry::TaskEnded(end) if end.is_success() => {
+            (Normal, "TaskEnded", "the migration task ended with exit code 0".into())
+        }
+        Entry::TaskEnded(end) => (Warning, "TaskFailed", format!("the migration task ended with {end}")),
         Entry::SnapshotNamed(id) => {
             (Normal, "SnapshotNamed", format!("snapshot {id} will be taken before purge"))
         }
@@ -107,6 +111,7 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
                 (Normal, "Verified", format!("every probe passed on the {listener} listener"))
             }
             Outcome::Probed { failure: Some(what), .. } => (Warning, "ProbeFailed", what.clone()),
+            Outcome::TaskStarted(arn) => (Normal, "TaskStarted", format!("migration task {arn} is started")),
             Outcome::Expanded => (Normal, "Expanded", "an expand file is applied".into()),
             Outcome::Hidden => (Normal, "Hidden", "the old form is hidden".into()),
             Outcome::Unhidden => (Warning, "Unhidden", "the hidden form is given back".into()),
@@ -122,6 +127,7 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         | Entry::BakeClock { .. }
         | Entry::EvidenceMarked(_)
         | Entry::RowsChecked(_)
+        | Entry::FloorKnown(_)
         | Entry::LogWatched(_)
         | Entry::QuarantineEnded
         | Entry::Intended(_)

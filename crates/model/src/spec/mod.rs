@@ -10,12 +10,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ChangeName, duration::Span, revision::Overlay};
+use crate::{ChangeName, duration::Span, revision::Overlay, runner::TaskRunner};
 
 mod document;
 mod probes;
 mod problem;
 mod read;
+mod schema;
 
 pub use document::{Document, Member, Members, Node, place};
 pub use problem::{Code, Problem};
@@ -296,8 +297,13 @@ pub struct SchemaSpec {
     /// The change's name; one change outlives the revisions that roll out while it is open.
     #[schemars(with = "String")]
     pub change: ChangeName,
-    /// Where the migration files are: `file:///folder` under an allowed root, or `ssm`.
-    pub source: Source,
+    /// Where the migration files are: `file:///folder` under an allowed root, or `ssm`. Needed unless a runner applies the change;
+    /// with one, it holds backfill and check files only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// The team's own tool, which then applies expand and contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<Runner>,
     /// When the old form may go.
     #[serde(default)]
     pub contract: ContractMode,
@@ -327,6 +333,14 @@ pub struct DatabaseSpec {
     pub secret: String,
     /// The RDS instance identifier: what is snapshotted before purge.
     pub instance: String,
+}
+
+/// How the team's own tool is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Runner {
+    /// As an ECS task.
+    Task(TaskRunner),
 }
 
 /// Where migration files come from.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Checks, Code, CodeDeployTraffic, ContractMode, DatabaseSpec, Document, ExactRevision, ImageOverlay,
-    Members, Node, Problem, RevisionSpec, SchemaSpec, ServiceKey, Shift, Source, Spec, Toggle, Traffic,
-    default_bake, default_contract_after, default_quarantine,
+    Checks, Code, CodeDeployTraffic, Document, ExactRevision, ImageOverlay, Members, Node, Problem,
+    RevisionSpec, ServiceKey, Shift, Spec, Toggle, Traffic, default_bake,
     probes::{probes, texts},
+    schema::schema,
 };
 use crate::duration::{NotASpan, Span};
 
@@ -51,7 +51,12 @@ fn spec(doc: &mut Document<'_>, root: &Node<'_, '_>) -> Option<Spec> {
     })
 }
 
-fn need_text(doc: &mut Document<'_>, members: &Members<'_, '_>, key: &str, max: usize) -> Option<String> {
+pub(super) fn need_text(
+    doc: &mut Document<'_>,
+    members: &Members<'_, '_>,
+    key: &str,
+    max: usize,
+) -> Option<String> {
     let node = members.need(doc, key)?.clone();
     node.text(doc, max)
 }
@@ -88,7 +93,7 @@ fn revision(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<RevisionSpec>
     }))
 }
 
-fn exact_revision(text: &str) -> Result<String, &'static str> {
+pub(super) fn exact_revision(text: &str) -> Result<String, &'static str> {
     let (family, number) = text.rsplit_once(':').unwrap_or((text, ""));
     let family_ok =
         !family.is_empty() && family.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
@@ -194,7 +199,7 @@ fn percent_and_minutes(doc: &mut Document<'_>, node: &Node<'_, '_>, key: &str) -
     Some((u8::try_from(percent?).ok()?, wait?))
 }
 
-fn span(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Span> {
+pub(super) fn span(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Span> {
     let text = node.text(doc, 64)?;
     match text.parse::<Span>() {
         Ok(span) => Some(span),
@@ -280,82 +285,6 @@ fn toggle(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Toggle> {
                 doc.note_at(setting.at, &node.path, Code::UnknownKey, "a check takes no settings", HOW);
             }
             settings.is_empty().then_some(Toggle::On)
-        }
-    }
-}
-
-fn schema(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<SchemaSpec> {
-    let keys = ["database", "change", "source", "contract", "contractAfter", "quarantine", "runner"];
-    let members = node.object(doc, &keys)?;
-    if let Some(runner) = members.get("runner").cloned() {
-        doc.note(
-            &runner,
-            Code::NotYet,
-            "this version does not run migration tools of your own",
-            "use source",
-        );
-    }
-    let database = members.need(doc, "database").cloned().and_then(|n| database(doc, &n));
-    let change = members.need(doc, "change").cloned().and_then(|n| n.parsed(doc, str::parse));
-    let source = members.need(doc, "source").cloned().and_then(|n| source(doc, &n));
-    let contract =
-        members.get("contract").cloned().map_or(Some(ContractMode::default()), |n| contract(doc, &n));
-    let contract_after =
-        members.get("contractAfter").cloned().map_or(Some(default_contract_after()), |n| span(doc, &n));
-    let quarantine = members.get("quarantine").cloned().map_or(Some(default_quarantine()), |n| span(doc, &n));
-    Some(SchemaSpec {
-        database: database?,
-        change: change?,
-        source: source?,
-        contract: contract?,
-        contract_after: contract_after?,
-        quarantine: quarantine?,
-    })
-}
-
-fn database(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<DatabaseSpec> {
-    let members = node.object(doc, &["secret", "instance"])?;
-    let secret = members.need(doc, "secret").cloned().and_then(|n| {
-        n.parsed(doc, |text| {
-            let parts: Vec<&str> = text.split(':').collect();
-            let ok =
-                parts.len() == 7 && parts[0] == "arn" && parts[2] == "secretsmanager" && parts[5] == "secret";
-            if ok { Ok(text.to_owned()) } else { Err("the ARN of a Secrets Manager secret is needed") }
-        })
-    });
-    let instance = members.need(doc, "instance").cloned().and_then(|n| {
-        n.parsed(doc, |text| {
-            let plain = text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            if plain {
-                Ok(text.to_owned())
-            } else {
-                Err("an RDS instance identifier is 1 to 63 letters, digits and hyphens")
-            }
-        })
-    });
-    Some(DatabaseSpec { secret: secret?, instance: instance? })
-}
-
-fn source(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Source> {
-    if node.as_str().is_some_and(|text| text.starts_with("s3://")) {
-        doc.note(node, Code::NotYet, "this version does not read migrations from S3", "use file:// or ssm");
-        return None;
-    }
-    node.parsed(doc, |text| Source::try_from(text.to_owned()))
-}
-
-fn contract(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<ContractMode> {
-    match node.as_str() {
-        Some("onApproval") => Some(ContractMode::OnApproval),
-        Some("automatic") => Some(ContractMode::Automatic),
-        Some("never") => Some(ContractMode::Never),
-        Some(_) => {
-            doc.note(node, Code::BadValue, "contract is onApproval, automatic or never", "");
-            None
-        }
-        None => {
-            node.text(doc, 32);
-            None
         }
     }
 }

@@ -11,7 +11,7 @@ use tidegate_model::{
     waiting::{Class, Reason},
 };
 
-use super::{phase, quarantine, schema_step};
+use super::{phase, quarantine, schema_step, task};
 use crate::{
     draft::{Direction, Draft},
     gates,
@@ -93,6 +93,11 @@ fn snapshot_then_purge(draft: &mut Draft<'_>, change: &ChangeState) {
     let available = draft.gate(reading);
     match &fact {
         Fact::Known(_) if available => {
+            if let Some(runner) = &change.opened.plan.runner
+                && !task::carry_out(draft, &accepted, runner, FilePhase::Contract)
+            {
+                return;
+            }
             if let Some(step) = schema_step(draft, &accepted, String::new()) {
                 draft.propose(Step::Purge(step), Direction::Forward);
             }

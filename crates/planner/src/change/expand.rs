@@ -7,10 +7,10 @@ use tidegate_model::{
     ledger::{Accepted, Entry, OpenedChange, Rollout},
     schema::{Access, BackfillProgress, ChangePlan, FilePhase, SchemaPhase},
     spec::SchemaSpec,
-    waiting::{Class, OnDeadline, Reason},
+    waiting::{Class, Held, OnDeadline, Reason},
 };
 
-use super::{drift, next_backfill_file, next_expand_file, phase, schema_step, service_secrets};
+use super::{drift, next_backfill_file, next_expand_file, phase, schema_step, service_secrets, task};
 use crate::{
     draft::{Direction, Draft},
     gates,
@@ -38,6 +38,9 @@ pub(crate) fn expand(draft: &mut Draft<'_>, rollout: &Rollout, ready: bool) -> b
         draft.held(held, message);
         return false;
     }
+    if is_cut_off(draft, spec) {
+        return false;
+    }
     let phase = phase(draft);
     let reading = gates::expanded(draft, phase);
     let passes = draft.gate(reading);
@@ -45,6 +48,19 @@ pub(crate) fn expand(draft: &mut Draft<'_>, rollout: &Rollout, ready: bool) -> b
         expand_step(draft, spec, plan, phase);
     }
     passes
+}
+
+/// True if a purge cut the revision off, by the word of the database: the ledger that knew it may have been lost since the
+/// rollout began.
+fn is_cut_off(draft: &mut Draft<'_>, spec: &Accepted) -> bool {
+    let journal = draft.seen.schema.journal.known();
+    let cut_off = journal.is_some_and(|journal| journal.floor.contains(&spec.desired));
+    if cut_off {
+        let message =
+            format!("the revision of spec version {} names what was purged, so it would fail", spec.version);
+        draft.held(Held::NamesPurged, message);
+    }
+    cut_off
 }
 
 fn is_opened(draft: &Draft<'_>, plan: &ChangePlan) -> bool {
@@ -101,10 +117,14 @@ fn expand_step(draft: &mut Draft<'_>, spec: &Accepted, plan: &ChangePlan, phase:
             if is_building(draft, &file) {
                 return;
             }
-            let reading = gates::no_blockers(draft);
-            if draft.gate(reading)
-                && let Some(step) = schema_step(draft, spec, file)
-            {
+            let allowed = match &plan.runner {
+                Some(runner) => task::carry_out(draft, spec, runner, FilePhase::Expand),
+                None => {
+                    let reading = gates::no_blockers(draft);
+                    draft.gate(reading)
+                }
+            };
+            if allowed && let Some(step) = schema_step(draft, spec, file) {
                 draft.propose(Step::Expand(step), Direction::Forward);
             }
         }

@@ -17,10 +17,12 @@ use crate::draft::Draft;
 mod contract;
 mod expand;
 mod quarantine;
+mod task;
 
 pub(crate) use contract::contract_allowed;
 pub(crate) use expand::expand;
 pub(crate) use quarantine::is_in_the_way;
+pub(crate) use task::is_contracting;
 
 /// The phase of the change that the ledger knows. `None` if there is none, or if the database could not be read.
 pub(crate) fn phase(draft: &Draft<'_>) -> Option<SchemaPhase> {
@@ -69,10 +71,15 @@ fn next_backfill_file<'p>(plan: &'p ChangePlan, journal: &Journal) -> Option<&'p
 
 /// What the database shows that the journal cannot explain.
 fn drift(plan: &ChangePlan, draft: &Draft<'_>) -> Option<(Held, String)> {
+    if draft.state.change.as_ref().is_some_and(|change| is_contracting(draft, change)) {
+        return None;
+    }
     let objects = draft.seen.schema.objects.known()?;
     let Fact::Known(journal) = &draft.seen.schema.journal else {
         // Nothing journaled, yet something of it is there: applied by hand, or by another tool.
-        let found = plan.adds.iter().find(|o| objects.get(*o) == Some(&true));
+        // What the team's own tool adds may have been run before anybody asked: then it is only journaled.
+        let ours = plan.runner.is_none();
+        let found = plan.adds.iter().filter(|_| ours).find(|o| objects.get(*o) == Some(&true));
         return found.filter(|_| draft.seen.schema.journal.is_absent()).map(|object| {
             (Held::SchemaDrifted, format!("{object} exists although nothing was applied here"))
         });
@@ -96,8 +103,14 @@ fn drift(plan: &ChangePlan, draft: &Draft<'_>) -> Option<(Held, String)> {
 /// Contract, when no rollout is in flight; the evidence for it, always.
 pub(crate) fn advance(draft: &mut Draft<'_>) {
     adopt(draft);
-    quarantine::watch(draft);
+    task::watch(draft);
     let Some(change) = draft.state.change.clone().filter(ChangeState::is_open) else { return };
+    if is_contracting(draft, &change) && phase(draft) != Some(SchemaPhase::Purged) {
+        task::finish(draft, &change);
+        return;
+    }
+    quarantine::watch(draft);
+    let Some(change) = draft.state.change.clone() else { return };
     if draft.state.rollout.is_some() {
         // Read on while a rollout is in flight: a gap between reads would look like a gap between calls, and who drains
         // with it would never be known as a reader.
@@ -129,6 +142,10 @@ fn adopt(draft: &mut Draft<'_>) {
     let ours = draft.seen.schema.journal.known().is_some_and(|journal| journal.release == *draft.release);
     if ours {
         draft.note(Entry::ChangeOpened(Box::new(OpenedChange { spec: version, schema, plan })));
+        let floor = draft.seen.schema.journal.known().map(|journal| journal.floor.clone());
+        if let Some(floor) = floor.filter(|floor| !floor.is_empty()) {
+            draft.note(Entry::FloorKnown(floor));
+        }
         draft.look_in(1);
     }
 }
@@ -177,6 +194,7 @@ fn schema_step(draft: &Draft<'_>, spec: &Accepted, file: String) -> Option<Schem
         file,
         plan: change.opened.plan.clone(),
         marker: draft.marker(spec),
+        namers: change.namers.iter().cloned().collect(),
         service_secrets: service_secrets(draft),
     })
 }

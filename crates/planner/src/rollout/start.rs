@@ -11,6 +11,7 @@ use tidegate_model::{
 };
 
 use crate::{
+    change,
     draft::Draft,
     engine::codedeploy,
     intake::{failed_under, ignore},
@@ -242,7 +243,10 @@ fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Servi
 /// True of a revision whose statements were seen to name what is gone now.
 fn names_purged(draft: &Draft<'_>, revision: &Digest) -> bool {
     let change = draft.state.change.as_ref();
-    change.is_some_and(|change| !change.is_open() && change.namers.contains(revision))
+    change.is_some_and(|change| {
+        let gone = !change.is_open() || change::is_contracting(draft, change);
+        gone && change.namers.contains(revision)
+    })
 }
 
 /// Begins a redeploy of `to` for a rollout that settled although it should have gone back.

@@ -13,8 +13,8 @@ use tidegate_model::{
 
 use super::{
     sketch::{
-        AbortText, Change, Deployments, Flight, Journal, Log, Minutes, Phase, Serving, Sketch, Snapshot,
-        SpecText, calm, none,
+        AbortText, Change, Deployments, Evidence, Flight, Journal, Log, Minutes, Phase, Serving, Sketch,
+        Snapshot, SpecText, Tool, calm, none,
     },
     word,
     world::{build, steps},
@@ -80,7 +80,7 @@ fn baked() -> Sketch {
 }
 
 /// For each step, in the order of [`Step::WORDS`], a world in which it is due.
-fn due() -> [Sketch; 13] {
+fn due() -> [Sketch; 14] {
     let with = |mut sketch: Sketch, change: fn(&mut Sketch)| {
         change(&mut sketch);
         sketch
@@ -99,6 +99,11 @@ fn due() -> [Sketch; 13] {
         }),
         with(in_flight(Phase::Verifying, DeploymentStatus::Ready, false), |s| {
             s.rollout.as_mut().unwrap().verified = false;
+        }),
+        with(preflight(), |s| {
+            s.database.journal = Fact::Known(Journal::Opened);
+            s.database.objects = Fact::Known((true, false));
+            s.database.tool = Some(Tool::NotRun);
         }),
         with(preflight(), |s| {
             s.database.journal = Fact::Known(Journal::Opened);
@@ -379,4 +384,25 @@ fn an_abort_beside_a_hold_and_a_call_in_doubt_still_stops() {
     sketch.ledger.doubt = Some((continue_traffic, true));
     sketch.traffic.listeners = Fact::Unknown(Why::Unreachable);
     assert_eq!(word(&build(&sketch).decide()), Some("stop-deployment"));
+}
+
+#[test]
+fn what_the_team_s_own_tool_was_told_to_contract_is_journaled_once_it_is_gone_and_not_asked_about_again() {
+    let mut sketch = quarantined();
+    sketch.database.snapshot = Fact::Known(Snapshot::Young);
+    sketch.database.tool = Some(Tool::NotRun);
+    assert_eq!(word(&build(&sketch).decide()), Some("run-task"));
+    sketch.database.tool = Some(Tool::Running);
+    sketch.database.evidence = Fact::Known(Evidence::Grown);
+    let decision = build(&sketch).decide();
+    assert_eq!(word(&decision), None);
+    assert!(decision.waiting.iter().any(|wait| wait.reason == Reason::MigrationTask));
+    sketch.database.tool = Some(Tool::Done);
+    assert_eq!(word(&build(&sketch).decide()), None, "the catalog does not show it");
+    sketch.database.objects = Fact::Known((false, true));
+    assert_eq!(word(&build(&sketch).decide()), Some("purge"));
+    // Nothing is gone: then the gates are asked again, and the reader keeps it from being run.
+    sketch.database.tool = Some(Tool::Failed);
+    sketch.database.objects = Fact::Known((true, true));
+    assert_eq!(word(&build(&sketch).decide()), None);
 }

@@ -183,6 +183,16 @@ pub(super) struct Database {
     /// Known: a snapshot can be taken.
     pub instance: Fact<bool>,
     pub snapshot: Fact<Snapshot>,
+    /// The team's own tool applies the change, and how far it is with the phase that is due.
+    pub tool: Option<Tool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Tool {
+    NotRun,
+    Running,
+    Failed,
+    Done,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -276,6 +286,7 @@ pub(super) fn calm() -> Sketch {
             log: Fact::Known(Log::Quiet),
             instance: Fact::Known(true),
             snapshot: Fact::Absent,
+            tool: None,
         },
     }
 }
@@ -364,7 +375,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 fn ledger() -> impl Strategy<Value = Ledger> {
     use Change::{Broken, Marked, Opened, Purged, Quarantined, SnapshotNamed};
     let changes = vec![Opened, Marked, Change::ReaderSeen, Quarantined, Broken, SnapshotNamed, Purged];
-    let doubt = prop_oneof![3 => Just(None), 1 => (0..13usize, any::<bool>()).prop_map(Some)];
+    let doubt = prop_oneof![3 => Just(None), 1 => (0..tidegate_model::decision::Step::WORDS.len(), any::<bool>()).prop_map(Some)];
     let refusals = prop_oneof![5 => Just(None), 1 => (1..12u32).prop_map(Some)];
     (
         mostly(),
@@ -492,6 +503,7 @@ fn database() -> impl Strategy<Value = Database> {
     let logs = vec![Log::Quiet, Log::Quiet, Log::Missed, Log::Behind, Log::Lost, Log::Unclear];
     let snapshots =
         vec![Snapshot::Creating, Snapshot::Young, Snapshot::Old, Snapshot::Failed, Snapshot::OfAnother];
+    let tools = vec![Tool::NotRun, Tool::Running, Tool::Failed, Tool::Done];
     (
         fact(mostly()),
         fact(access),
@@ -503,7 +515,7 @@ fn database() -> impl Strategy<Value = Database> {
         (fact(select(vec![0, 0, 0, 7])), seldom()),
         (fact(select(evidence)), fact(seldom()), fact(seldom()), fact(select(logs))),
         fact(mostly()),
-        fact(select(snapshots)),
+        (fact(select(snapshots)), proptest::option::weighted(0.3, select(tools))),
     )
         .prop_map(
             |(
@@ -517,7 +529,7 @@ fn database() -> impl Strategy<Value = Database> {
                 (check, sampled),
                 (evidence, broken, dependencies, log),
                 instance,
-                snapshot,
+                (snapshot, tool),
             )| {
                 Database {
                     plan,
@@ -535,6 +547,7 @@ fn database() -> impl Strategy<Value = Database> {
                     log,
                     instance,
                     snapshot,
+                    tool,
                 }
             },
         )

@@ -16,6 +16,7 @@ use tidegate_model::{
     observation::{self as seen, Observation, TargetGroup},
     orders::{Orders, ParameterRead},
     revision::{RevisionArn, TaskDefinition},
+    runner::Placement,
     schema as database,
     spec::{self, Shift},
     status::ReleaseStatus,
@@ -24,8 +25,9 @@ use tidegate_model::{
 
 use super::sketch::{
     AbortText, ApprovalText, Asked, Change, Database, Deployments, Evidence, Flight, Journal, Log, Minutes,
-    Phase, Serving, Sketch, Snapshot, SpecText, Traffic,
+    Phase, Serving, Sketch, Snapshot, SpecText, Tool, Traffic,
 };
+use super::tool;
 use crate::{Input, decide};
 
 /// What `decide` takes, owned.
@@ -52,7 +54,7 @@ pub(super) fn now() -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365 * 50)
 }
 
-fn ago(seconds: i64) -> Timestamp {
+pub(super) fn ago(seconds: i64) -> Timestamp {
     now() - SignedDuration::from_secs(seconds)
 }
 
@@ -118,11 +120,11 @@ fn accepted(rich: bool) -> Accepted {
         base: revision(1),
         content: content(2),
         desired: definition(2, true).digest(),
-        plan: rich.then(plan),
+        plan: rich.then(|| plan(None)),
     }
 }
 
-fn plan() -> database::ChangePlan {
+fn plan(tool: Option<Tool>) -> database::ChangePlan {
     let files = [
         ("1_expand_a.sql", database::FilePhase::Expand),
         ("2_backfill_a.sql", database::FilePhase::Backfill),
@@ -141,18 +143,19 @@ fn plan() -> database::ChangePlan {
     database::ChangePlan {
         change: "address".parse().unwrap(),
         files: (1..).zip(files).map(file).collect(),
+        runner: tool.map(|_| tool::runner()),
         adds: vec![column("street")],
         removes: vec![column("address")],
         digest: Digest::of("the plan"),
     }
 }
 
-fn column(name: &str) -> database::Object {
+pub(super) fn column(name: &str) -> database::Object {
     let table = database::TableName { schema: "public".into(), table: "customers".into() };
     database::Object::Column { table, column: name.into() }
 }
 
-fn marker() -> Marker {
+pub(super) fn marker() -> Marker {
     let hash = accepted(true).digest.short().to_owned();
     Marker { release: release(), version: ParameterVersion(5), hash, intent: "i1".into() }
 }
@@ -164,7 +167,9 @@ pub(super) fn build(sketch: &Sketch) -> World {
 
 fn state(sketch: &Sketch) -> ReleaseState {
     let ledger = &sketch.ledger;
+    let tool = sketch.database.tool;
     let accepted = accepted(sketch.asked.rich);
+    let accepted = Accepted { plan: accepted.plan.map(|_| plan(tool)), ..accepted };
     let refused = || Refused {
         version: ParameterVersion(6),
         modified: ago(3_600),
@@ -196,7 +201,7 @@ fn state(sketch: &Sketch) -> ReleaseState {
         last: ledger.last.map(last),
         previous: ledger.previous.then(|| (revision(1), definition(1, true).digest())),
         failed: ledger.failed.then(failed).into_iter().collect(),
-        change: ledger.change.map(change),
+        change: ledger.change.map(|kind| change(kind, tool)),
         open: ledger.doubt.map(doubt).into_iter().collect(),
         refusals: ledger.refusals.map(refusals),
         hold: ledger.held.then(|| Hold { since: ago(600), absent_reads: 0 }),
@@ -205,14 +210,14 @@ fn state(sketch: &Sketch) -> ReleaseState {
     }
 }
 
-fn change(change: Change) -> ChangeState {
+fn change(change: Change, tool: Option<Tool>) -> ChangeState {
     let schema = accepted(true).spec.schema.unwrap();
     let mark =
         EvidenceMark { stats_reset: ago(90 * DAY), dealloc: 0, calls: BTreeMap::from([("q".into(), 5)]) };
     let reader = ReaderSeen { text: "SELECT address".into(), how: "names column".into(), revisions: vec![] };
     let seen = change == Change::ReaderSeen;
     ChangeState {
-        opened: OpenedChange { spec: ParameterVersion(4), schema, plan: plan() },
+        opened: OpenedChange { spec: ParameterVersion(4), schema, plan: plan(tool) },
         opened_at: ago(21 * DAY),
         checked: None,
         mark: (change != Change::Opened).then(|| (mark, ago(10 * DAY))),
@@ -221,6 +226,7 @@ fn change(change: Change) -> ChangeState {
         recurrence: Recurrence::default(),
         namers: BTreeSet::from([definition(1, true).digest()]),
         quarantine: quarantine(change),
+        run: tool.and_then(|tool| tool::run(change, tool)),
         snapshot: (change == Change::SnapshotNamed).then(|| "tidegate-shop".into()),
         purged_at: (change == Change::Purged).then(|| ago(DAY)),
     }
@@ -301,8 +307,9 @@ pub(super) fn steps() -> Vec<Step> {
         database: accepted(true).spec.schema.unwrap().database,
         change: database::OpenChange { release: release(), change: "address".parse().unwrap() },
         file: "1_expand_a.sql".into(),
-        plan: plan(),
+        plan: plan(None),
         marker: marker(),
+        namers: vec![],
         service_secrets: vec![],
     };
     let deployment = || OURS.to_owned();
@@ -329,6 +336,7 @@ pub(super) fn steps() -> Vec<Step> {
         Step::ContinueTermination { deployment: deployment() },
         Step::StopDeployment { deployment: deployment() },
         Step::Verify(Verify { address: "http://127.0.0.1:1".into(), production: false, probes: vec![] }),
+        tool::step(),
         Step::Expand(schema()),
         Step::Backfill(schema()),
         Step::Hide(schema()),
@@ -350,7 +358,7 @@ fn observation(sketch: &Sketch) -> Observation {
         plan: database
             .plan
             .clone()
-            .map(|good| if good { Ok(plan()) } else { Err(spec::read("").unwrap_err()) }),
+            .map(|good| if good { Ok(plan(database.tool)) } else { Err(spec::read("").unwrap_err()) }),
         service: traffic.service.clone().map(service),
         group: traffic.group.clone().map(group),
         deployments: traffic.deployments.clone().map(|list| deployments(&list)),
@@ -363,6 +371,7 @@ fn observation(sketch: &Sketch) -> Observation {
         minutes: traffic.minutes.clone().map(minutes),
         revisions: revisions(traffic),
         deployment_config: traffic.config.clone().map(|()| "tidegate".into()),
+        task: tool::seen(database.tool),
         schema: schema(database),
         instance: database.instance.clone().map(|snapshot_possible| seen::Instance {
             id: "shop-db".into(),
@@ -389,7 +398,7 @@ fn spec_parameter(spec: SpecText, rich: bool) -> ParameterRead {
 }
 
 fn orders(asked: &Asked) -> Orders {
-    let plan = plan().approval_digest(0);
+    let plan = plan(None).approval_digest(0);
     let abort = |text| match text {
         AbortText::InForce => parameter(json!({ "spec": 5 }).to_string(), 1, 30),
         AbortText::Stale => parameter(json!({ "spec": 5 }).to_string(), 1, 9_000),
@@ -437,6 +446,7 @@ fn service(serving: Serving) -> seen::Service {
         desired: 2,
         container: Some(("app".into(), 80)),
         task_sets,
+        placement: Placement::default(),
     }
 }
 
@@ -616,6 +626,7 @@ fn journal(journal: Journal) -> database::Journal {
         builds: builds(journal),
         hidden: matches!(journal, Journal::Hidden | Journal::Regranted).then(|| hidden(journal)),
         purged_at: (journal == Journal::Purged).then(|| ago(DAY)),
+        floor: vec![],
     }
 }
 

@@ -5,9 +5,11 @@ use crate::{
     node::Node,
     world::{
         World,
-        ecs::{Controller, Service, Task, TaskDefinition, TaskSet, TaskState, cluster_name},
+        ecs::{Controller, Service, TaskDefinition, TaskSet, cluster_name},
     },
 };
+
+mod tasks;
 
 pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
     let result = match operation {
@@ -25,10 +27,10 @@ pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result
         "DescribeServices" => describe_services(world, input),
         "ListServices" => list_services(world, input),
         "UpdateService" => update_service(world, input),
-        "DescribeTasks" => describe_tasks(world, input),
-        "ListTasks" => list_tasks(world, input),
-        "RunTask" => run_task(world, input),
-        "StopTask" => stop_task(world, input),
+        "DescribeTasks" => tasks::describe_tasks(world, input),
+        "ListTasks" => tasks::list_tasks(world, input),
+        "RunTask" => tasks::run_task(world, input),
+        "StopTask" => tasks::stop_task(world, input),
         "CreateTaskSet" | "UpdateTaskSet" | "DeleteTaskSet" | "UpdateServicePrimaryTaskSet" => {
             refuse_task_sets()
         }
@@ -195,6 +197,16 @@ fn load_balancers(service: &Service, target_group: &str) -> Node {
     ])])
 }
 
+/// Where every task of the sandbox runs: the world has one network.
+fn network() -> Node {
+    let vpc = Node::map([
+        ("subnets", Node::texts(["subnet-0a1b2c3d4e5f60718"])),
+        ("securityGroups", Node::texts(["sg-0a1b2c3d4e5f60718"])),
+        ("assignPublicIp", "DISABLED".into()),
+    ]);
+    Node::map([("awsvpcConfiguration", vpc)])
+}
+
 fn task_set_node(world: &World, service: &Service, set: &TaskSet) -> Node {
     let (running, pending) = world.ecs.counts(&set.id);
     let steady = world.is_steady(service, set);
@@ -221,6 +233,7 @@ fn task_set_node(world: &World, service: &Service, set: &TaskSet) -> Node {
         ("launchType", "FARGATE".into()),
         ("platformVersion", "1.4.0".into()),
         ("platformFamily", "Linux".into()),
+        ("networkConfiguration", network()),
         ("loadBalancers", load_balancers(service, &set.target_group)),
         ("serviceRegistries", Node::List(vec![])),
         ("scale", Node::map([("value", f64::from(set.scale).into()), ("unit", "PERCENT".into())])),
@@ -268,6 +281,7 @@ fn service_node(world: &World, service: &Service) -> Node {
         ("pendingCount", totals.1.into()),
         ("launchType", "FARGATE".into()),
         ("platformVersion", "LATEST".into()),
+        ("networkConfiguration", network()),
         ("platformFamily", "Linux".into()),
         ("taskDefinition", primary.map(|set| set.task_definition.clone()).into()),
         (
@@ -361,117 +375,4 @@ fn update_service(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     }
     let shown = world.ecs.service(&cluster, &name).map(|service| service_node(world, service));
     Ok(Node::map([("service", shown.into())]))
-}
-
-fn task_node(world: &World, task: &Task) -> Node {
-    let desired = if task.state.counts() { "RUNNING" } else { "STOPPED" };
-    let group = task
-        .service
-        .as_ref()
-        .map_or_else(|| format!("family:{}", task.task_definition), |s| format!("service:{s}"));
-    let container = Node::map([
-        ("taskArn", (&task.arn).into()),
-        ("name", "app".into()),
-        ("image", (&task.image).into()),
-        ("lastStatus", task.state.as_str().into()),
-        ("exitCode", task.exit_code.map(i64::from).into()),
-        (
-            "reason",
-            (task.state == TaskState::Stopped && task.exit_code.is_none())
-                .then(|| task.reason.clone())
-                .into(),
-        ),
-    ]);
-    Node::map([
-        ("taskArn", (&task.arn).into()),
-        ("clusterArn", world.identity.arn("ecs", &format!("cluster/{}", task.cluster)).into()),
-        ("taskDefinitionArn", (&task.task_definition).into()),
-        ("lastStatus", task.state.as_str().into()),
-        ("desiredStatus", desired.into()),
-        ("group", group.into()),
-        ("startedBy", task.started_by.clone().into()),
-        ("createdAt", task.created.into()),
-        ("startedAt", task.started.into()),
-        ("stoppedAt", task.stopped.into()),
-        ("stoppedReason", (!task.reason.is_empty()).then(|| task.reason.clone()).into()),
-        ("launchType", "FARGATE".into()),
-        ("cpu", "256".into()),
-        ("memory", "512".into()),
-        ("containers", Node::list([container])),
-    ])
-}
-
-fn describe_tasks(world: &World, input: &Node) -> Result<Node, ApiError> {
-    cluster(world, input)?;
-    let asked = input.text_items("tasks")?;
-    if asked.is_empty() || asked.len() > 100 {
-        return Err(ApiError::new(
-            "InvalidParameterException",
-            "Tasks must have between 1 and 100 elements.",
-        ));
-    }
-    let (mut found, mut failures) = (vec![], vec![]);
-    for id in asked {
-        let task = world.ecs.tasks.values().find(|t| t.arn == id || t.arn.ends_with(&format!("/{id}")));
-        match task {
-            Some(task) => found.push(task_node(world, task)),
-            None => failures.push(Node::map([("arn", id.into()), ("reason", "MISSING".into())])),
-        }
-    }
-    Ok(Node::map([("tasks", Node::List(found)), ("failures", Node::List(failures))]))
-}
-
-fn list_tasks(world: &World, input: &Node) -> Result<Node, ApiError> {
-    let cluster = cluster(world, input)?;
-    let service = input.opt_text("serviceName")?.map(cluster_name);
-    let started_by = input.opt_text("startedBy")?;
-    let running = input.opt_text("desiredStatus")?.unwrap_or("RUNNING") == "RUNNING";
-    let arns = world
-        .ecs
-        .tasks
-        .values()
-        .filter(|t| t.cluster == cluster && t.state.counts() == running)
-        .filter(|t| service.as_ref().is_none_or(|s| t.service.as_ref() == Some(s)))
-        .filter(|t| started_by.is_none_or(|s| t.started_by.as_deref() == Some(s)))
-        .map(|t| t.arn.clone())
-        .take(100);
-    Ok(Node::map([("taskArns", Node::texts(arns))]))
-}
-
-fn run_task(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    let cluster = cluster(world, input)?;
-    let definition = world
-        .ecs
-        .task_definition(input.text("taskDefinition")?)
-        .cloned()
-        .ok_or_else(|| client("TaskDefinition not found."))?;
-    let count = input.opt_int("count")?.unwrap_or(1);
-    let count = usize::try_from(count)
-        .ok()
-        .filter(|n| (1..=10).contains(n))
-        .ok_or_else(|| ApiError::new("InvalidParameterException", "count should be between 1 and 10."))?;
-    let started_by = input.opt_text("startedBy")?.map(str::to_owned);
-    let arns = world.run_tasks(&cluster, &definition, count, started_by.as_deref());
-    for arn in &arns {
-        world.note_effect("ecs", "RunTask", arn, format!("task of {} started", definition.arn), None);
-    }
-    let tasks = arns.iter().filter_map(|arn| world.ecs.tasks.get(arn)).map(|task| task_node(world, task));
-    Ok(Node::map([("tasks", Node::list(tasks)), ("failures", Node::List(vec![]))]))
-}
-
-fn stop_task(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    cluster(world, input)?;
-    let id = input.text("task")?;
-    let arn = world
-        .ecs
-        .tasks
-        .keys()
-        .find(|arn| arn.as_str() == id || arn.ends_with(&format!("/{id}")))
-        .cloned()
-        .ok_or_else(|| ApiError::new("InvalidParameterException", "The referenced task was not found."))?;
-    let reason = input.opt_text("reason")?.unwrap_or("Task stopped by user").to_owned();
-    world.stop_task(&arn, &reason);
-    world.note_effect("ecs", "StopTask", &arn, "task stopped".to_owned(), None);
-    let shown = world.ecs.tasks.get(&arn).map(|task| task_node(world, task));
-    Ok(Node::map([("task", shown.into())]))
 }

@@ -10,6 +10,10 @@ pub struct LiveTask {
     pub id: String,
     /// Its image: what the catalogue maps to a command.
     pub image: String,
+    /// Arguments for its command.
+    pub command: Vec<String>,
+    /// True if it serves requests; otherwise it runs from the moment its process is there.
+    pub listens: bool,
     /// Its environment, secrets resolved as they were when the task was made.
     pub environment: BTreeMap<String, String>,
     /// True once it must stop.

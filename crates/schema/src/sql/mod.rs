@@ -6,6 +6,7 @@
 
 mod objects;
 mod rules;
+mod runner;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use tidegate_model::{
 };
 
 pub(crate) use self::rules::LARGEST_BATCH;
+pub use self::runner::plan_of_runner;
 use crate::{
     classify::{Classifier, Statement},
     source::{RawFile, problem, shown},
@@ -39,11 +41,11 @@ pub fn plan(
     database: &DatabaseSpec,
     files: Vec<RawFile>,
 ) -> Result<ChangePlan, Vec<Problem>> {
-    let (read, problems) = read_change(files);
+    let (read, problems) = read_change(files, disagreements);
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(assemble(change, database, read.into_iter().filter_map(|file| file.part).collect()))
+    Ok(assemble(change, database, parts(read)))
 }
 
 /// What every statement of a change does, and everything that is wrong with its files.
@@ -83,7 +85,7 @@ pub struct Generated {
 
 /// Classifies every statement of a change. Never fails: what cannot be read is among the problems.
 pub fn lint(files: Vec<RawFile>) -> Lint {
-    let (read, problems) = read_change(files);
+    let (read, problems) = read_change(files, disagreements);
     let files = read.into_iter().map(|Read { name, phase, statements, generated, .. }| LintedFile {
         name,
         phase,
@@ -95,7 +97,7 @@ pub fn lint(files: Vec<RawFile>) -> Lint {
 
 /// The statements of a change as they run, each with its text; `None` if a file does not parse.
 pub(crate) fn scripts(files: Vec<RawFile>) -> Option<Vec<Script>> {
-    let (read, problems) = read_change(files);
+    let (read, problems) = read_change(files, disagreements);
     let unread = |found: &Problem| matches!(found.code, Code::FileName | Code::NotSql | Code::BadSync);
     let script = |file: Read| Script {
         file: file.name,
@@ -117,7 +119,11 @@ struct Read {
     part: Option<Part>,
 }
 
-fn read_change(files: Vec<RawFile>) -> (Vec<Read>, Vec<Problem>) {
+/// Reads every file; `together` says what is wrong with them together.
+fn read_change(
+    files: Vec<RawFile>,
+    together: impl FnOnce(&[Read]) -> Vec<Problem>,
+) -> (Vec<Read>, Vec<Problem>) {
     let twice = versions_twice(&files);
     let Some((read, mut problems)) = tree::on_large_stack(|| read_files(files)) else {
         let message = "the files are too deeply nested to be parsed";
@@ -125,7 +131,7 @@ fn read_change(files: Vec<RawFile>) -> (Vec<Read>, Vec<Problem>) {
     };
     problems.extend(twice);
     if problems.is_empty() {
-        problems.extend(disagreements(&read));
+        problems.extend(together(&read));
     }
     problems.sort_by(|one, other| {
         (&one.path, one.line, one.column, one.code).cmp(&(&other.path, other.line, other.column, other.code))
@@ -217,6 +223,10 @@ struct Part {
     removes: Vec<Object>,
 }
 
+fn parts(read: Vec<Read>) -> Vec<Part> {
+    read.into_iter().filter_map(|file| file.part).collect()
+}
+
 fn assemble(change: &ChangeName, database: &DatabaseSpec, mut parts: Vec<Part>) -> ChangePlan {
     parts.sort_by_key(|part| part.file.version);
     let adds: Vec<Object> = parts.iter().flat_map(|part| part.adds.clone()).collect();
@@ -233,7 +243,7 @@ fn assemble(change: &ChangeName, database: &DatabaseSpec, mut parts: Vec<Part>) 
         "removes": removes.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }));
     let files = parts.into_iter().map(|part| part.file).collect();
-    ChangePlan { change: change.clone(), files, adds, removes, digest }
+    ChangePlan { change: change.clone(), files, runner: None, adds, removes, digest }
 }
 
 /// Versions that stand twice. Asked before anything is generated: what a sync file stands for has its version.

@@ -85,6 +85,6 @@ async fn what_stops_a_drop_and_what_goes_with_it_is_known_before() {
         run(&mut shop, unmake).await.unwrap();
     }
     run(&mut shop, "CREATE VIEW labels AS SELECT address FROM customers").await.unwrap();
-    let outcome = database.purge(world.job(epoch)).await;
+    let outcome = database.purge(world.job(epoch), &[]).await;
     assert_eq!(outcome, Err(Failure::Dependents));
 }

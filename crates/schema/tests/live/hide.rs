@@ -175,7 +175,7 @@ async fn purge_gives_back_what_hiding_took_of_what_stays() {
     .unwrap();
     let before = rights(&world).await;
     assert_eq!(database.hide(world.job(epoch)).await, Ok(Attempt::Done(())));
-    assert_eq!(database.purge(world.job(epoch)).await, Ok(Attempt::Done(())));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Ok(Attempt::Done(())));
     assert_eq!(rights(&world).await, before);
     assert_eq!(world.count("SELECT count(*) FROM tidegate.hide").await, 0);
     run(&mut world.shop().await, "SELECT * FROM customers").await.unwrap();

@@ -53,7 +53,7 @@ async fn the_story_runs_from_expand_to_purge() {
     );
     assert!(journal.backfills.values().all(|backfill| backfill.done && backfill.rows == 3));
 
-    assert_eq!(database.purge(world.job(epoch)).await, Ok(Attempt::Done(())));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Ok(Attempt::Done(())));
     let after = database.observe(&world.release, &world.plan, CHECKED).await;
     assert!(world.plan.removes.iter().all(|object| !after.objects.known().unwrap()[object]));
     assert!(after.objects.known().unwrap()[&column("city")]);
@@ -72,8 +72,8 @@ async fn a_step_that_is_repeated_has_one_effect() {
     world.backfill(&database, epoch).await;
     let again = world.batch(&database, epoch).await.unwrap();
     assert_eq!((again.rows, again.progress.done), (0, true));
-    assert_eq!(database.purge(world.job(epoch)).await, Ok(Attempt::Done(())));
-    assert_eq!(database.purge(world.job(epoch)).await, Ok(Attempt::Done(())));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Ok(Attempt::Done(())));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Ok(Attempt::Done(())));
     assert_eq!(world.count("SELECT count(*) FROM tidegate.file").await, 4);
 }
 
@@ -147,9 +147,9 @@ async fn a_process_that_was_overtaken_cannot_commit() {
     let file = world.files(FilePhase::Expand).remove(0);
     assert_eq!(old.expand(world.job(stale), &file).await, Err(fenced.clone()));
     assert_eq!(world.batch(&old, stale).await, Err(fenced.clone()));
-    assert_eq!(old.purge(world.job(stale)).await, Err(fenced));
+    assert_eq!(old.purge(world.job(stale), &[]).await, Err(fenced));
     world.backfill(&new, fresh).await;
-    assert_eq!(new.purge(world.job(fresh)).await, Ok(Attempt::Done(())));
+    assert_eq!(new.purge(world.job(fresh), &[]).await, Ok(Attempt::Done(())));
 }
 
 #[tokio::test]
@@ -169,9 +169,9 @@ async fn applied_text_is_immutable() {
     let file = world.plan.files[0].name.clone();
     world.plan.files[0].checksum = tidegate_model::Digest::of("something else");
     assert_eq!(world.batch(&database, epoch).await, Err(Failure::Changed(file.clone())));
-    assert_eq!(database.purge(world.job(epoch)).await, Err(Failure::Changed(file)));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Err(Failure::Changed(file)));
     world.plan.files.remove(0);
-    assert!(matches!(database.purge(world.job(epoch)).await, Err(Failure::Changed(_))));
+    assert!(matches!(database.purge(world.job(epoch), &[]).await, Err(Failure::Changed(_))));
 }
 
 #[tokio::test]
@@ -192,7 +192,10 @@ async fn a_database_that_is_not_as_expected_is_left_alone() {
         .execute(&mut shop)
         .await
         .unwrap();
-    assert!(matches!(database.purge(world.job(epoch)).await, Err(Failure::Unexpected { exists: false, .. })));
+    assert!(matches!(
+        database.purge(world.job(epoch), &[]).await,
+        Err(Failure::Unexpected { exists: false, .. })
+    ));
     assert_eq!(world.count("SELECT count(address) FROM customers").await, 0);
 }
 
@@ -435,10 +438,10 @@ async fn steps_keep_their_order() {
     world.customers().await;
     let database = world.database();
     let epoch = database.claim(&world.release).await.unwrap();
-    assert_eq!(database.purge(world.job(epoch)).await, Err(Failure::TooEarly));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Err(Failure::TooEarly));
     assert_eq!(world.batch(&database, epoch).await, Err(Failure::TooEarly));
     world.expand(&database, epoch).await;
-    assert_eq!(database.purge(world.job(epoch)).await, Err(Failure::TooEarly));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Err(Failure::TooEarly));
     assert_eq!(database.expand(world.job(epoch), "9_expand_x.sql").await, Err(Failure::NoSuchFile));
 }
 
@@ -452,7 +455,7 @@ async fn purge_is_all_or_nothing() {
     world.backfill(&database, epoch).await;
     let mut shop = world.shop().await;
     sqlx::query("CREATE VIEW cards AS SELECT id, address FROM customers").execute(&mut shop).await.unwrap();
-    assert_eq!(database.purge(world.job(epoch)).await, Err(Failure::Dependents));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Err(Failure::Dependents));
     let seen = database.observe(&world.release, &world.plan, CHECKED).await;
     assert!(seen.objects.known().unwrap().values().all(|there| *there));
     assert_eq!(seen.journal.known().unwrap().purged_at, None);
@@ -460,10 +463,10 @@ async fn purge_is_all_or_nothing() {
     let mut open = shop.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM customers").execute(&mut *open).await.unwrap();
     assert!(
-        matches!(database.purge(world.job(epoch)).await, Ok(Attempt::Blocked(blockers)) if blockers.len() == 1)
+        matches!(database.purge(world.job(epoch), &[]).await, Ok(Attempt::Blocked(blockers)) if blockers.len() == 1)
     );
     open.rollback().await.unwrap();
-    assert_eq!(database.purge(world.job(epoch)).await, Ok(Attempt::Done(())));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Ok(Attempt::Done(())));
 }
 
 #[tokio::test]

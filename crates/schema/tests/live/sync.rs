@@ -86,7 +86,7 @@ async fn the_change_runs_from_two_mappings_to_purge_and_leaves_nothing_behind() 
     let after = world.count("SELECT sum(hashtext(coalesce(address, '-'))::int8)::int8 FROM customers").await;
     assert_eq!(before, after, "a backfill never changes old text");
 
-    assert_eq!(database.purge(world.job(epoch)).await, Ok(Attempt::Done(())));
+    assert_eq!(database.purge(world.job(epoch), &[]).await, Ok(Attempt::Done(())));
     let left = "SELECT (SELECT count(*) FROM pg_proc WHERE proname LIKE 'customers_address%') \
                 + (SELECT count(*) FROM pg_class WHERE relname LIKE 'customers_address%') \
                 + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'customers_address%')";

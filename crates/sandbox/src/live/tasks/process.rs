@@ -62,7 +62,10 @@ pub(super) async fn run(
         return failed_to_start(&io::Error::other("it was gone at once"));
     };
     let end = match begin(&mut child, group, watchdog).await {
-        Ok(()) => live(&mut child, address, launch.grace, stop, started).await,
+        Ok(()) => {
+            let listens = launch.task.listens.then_some(address);
+            live(&mut child, (address, listens), launch.grace, stop, started).await
+        }
         Err(error) => failed_to_start(&error),
     };
     // Whatever the process started and left behind goes with it, as everything in a container does.
@@ -76,7 +79,10 @@ async fn spawn(launch: &Launch<'_>) -> io::Result<(Child, SocketAddr)> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()?));
     let log = fs::OpenOptions::new().create(true).append(true).open(&launch.log)?;
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", WAIT_AND_RUN, "tidegate-task"]).args(&launch.program.command);
+    command
+        .args(["-c", WAIT_AND_RUN, "tidegate-task"])
+        .args(&launch.program.command)
+        .args(&launch.task.command);
     if let Some(folder) = launch.folder {
         command.current_dir(folder);
     }
@@ -109,7 +115,7 @@ async fn begin(child: &mut Child, group: u32, watchdog: &Watchdog) -> io::Result
 
 async fn live(
     child: &mut Child,
-    address: SocketAddr,
+    (address, listens): (SocketAddr, Option<SocketAddr>),
     grace: Duration,
     stop: &CancellationToken,
     started: impl FnOnce(SocketAddr),
@@ -118,7 +124,7 @@ async fn live(
     tokio::select! {
         status = child.wait() => return ended(status),
         () = stop.cancelled() => return stop_gently(child, grace).await,
-        answers = until_it_answers(address) => match answers {
+        answers = until_it_answers(listens) => match answers {
             true => started(address),
             false => return End {
                 exit_code: None,
@@ -132,7 +138,9 @@ async fn live(
     }
 }
 
-async fn until_it_answers(address: SocketAddr) -> bool {
+/// True once a process that listens answers at its address; at once if it does not listen.
+async fn until_it_answers(listens: Option<SocketAddr>) -> bool {
+    let Some(address) = listens else { return true };
     let deadline = Instant::now() + START_LIMIT;
     while Instant::now() < deadline {
         if TcpStream::connect(address).await.is_ok() {

@@ -26,6 +26,8 @@ pub struct Ecs {
     pub(crate) services: BTreeMap<(String, String), Service>,
     /// By ARN. Stopped tasks stay visible for an hour.
     pub(crate) tasks: BTreeMap<String, Task>,
+    /// Tokens of RunTask: the call, and the tasks that it started.
+    pub(crate) run_tokens: BTreeMap<String, (Node, Vec<String>)>,
 }
 
 /// A registered task definition.
@@ -46,6 +48,10 @@ impl TaskDefinition {
     pub(crate) fn container(&self) -> Option<&Node> {
         let containers = self.content.items("containerDefinitions").ok()?;
         containers.iter().find(|c| *c.get("essential") != Node::Bool(false)).or(containers.first())
+    }
+
+    pub(crate) fn container_name(&self) -> String {
+        self.container().and_then(|c| c.get("name").as_text()).unwrap_or_default().to_owned()
     }
 
     pub(crate) fn image(&self) -> String {
@@ -132,6 +138,10 @@ pub(crate) struct Task {
     pub task_set: Option<String>,
     pub task_definition: String,
     pub image: String,
+    /// The container that the task stands for.
+    pub container: String,
+    /// Its command, if it is not the image's own.
+    pub command: Vec<String>,
     pub environment: Environment,
     pub state: TaskState,
     pub address: Option<SocketAddr>,
@@ -152,6 +162,14 @@ impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
+}
+
+/// What a task outside of any service is run with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Run {
+    pub started_by: Option<String>,
+    pub command: Vec<String>,
+    pub environment: Vec<(String, String)>,
 }
 
 /// Where a task is in its life.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use jiff::SignedDuration;
 
-use super::{Environment, Event, START_TIME, Service, Status, Task, TaskDefinition, TaskSet, TaskState};
+use super::{Environment, Event, Run, START_TIME, Service, Status, Task, TaskDefinition, TaskSet, TaskState};
 use crate::{
     node::Node,
     world::{World, live::LiveTask},
@@ -83,6 +83,8 @@ fn new_task(world: &mut World, cluster: &str, definition: &TaskDefinition) -> St
         task_set: None,
         task_definition: definition.arn.clone(),
         image: definition.image(),
+        container: definition.container_name(),
+        command: Vec::new(),
         environment: Environment::default(),
         state: TaskState::Pending,
         address: None,
@@ -194,6 +196,8 @@ impl World {
                 id: task.arn.clone(),
                 image: task.image.clone(),
                 environment: task.environment.0.clone(),
+                command: task.command.clone(),
+                listens: task.service.is_some(),
                 stop_requested: task.state == TaskState::Stopping,
                 started: task.started.is_some(),
             })
@@ -251,13 +255,15 @@ impl World {
         cluster: &str,
         definition: &TaskDefinition,
         count: usize,
-        started_by: Option<&str>,
+        run: &Run,
     ) -> Vec<String> {
         (0..count)
             .map(|_| {
                 let arn = new_task(self, cluster, definition);
                 if let Some(task) = self.ecs.tasks.get_mut(&arn) {
-                    task.started_by = started_by.map(str::to_owned);
+                    task.started_by.clone_from(&run.started_by);
+                    task.command.clone_from(&run.command);
+                    task.environment.0.extend(run.environment.iter().cloned());
                 }
                 arn
             })

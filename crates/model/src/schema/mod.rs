@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChangeName, Digest, Fact, ReleaseName};
+use crate::{ChangeName, Digest, Fact, ReleaseName, runner::TaskRunner};
+
+mod object;
+
+pub use object::{NotAnObject, Object, TableName};
 
 /// The phases of a schema change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -140,69 +144,6 @@ pub struct BackfillPlan {
     pub batch: u32,
 }
 
-/// A table, with its schema (`public` where the file names none).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TableName {
-    /// The schema.
-    pub schema: String,
-    /// The table.
-    pub table: String,
-}
-
-impl fmt::Display for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.table)
-    }
-}
-
-/// A thing in the database that a change adds or removes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Object {
-    /// A column.
-    Column {
-        /// Its table.
-        table: TableName,
-        /// Its name.
-        column: String,
-    },
-    /// A table.
-    Table(TableName),
-    /// A trigger on a table.
-    Trigger {
-        /// Its table.
-        table: TableName,
-        /// Its name.
-        name: String,
-    },
-    /// A function, whatever its arguments.
-    Function {
-        /// Its schema.
-        schema: String,
-        /// Its name.
-        name: String,
-    },
-    /// An index.
-    Index {
-        /// Its schema.
-        schema: String,
-        /// Its name.
-        name: String,
-    },
-}
-
-impl fmt::Display for Object {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Column { table, column } => write!(f, "column {table}.{column}"),
-            Self::Table(table) => write!(f, "table {table}"),
-            Self::Trigger { table, name } => write!(f, "trigger {name} on {table}"),
-            Self::Function { schema, name } => write!(f, "function {schema}.{name}"),
-            Self::Index { schema, name } => write!(f, "index {schema}.{name}"),
-        }
-    }
-}
-
 /// A change as its files describe it; fixed when the spec is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -211,6 +152,9 @@ pub struct ChangePlan {
     pub change: ChangeName,
     /// Its files, by version.
     pub files: Vec<MigrationFile>,
+    /// The team's own tool, if that applies expand and contract: their files then only say what it is told to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<TaskRunner>,
     /// What expand adds: the catalog must show all of it.
     pub adds: Vec<Object>,
     /// What contract removes. Objects that expand added (the sync trigger, its functions) stand here too.
@@ -333,6 +277,9 @@ pub struct Journal {
     pub hidden: Option<Hidden>,
     /// When contract was applied, if it was.
     pub purged_at: Option<Timestamp>,
+    /// Revisions of the release that may not run on this database any more, by the digest of their content.
+    #[serde(default)]
+    pub floor: Vec<Digest>,
 }
 
 /// The old form is hidden.
