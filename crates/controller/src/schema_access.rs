@@ -195,7 +195,8 @@ impl SchemaAccess {
             | Failure::Build(_)
             | Failure::PassedOn(_)
             | Failure::NotInStep { .. }
-            | Failure::Row { .. }
+            | Failure::Disagrees(_)
+            | Failure::Rows { .. }
             | Failure::Key => {}
         }
         match failure {
@@ -219,7 +220,9 @@ impl SchemaAccess {
             Failure::TooEarly => refused("TooEarly"),
             Failure::PassedOn(_) => refused("PassedOn"),
             // Which column or row it is, and why, is all that a team needs to mend it.
-            Failure::NotInStep { .. } | Failure::Row { .. } => refused(&failure.to_string()),
+            Failure::NotInStep { .. } | Failure::Rows { .. } | Failure::Disagrees(_) => {
+                refused(&failure.to_string())
+            }
             Failure::Key => refused("Key"),
         }
     }

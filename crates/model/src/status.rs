@@ -289,6 +289,9 @@ pub struct SchemaStatus {
     /// What contract removes of what expand added: the triggers, their functions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removes_added: Vec<String>,
+    /// The locks that each applied file took and that stop somebody, as the server showed them, and for how long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locked: Vec<String>,
     /// Keys left to backfill: an upper bound of the rows.
     pub backfill_keys_left: Option<u64>,
     /// Rows a second that the running backfill was measured to change.

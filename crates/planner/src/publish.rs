@@ -192,6 +192,7 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         plan: plan.to_string(),
         removes: change.opened.plan.old_form().map(ToString::to_string).collect(),
         removes_added: added.iter().map(ToString::to_string).collect(),
+        locked: locked(draft),
         backfill_keys_left: left,
         backfill_rows_per_second: working.and_then(tidegate_model::schema::BackfillProgress::rows_per_second),
         backfill_seconds_left: working.and_then(tidegate_model::schema::BackfillProgress::seconds_left),
@@ -208,6 +209,13 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         bypassed_by: hidden.map(|hidden| hidden.bypassed_by.clone()).unwrap_or_default(),
         snapshot: change.snapshot.clone(),
     })
+}
+
+/// One line a file.
+fn locked(draft: &Draft<'_>) -> Vec<String> {
+    let journal = draft.seen.schema.journal.known();
+    let lines = journal.into_iter().flat_map(|journal| &journal.locks);
+    lines.map(|(file, locks)| format!("{file}: {locks}")).collect()
 }
 
 /// What going back would be now: computed in every pass, shown always.

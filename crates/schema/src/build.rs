@@ -102,7 +102,8 @@ impl Database {
             }
             (true, Shown::Valid) => {
                 let facts = format!("{}: there", index.object());
-                journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
+                journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, (&facts, ""))
+                    .await?;
                 journal::build_over(&mut transaction, job.key(), &file.name).await?;
                 Next::Over
             }

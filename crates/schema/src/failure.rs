@@ -114,14 +114,23 @@ pub enum Failure {
     /// Rights on a table were granted by somebody else than its owner: they cannot be taken in the owner's name.
     #[error("rights on table {0} were granted by a role that does not own it")]
     PassedOn(TableName),
-    /// A backfill fails at this row: SQLSTATE class 22 or 23.
-    #[error("the row with key {key} cannot be filled (SQLSTATE {state})")]
-    Row {
-        /// Its key.
-        key: i64,
-        /// What the server says of it.
+    /// A backfill fails at these rows: SQLSTATE class 22 or 23.
+    #[error(
+        "at least {} of {tried} rows cannot be filled (SQLSTATE {state}), those with key {}",
+        .keys.len(),
+        .keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Rows {
+        /// Their keys, lowest first; not all, if there are many.
+        keys: Vec<i64>,
+        /// Among how many rows.
+        tried: usize,
+        /// What the server says of the first.
         state: SqlState,
     },
+    /// The server does more than the file's text told: locks or rewrites.
+    #[error("the file does more than its text tells: {0}")]
+    Disagrees(String),
     /// A mapping into this column would fail or falsify writes.
     #[error("{column} cannot be kept in step: {why}")]
     NotInStep {
@@ -153,7 +162,8 @@ impl Failure {
             | Self::TooEarly
             | Self::PassedOn(_)
             | Self::NotInStep { .. }
-            | Self::Row { .. }
+            | Self::Disagrees(_)
+            | Self::Rows { .. }
             | Self::Key => Why::Failed,
         }
     }
@@ -178,7 +188,8 @@ impl Failure {
             | Self::TooEarly
             | Self::PassedOn(_)
             | Self::NotInStep { .. }
-            | Self::Row { .. }
+            | Self::Disagrees(_)
+            | Self::Rows { .. }
             | Self::Key => None,
         }
     }

@@ -27,13 +27,16 @@ pub(crate) async fn raise(
     Ok(())
 }
 
+/// True once the journal is of a version that keeps a floor, and the locks of each file.
+pub(crate) async fn is_kept(connection: &mut PgConnection) -> Result<bool, Failure> {
+    let kept = sqlx::query_scalar("SELECT to_regclass('tidegate.floor') IS NOT NULL");
+    Ok(kept.fetch_one(connection).await?)
+}
+
 /// The revisions of the release, by the digest of their content, that a change has cut off. None before the first purge by a
 /// version that keeps them.
 pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<Vec<Digest>, Failure> {
-    let kept: bool = sqlx::query_scalar("SELECT to_regclass('tidegate.floor') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
-    if !kept {
+    if !is_kept(connection).await? {
         return Ok(Vec::new());
     }
     let digests: Vec<String> =

@@ -108,6 +108,7 @@ ALTER TABLE tidegate.backfill
     ADD COLUMN IF NOT EXISTS next_batch integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS batches bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS active_ms bigint NOT NULL DEFAULT 0;
+ALTER TABLE tidegate.file ADD COLUMN IF NOT EXISTS locks text NOT NULL DEFAULT '';
 REVOKE ALL ON SCHEMA tidegate FROM PUBLIC;
 ";
 
@@ -395,11 +396,11 @@ pub(crate) async fn record(
     file: &MigrationFile,
     marker: &Marker,
     epoch: Epoch,
-    objects: &str,
+    (objects, locks): (&str, &str),
 ) -> Result<(), Failure> {
     sqlx::query(
-        "INSERT INTO tidegate.file (release, change, file, checksum, marker, epoch, objects) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO tidegate.file (release, change, file, checksum, marker, epoch, objects, locks) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(key.release.as_str())
     .bind(key.change.as_str())
@@ -408,6 +409,7 @@ pub(crate) async fn record(
     .bind(marker.to_string())
     .bind(epoch.0)
     .bind(objects)
+    .bind(locks)
     .execute(connection)
     .await?;
     Ok(())
@@ -495,6 +497,14 @@ pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<
         let checksum = serde_json::Value::String(row.try_get(1)?);
         applied.insert(row.try_get(0)?, serde_json::from_value(checksum).map_err(|_| Failure::Malformed)?);
     }
+    let mut locks = BTreeMap::new();
+    if crate::floor::is_kept(connection).await? {
+        let taken =
+            "SELECT file, locks FROM tidegate.file WHERE release = $1 AND change = $2 AND locks <> ''";
+        for row in keyed(connection, taken, key).await? {
+            locks.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+    }
     let mut backfills = BTreeMap::new();
     let cursors = if is_current(connection).await? {
         "SELECT file, cursor_key, last_key, rows_changed, done, next_batch, batches, active_ms FROM tidegate.backfill \
@@ -511,6 +521,7 @@ pub(crate) async fn read(connection: &mut PgConnection, key: Key<'_>) -> Result<
         release: key.release.clone(),
         marker: change.try_get(0)?,
         applied,
+        locks,
         backfills,
         builds: crate::build::underway(connection, key).await?.into_iter().collect(),
         hidden: crate::hide::read(connection, key).await?,

@@ -5,6 +5,7 @@
 //! from `tidegate_model::schema`. This crate must not know AWS, must not retry, and must not let a secret, a row or a
 //! server's message out.
 
+mod backfill;
 mod build;
 mod catalog;
 mod certificate;
@@ -28,10 +29,11 @@ mod sync;
 pub mod trace;
 mod tree;
 
+pub use backfill::Batch;
 pub use connect::{Database, Endpoint, Limits, Secret};
 pub use evidence::{Growth, growth};
 pub use failure::Failure;
 pub use journal::Epoch;
 pub use observe::Wanted;
-pub use run::{Attempt, Batch, Job};
+pub use run::{Attempt, Job};
 pub use source::RawFile;

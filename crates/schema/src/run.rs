@@ -1,4 +1,4 @@
-//! The steps: expand, one backfill batch, purge; and the claim that fences them.
+//! The steps expand and purge, and the claim that fences every step.
 //!
 //! Called by the executor, which journals the intent first. Each step is one transaction: fence, journal and catalog
 //! are compared first, the effect and its bookkeeping commit together, and nothing is tried twice. Whether and when to
@@ -7,28 +7,23 @@
 //! A process claims once for each lease that it holds, never again after [`Failure::Fenced`]: being fenced means that
 //! another process has the release.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use tidegate_model::{
     Digest, ReleaseName,
     name::Marker,
-    schema::{
-        BackfillPlan, BackfillProgress, Blocker, ChangePlan, FilePhase, Journal, MigrationFile, Object,
-    },
+    schema::{Blocker, ChangePlan, FilePhase, Journal, MigrationFile, Object},
 };
 
 use crate::{
     catalog,
     connect::{Database, MARK},
-    failure::{Failure, SqlState},
+    failure::Failure,
     floor, hide,
     journal::{self, Epoch, Key},
     sessions, sync,
+    trace::Proof,
 };
 
 /// What one attempt of a step came to.
@@ -41,15 +36,6 @@ pub enum Attempt<T> {
     Blocked(Vec<Blocker>),
     /// It was begun and goes on in the server; the journal tells when it is over.
     Underway,
-}
-
-/// One batch of a backfill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// Rows that this batch changed.
-    pub rows: u64,
-    /// Where the backfill stands after it.
-    pub progress: BackfillProgress,
 }
 
 /// Which change a step belongs to, and with which authority it is taken.
@@ -70,7 +56,7 @@ impl<'a> Job<'a> {
         Key { release: self.release, change: &self.plan.change }
     }
 
-    fn file(&self, phase: FilePhase, name: &str) -> Result<&'a MigrationFile, Failure> {
+    pub(crate) fn file(&self, phase: FilePhase, name: &str) -> Result<&'a MigrationFile, Failure> {
         self.plan.files(phase).find(|file| file.name == name).ok_or(Failure::NoSuchFile)
     }
 }
@@ -117,13 +103,16 @@ impl Database {
             if let Some(sync) = &file.sync {
                 sync::proof::can_be_kept(&mut transaction, sync).await?;
             }
+            let proof = Proof::begin(&mut transaction, job.plan, Some(&file.name), FilePhase::Expand).await?;
             run_file(&mut transaction, file).await?;
+            let locks = proof.end(&mut transaction).await?;
             if let Some(sync) = &file.sync {
                 sync::proof::runs(&mut transaction, sync).await?;
             }
             let facts = catalog::expect(&mut transaction, &adds, true).await?;
             let facts = facts_text(&facts);
-            journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
+            journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, (&facts, &locks))
+                .await?;
             transaction.commit().await?;
             Ok(())
         };
@@ -138,72 +127,10 @@ impl Database {
         if !applied.contains_key(&file.name) {
             journal::open(&mut transaction, job.key(), job.plan, job.marker).await?;
             let facts = facts_text(&catalog::expect(&mut transaction, &job.plan.adds, true).await?);
-            journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
+            journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, (&facts, "")).await?;
         }
         transaction.commit().await?;
         Ok(Attempt::Done(()))
-    }
-
-    /// Runs one batch of a backfill file and saves the cursor with it; done at once if the walk is over.
-    ///
-    /// The walk ends at the highest key that existed when it began: later rows are the sync trigger's.
-    ///
-    /// # Errors
-    ///
-    /// Any [`Failure`]; the batch is rolled back, and the next call begins where the cursor stands.
-    pub async fn backfill(&self, job: Job<'_>, file: &str) -> Result<Attempt<Batch>, Failure> {
-        let file = job.file(FilePhase::Backfill, file)?;
-        let plan = file.backfill.as_ref().ok_or(Failure::NoSuchFile)?;
-        let mut transaction = self.begin(self.limits.batch).await?;
-        let pid = pid(&mut transaction).await?;
-        let attempt = async {
-            let applied = enter(&mut transaction, &job).await?;
-            require(&job, &applied, &[FilePhase::Expand])?;
-            let before = match journal::cursor(&mut transaction, job.key(), &file.name).await? {
-                Some(progress) => progress,
-                None => whole_range(&mut transaction, plan).await?,
-            };
-            let batch = one_batch(&mut transaction, file, plan, before, self.limits.batch_target).await;
-            let batch = match batch {
-                Err(Failure::Sql(state)) if state.is_about_data() => {
-                    transaction.rollback().await?;
-                    return Err(self.first_bad_row(file, plan, before, state).await?);
-                }
-                other => other?,
-            };
-            journal::move_cursor(&mut transaction, job.key(), file, job.marker, &batch.progress).await?;
-            transaction.commit().await?;
-            Ok(batch)
-        };
-        self.watched(pid, attempt).await
-    }
-
-    /// Which row of the next batch cannot be filled: halves it, undoing each try. Whoever is asked why the backfill stands wants a
-    /// key and not a SQLSTATE.
-    async fn first_bad_row(
-        &self,
-        file: &MigrationFile,
-        plan: &BackfillPlan,
-        before: BackfillProgress,
-        state: SqlState,
-    ) -> Result<Failure, Failure> {
-        let mut transaction = self.begin(self.limits.batch).await?;
-        let keys = next_keys(&mut transaction, plan, before).await?;
-        let (mut fine, mut some) = (0, keys.len());
-        while some > fine + 1 {
-            let middle = fine + (some - fine) / 2;
-            let after = fine.checked_sub(1).and_then(|last| keys.get(last)).unwrap_or(&before.cursor);
-            let Some(upper) = keys.get(middle - 1) else { break };
-            sqlx::raw_sql("SAVEPOINT half").execute(&mut *transaction).await?;
-            match fill(&mut transaction, file, *after, *upper).await {
-                Ok(_) => fine = middle,
-                Err(Failure::Sql(found)) if found.is_about_data() => some = middle,
-                Err(other) => return Err(other),
-            }
-            sqlx::raw_sql("ROLLBACK TO half").execute(&mut *transaction).await?;
-        }
-        transaction.rollback().await?;
-        Ok(keys.get(fine).map_or(Failure::Sql(state), |key| Failure::Row { key: *key, state }))
     }
 
     /// Applies every contract file in one transaction: the point of no return. Done at once if the journal shows it. If the
@@ -229,14 +156,17 @@ impl Database {
             if job.plan.runner.is_none() {
                 let all: Vec<&Object> = job.plan.adds.iter().chain(&job.plan.removes).collect();
                 catalog::expect(&mut transaction, all, true).await?;
+                let proof = Proof::begin(&mut transaction, job.plan, None, FilePhase::Contract).await?;
                 for file in job.plan.files(FilePhase::Contract) {
                     run_file(&mut transaction, file).await?;
                 }
+                proof.end(&mut transaction).await?;
             }
             let facts = catalog::expect(&mut transaction, &job.plan.removes, false).await?;
             let facts = facts_text(&facts);
             for file in job.plan.files(FilePhase::Contract) {
-                journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, &facts).await?;
+                journal::record(&mut transaction, job.key(), file, job.marker, job.epoch, (&facts, ""))
+                    .await?;
             }
             hide::give_back(&mut transaction, job.key()).await?;
             floor::raise(&mut transaction, job.key(), namers).await?;
@@ -258,7 +188,7 @@ impl Database {
     }
 
     /// Runs an attempt while another connection notes who is in its way; a lock that was not granted is an answer.
-    async fn watched<T>(
+    pub(crate) async fn watched<T>(
         &self,
         pid: i32,
         attempt: impl Future<Output = Result<T, Failure>>,
@@ -322,7 +252,7 @@ pub(crate) async fn require_complete(
     if job.plan.files(FilePhase::Backfill).all(backfilled) { Ok(journal) } else { Err(Failure::TooEarly) }
 }
 
-fn require(
+pub(crate) fn require(
     job: &Job<'_>,
     applied: &BTreeMap<String, tidegate_model::Digest>,
     phases: &[FilePhase],
@@ -335,7 +265,7 @@ fn require(
     }
 }
 
-async fn pid(transaction: &mut Transaction<'static, Postgres>) -> Result<i32, Failure> {
+pub(crate) async fn pid(transaction: &mut Transaction<'static, Postgres>) -> Result<i32, Failure> {
     Ok(sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut **transaction).await?)
 }
 
@@ -355,141 +285,4 @@ fn facts_text(facts: &BTreeMap<Object, bool>) -> String {
     let line =
         |(object, exists): (&Object, &bool)| format!("{object}: {}", if *exists { "there" } else { "gone" });
     facts.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// The range that a backfill will walk, before its first batch.
-pub(crate) async fn whole_range(
-    connection: &mut PgConnection,
-    plan: &BackfillPlan,
-) -> Result<BackfillProgress, Failure> {
-    let integer: Option<bool> = sqlx::query_scalar(
-        "SELECT a.attnotnull AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) \
-         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 AND a.attnum > 0 AND NOT a.attisdropped",
-    )
-    .bind(&plan.table.schema)
-    .bind(&plan.table.table)
-    .bind(&plan.key)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if integer != Some(true) {
-        return Err(Failure::Key);
-    }
-    let (key, table) = (catalog::quoted(&plan.key), table_text(plan));
-    let sql = format!("SELECT min({key})::int8, max({key})::int8 FROM {table}");
-    let (first, last): (Option<i64>, Option<i64>) =
-        sqlx::query_as(AssertSqlSafe(sql)).fetch_one(connection).await?;
-    Ok(match (first, last) {
-        (Some(first), Some(last)) => {
-            BackfillProgress { cursor: first.saturating_sub(1), last_key: last, ..NOTHING_DONE }
-        }
-        (_, _) => BackfillProgress { done: true, ..NOTHING_DONE },
-    })
-}
-
-/// Fewer keys than this are not worth a transaction.
-const SMALLEST_BATCH: u32 = 50;
-
-const NOTHING_DONE: BackfillProgress =
-    BackfillProgress { cursor: 0, last_key: 0, rows: 0, batch: 0, batches: 0, milliseconds: 0, done: false };
-
-/// The keys of the next batch: as many as would have taken the target, but at most a fifth more and at least half of the
-/// last. A batch's rows stay locked for as long as it takes, so slowing down is quick and speeding up is slow.
-fn next_size(size: u32, took: Duration, target: Duration) -> u32 {
-    let fits = u128::from(size) * target.as_micros() / took.as_micros().max(1);
-    let fits = u32::try_from(fits).unwrap_or(u32::MAX);
-    let most = size.saturating_add(size / 5).saturating_add(1);
-    fits.clamp(size / 2, most).clamp(SMALLEST_BATCH, crate::sql::LARGEST_BATCH)
-}
-
-pub(crate) async fn one_batch(
-    connection: &mut PgConnection,
-    file: &MigrationFile,
-    plan: &BackfillPlan,
-    before: BackfillProgress,
-    target: Duration,
-) -> Result<Batch, Failure> {
-    if before.done {
-        return Ok(Batch { rows: 0, progress: before });
-    }
-    let size = size_of_next(plan, before);
-    let begun = Instant::now();
-    let (key, table) = (catalog::quoted(&plan.key), table_text(plan));
-    let sql = format!(
-        "SELECT max(k)::int8 FROM (SELECT {key} AS k FROM {table} WHERE {key} > $1 AND {key} <= $2 \
-         ORDER BY {key} LIMIT $3) AS window_of_keys"
-    );
-    let upper: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
-        .bind(before.cursor)
-        .bind(before.last_key)
-        .bind(i64::from(size))
-        .fetch_one(&mut *connection)
-        .await?;
-    let Some(upper) = upper else {
-        let progress = BackfillProgress { cursor: before.last_key, done: true, ..before };
-        return Ok(Batch { rows: 0, progress });
-    };
-    let rows = fill(connection, file, before.cursor, upper).await?;
-    let progress = BackfillProgress {
-        cursor: upper,
-        last_key: before.last_key,
-        rows: before.rows.saturating_add(rows),
-        batch: next_size(size, begun.elapsed(), target),
-        batches: before.batches.saturating_add(1),
-        milliseconds: before.milliseconds,
-        done: upper >= before.last_key,
-    };
-    Ok(Batch { rows, progress })
-}
-
-fn size_of_next(plan: &BackfillPlan, before: BackfillProgress) -> u32 {
-    if before.batch == 0 { plan.batch } else { before.batch }
-}
-
-/// The keys of the next batch.
-async fn next_keys(
-    connection: &mut PgConnection,
-    plan: &BackfillPlan,
-    before: BackfillProgress,
-) -> Result<Vec<i64>, Failure> {
-    let (key, table) = (catalog::quoted(&plan.key), table_text(plan));
-    let sql =
-        format!("SELECT {key}::int8 FROM {table} WHERE {key} > $1 AND {key} <= $2 ORDER BY {key} LIMIT $3");
-    let keys = sqlx::query_scalar(AssertSqlSafe(sql))
-        .bind(before.cursor)
-        .bind(before.last_key)
-        .bind(i64::from(size_of_next(plan, before)));
-    Ok(keys.fetch_all(connection).await?)
-}
-
-/// Runs the backfill's UPDATE over a range of keys; answers the rows that it changed.
-async fn fill(
-    connection: &mut PgConnection,
-    file: &MigrationFile,
-    after: i64,
-    upto: i64,
-) -> Result<u64, Failure> {
-    let update = sqlx::query(AssertSqlSafe(format!("{MARK}{}", file.text))).bind(after).bind(upto);
-    Ok(update.execute(connection).await?.rows_affected())
-}
-
-fn table_text(plan: &BackfillPlan) -> String {
-    format!("{}.{}", catalog::quoted(&plan.table.schema), catalog::quoted(&plan.table.table))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_grows_slowly_and_shrinks_quickly() {
-        let next = |size, took| next_size(size, Duration::from_millis(took), Duration::from_millis(100));
-        assert_eq!(next(1_000, 100), 1_000);
-        assert_eq!(next(1_000, 1), 1_201);
-        assert_eq!(next(1_000, 125), 800);
-        assert_eq!(next(1_000, 10_000), 500);
-        assert_eq!(next(60, 10_000), SMALLEST_BATCH);
-        assert_eq!(next(crate::sql::LARGEST_BATCH, 1), crate::sql::LARGEST_BATCH);
-        assert_eq!(next(1, 0), SMALLEST_BATCH);
-    }
 }

@@ -267,6 +267,9 @@ pub struct Journal {
     pub marker: String,
     /// Files applied, with the checksum they had.
     pub applied: BTreeMap<String, Digest>,
+    /// The locks that files took which stop somebody, as the server showed them, and how long: by file.
+    #[serde(default)]
+    pub locks: BTreeMap<String, String>,
     /// Progress of each backfill file.
     pub backfills: BTreeMap<String, BackfillProgress>,
     /// Indexes whose build was begun and is not known to be over, by file.

@@ -622,6 +622,7 @@ fn journal(journal: Journal) -> database::Journal {
         release: release(),
         marker: marker().to_string(),
         applied,
+        locks: BTreeMap::new(),
         backfills,
         builds: builds(journal),
         hidden: matches!(journal, Journal::Hidden | Journal::Regranted).then(|| hidden(journal)),

@@ -6,15 +6,17 @@
 //! that serves anybody: a copy is made of all that is in it.
 
 mod observe;
+mod proof;
 pub mod rehearse;
 mod scratch;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, slice, time::Instant};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tidegate_model::schema::{FilePhase, MigrationFile, TableName};
 
+pub(crate) use self::proof::Proof;
 pub use self::scratch::{Scratch, TraceError};
 use crate::{
     RawFile,
@@ -162,7 +164,12 @@ async fn run_file(
             told.locks = Some(taken.map(lock).collect());
             held = now;
         }
-        told.disagreements = disagreements(statement, &told, &indexes, before);
+        let strong = told.locks.iter().flatten().filter_map(|lock| match &lock.on {
+            Locked::Table(table) => Some((table, lock.mode)),
+            Locked::TableOfIndex(_) | Locked::Unnamed => None,
+        });
+        let did = Did { locks: strong.collect(), rewrote: &told.rewrote };
+        told.disagreements = disagreements(slice::from_ref(statement), &did, &indexes, before);
         traced.push(told);
     }
     if transactional {
@@ -171,33 +178,38 @@ async fn run_file(
     Ok(true)
 }
 
-/// Where the server did more than the text told. Less is no disagreement: the classifier takes the harder case.
+/// What statements did to tables that were there before.
+struct Did<'a> {
+    locks: Vec<(&'a TableName, LockMode)>,
+    rewrote: &'a [TableName],
+}
+
+/// Where the server did more than the texts told. Less is no disagreement: the classifier takes the harder case.
 fn disagreements(
-    statement: &Statement,
-    told: &Traced,
+    statements: &[Statement],
+    did: &Did<'_>,
     indexes: &observe::Indexes,
     before: &observe::Tables,
 ) -> Vec<String> {
     let mut found = Vec::new();
-    for lock in told.locks.iter().flatten().filter(|lock| lock.mode >= LockMode::ShareUpdateExclusive) {
-        let Locked::Table(table) = &lock.on else { continue };
-        let expected = statement
-            .locks
+    for (table, mode) in did.locks.iter().filter(|(_, mode)| *mode >= LockMode::ShareUpdateExclusive) {
+        let expected = statements
             .iter()
+            .flat_map(|statement| &statement.locks)
             .filter(|known| match &known.on {
-                Locked::Table(named) => named == table || before.is_part_of(table, named),
+                Locked::Table(named) => named == *table || before.is_part_of(table, named),
                 Locked::TableOfIndex(index) => indexes.get(index) == Some(table),
                 Locked::Unnamed => true,
             })
             .map(|known| known.mode)
             .max();
-        if expected.is_none_or(|expected| expected < lock.mode) {
+        if expected.is_none_or(|expected| expected < *mode) {
             let known = expected.map_or("no lock", LockMode::as_str);
-            found.push(format!("it takes {} on {table}; its text told of {known}", lock.mode));
+            found.push(format!("it takes {mode} on {table}; its text told of {known}"));
         }
     }
-    if statement.cost < Cost::Rewrite {
-        found.extend(told.rewrote.iter().map(|table| format!("it rewrites {table}; its text did not tell")));
+    if statements.iter().all(|statement| statement.cost < Cost::Rewrite) {
+        found.extend(did.rewrote.iter().map(|table| format!("it rewrites {table}; its text did not tell")));
     }
     found
 }

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use tidegate_model::schema::{CheckReading, FilePhase, MigrationFile};
 
 use super::{Scratch, Script, TraceError, Traced, may_be_tried, observe, run_file};
-use crate::{Limits, RawFile, failure::Failure, observe::read_check, run, sql};
+use crate::{Limits, RawFile, backfill, failure::Failure, observe::read_check, sql};
 
 /// What a rehearsal showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -144,13 +144,14 @@ async fn backfill(
 ) -> Result<Backfilled, Failure> {
     let plan = file.backfill.as_ref().ok_or(Failure::NoSuchFile)?;
     let position = observe::wal_position(connection).await?;
-    let mut progress = run::whole_range(connection, plan).await?;
+    let mut progress = backfill::whole_range(connection, plan).await?;
     let (mut batches, mut all, mut longest) = (0, Duration::ZERO, Duration::ZERO);
     while !progress.done {
         let begun = Instant::now();
         let mut transaction = connection.begin().await?;
         let batch =
-            run::one_batch(&mut transaction, file, plan, progress, Limits::default().batch_target).await?;
+            backfill::one_batch(&mut transaction, file, plan, progress, Limits::default().batch_target)
+                .await?;
         transaction.commit().await?;
         let took = begun.elapsed();
         (batches, all, longest) = (batches + 1, all + took, longest.max(took));

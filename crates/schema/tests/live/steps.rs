@@ -47,6 +47,9 @@ async fn the_story_runs_from_expand_to_purge() {
     assert_eq!((seen.blockers, seen.other_open), (Fact::Known(vec![]), Fact::Known(vec![])));
     let journal = seen.journal.known().unwrap();
     assert_eq!(journal.applied.len(), world.files(FilePhase::Expand).len());
+    let strongest =
+        journal.locks.values().filter(|told| told.contains("ACCESS EXCLUSIVE on public.customers"));
+    assert_eq!(strongest.count(), 1, "{:?}", journal.locks);
     assert_eq!(
         (journal.epoch, journal.marker.as_str()),
         (epoch.number(), "tidegate:ecommerce/1-0a1b2c3d/i1")
@@ -380,16 +383,27 @@ async fn a_backfill_of_an_empty_table_is_done_at_once() {
 }
 
 #[tokio::test]
-async fn a_row_that_a_backfill_cannot_fill_is_told_by_its_key_and_nothing_of_its_batch_stays() {
+async fn a_file_that_does_more_than_its_text_tells_is_rolled_back() {
     let mut world = World::new().await;
-    world.many_customers(200).await;
-    let mut shop = world.shop().await;
-    // Keys need not be without gaps.
-    sqlx::raw_sql("DELETE FROM customers WHERE id % 3 = 0; UPDATE customers SET address = 'no comma, France, FRA' WHERE id IN (91, 122)")
-        .execute(&mut shop)
-        .await
-        .unwrap();
-    // The guide's own form: splitting at commas into a short column, whatever the text is.
+    world.many_customers(10).await;
+    // A domain with a constraint makes the server look at every row; the text only has its name.
+    let files = [
+        ("1_expand_domain.sql", "CREATE DOMAIN positive AS integer CHECK (VALUE > 0);"),
+        ("2_expand_column.sql", "ALTER TABLE customers ADD COLUMN points positive DEFAULT 1;"),
+    ];
+    world.plan = plan_of("points", &files);
+    let database = world.database();
+    let epoch = database.claim(&world.release).await.unwrap();
+    database.expand(world.job(epoch), "1_expand_domain.sql").await.unwrap();
+    let told = database.expand(world.job(epoch), "2_expand_column.sql").await.unwrap_err().to_string();
+    assert!(told.contains("it rewrites public.customers; its text did not tell"), "{told}");
+    let seen = database.observe(&world.release, &world.plan, CHECKED).await;
+    assert!(!seen.objects.known().unwrap()[&column("points")]);
+    assert_eq!(seen.journal.known().unwrap().applied.len(), 1);
+}
+
+/// Splitting at commas into a short column, whatever the text is: the guide's own form.
+fn short(world: &mut World) {
     let backfill = "-- tidegate: key=id batch=80\nUPDATE customers SET state = btrim(split_part(address, ',', 3)) \
                     WHERE id > $1 AND id <= $2;";
     let files = [
@@ -398,19 +412,56 @@ async fn a_row_that_a_backfill_cannot_fill_is_told_by_its_key_and_nothing_of_its
         ("3_check_a.sql", "SELECT count(*) FROM customers WHERE state IS NULL;"),
     ];
     world.plan = plan_of("short", &files);
+}
+
+#[tokio::test]
+async fn rows_that_a_backfill_cannot_fill_are_told_by_count_and_keys_before_anything_is_written() {
+    let mut world = World::new().await;
+    world.many_customers(200).await;
+    let mut shop = world.shop().await;
+    // Keys need not be without gaps.
+    sqlx::raw_sql("DELETE FROM customers WHERE id % 3 = 0; UPDATE customers SET address = 'no comma, France, FRA' WHERE id IN (91, 122)")
+        .execute(&mut shop)
+        .await
+        .unwrap();
+    short(&mut world);
     let database = world.database();
     let epoch = database.claim(&world.release).await.unwrap();
     world.expand(&database, epoch).await;
-    let told = world.batch(&database, epoch).await.unwrap_err();
-    assert_eq!(told.to_string(), "the row with key 91 cannot be filled (SQLSTATE 22001)");
-    assert_eq!(world.count("SELECT count(*) FROM customers WHERE state IS NOT NULL").await, 0);
-    for mended in [91, 122] {
-        let told = world.batch(&database, epoch).await.unwrap_err();
-        assert!(told.to_string().contains(&mended.to_string()), "{told}");
-        let mend = "UPDATE customers SET address = 'a, b, NY' WHERE id = $1";
-        sqlx::query(mend).bind(mended).execute(&mut shop).await.unwrap();
-        drop(world.batch(&database, epoch).await);
+    for _ in 0..2 {
+        let told = world.batch(&database, epoch).await.unwrap_err().to_string();
+        let wanted = "at least 2 of 134 rows cannot be filled (SQLSTATE 22001), those with key 91, 122";
+        assert_eq!(told, wanted);
     }
+    assert_eq!(world.count("SELECT count(*) FROM customers WHERE state IS NOT NULL").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM tidegate.backfill").await, 0);
+    let mend = "UPDATE customers SET address = 'a, b, NY' WHERE id IN (91, 122)";
+    sqlx::raw_sql(mend).execute(&mut shop).await.unwrap();
+    world.backfill(&database, epoch).await;
+    assert_eq!(world.count("SELECT count(*) FROM customers WHERE state IS NULL").await, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_breaks_a_later_batch_is_told_by_its_key_and_nothing_of_its_batch_stays() {
+    let mut world = World::new().await;
+    world.many_customers(200).await;
+    short(&mut world);
+    let database = world.database();
+    let epoch = database.claim(&world.release).await.unwrap();
+    world.expand(&database, epoch).await;
+    world.batch(&database, epoch).await.unwrap();
+    let mut shop = world.shop().await;
+    sqlx::raw_sql("UPDATE customers SET address = 'no comma, France, FRA' WHERE id = 122")
+        .execute(&mut shop)
+        .await
+        .unwrap();
+    let told = world.batch(&database, epoch).await.unwrap_err().to_string();
+    assert!(told.ends_with("those with key 122"), "{told}");
+    assert_eq!(world.count("SELECT count(*) FROM customers WHERE state IS NOT NULL").await, 80);
+    sqlx::raw_sql("UPDATE customers SET address = 'a, b, NY' WHERE id = 122")
+        .execute(&mut shop)
+        .await
+        .unwrap();
     world.backfill(&database, epoch).await;
     assert_eq!(world.count("SELECT count(*) FROM customers WHERE state IS NULL").await, 0);
 }

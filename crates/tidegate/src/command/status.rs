@@ -114,6 +114,7 @@ fn one(status: &ReleaseStatus) -> String {
     }
     if let Some(schema) = &status.schema {
         lines.push(format!("  schema    {}: {} (plan {})", schema.change, schema.phase, schema.plan));
+        lines.extend(schema.locked.iter().map(|told| format!("  locked    {told}")));
     }
     lines.push(format!("  rollback  {}: {}", status.rollback.grade.as_str(), status.rollback.how));
     lines.extend(status.problems.iter().map(|problem| format!("  refused   {problem}")));

@@ -200,6 +200,9 @@ fn schema(html: &mut Html, schema: &SchemaStatus) {
     if !schema.vanishing.is_empty() {
         html.wrap("<dt>goes with it<dd>", &schema.vanishing.join(", "), "");
     }
+    if !schema.locked.is_empty() {
+        html.wrap("<dt>locks it took<dd>", &schema.locked.join("; "), "");
+    }
     for (label, count) in [
         ("<dt>keys left to backfill<dd class=num>", schema.backfill_keys_left),
         ("<dt>rows a second<dd class=num>", schema.backfill_rows_per_second),
