@@ -14,6 +14,8 @@ use tidegate_tests::{
 /// What version 2 runs: it writes both forms.
 const VERSION_2: &str = "UPDATE customers SET address = '1 Elm St, Salem, OR, 97301', street_address = '1 Elm St', city = 'Salem', \
                          state = 'OR', zip_code = '97301' WHERE id = 7";
+/// What version 1 runs.
+const VERSION_1: &str = "SELECT name, address FROM customers WHERE id = 7";
 /// What version 3 runs: it knows the new form only. A table of the same column name is no reader.
 const VERSION_3: &str = "UPDATE customers SET street_address = '2 Oak Ave', city = 'Boston', state = 'MA', zip_code = '02101' WHERE id = 7; \
                          SELECT street_address FROM customers WHERE id = 7; SELECT address FROM suppliers WHERE id = 1";
@@ -128,6 +130,31 @@ async fn a_spec_that_asks_for_what_needed_the_old_form_is_held_after_purge() {
     stage.play_until_settled(4).await;
     assert_eq!(stage.effects().len(), before, "version 3 serves already");
     stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_blue_is_warm_the_server_s_log_tells_what_fails_and_a_role_of_its_own_is_recommended() {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    database.run(VERSION_1).await;
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    stage.play_until(hours(3), |s| s.rollout.phase == "baking").await;
+    let wrong = "SELECT adress FROM customers WHERE name = 'canary'";
+    sqlx::raw_sql(wrong).execute(&mut database.shop().await).await.expect_err("no such column");
+    stage.play_until(hours(1), |s| unproven(s).contains("SELECT adress FROM customers WHERE name = ?")).await;
+    let told = unproven(stage.status());
+    assert!(
+        told.contains("1 statements on the change's tables failed") && !told.contains("canary"),
+        "{told}"
+    );
+    assert!(told.contains("all are of role shop"), "{told}");
+    // It is told, and closes nothing.
+    stage.play_until_settled(1).await;
+    stage.rest().await;
+}
+
+fn unproven(status: &ReleaseStatus) -> String {
+    status.rollback.unproven.join("; ")
 }
 
 #[tokio::test(flavor = "multi_thread")]

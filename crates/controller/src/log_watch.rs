@@ -1,4 +1,4 @@
-//! The server's log while a form is hidden: read on from pass to pass, and told as one reading.
+//! The server's log while a form is hidden, and while a revision from before a change is warm: read on from pass to pass, and told as one reading.
 //!
 //! Called by [`crate::schema_access`] where the planner asks for the log. Keeps where each log was read to and the messages
 //! that are not complete yet; the ledger keeps how far that got, so that a restart reads on from there. Times are the
@@ -11,7 +11,7 @@ use tidegate_aws::{Aws, LogPortion, LogPosition};
 use tidegate_model::{
     ChangeName, Fact, ReleaseName,
     observation::{LogNeeds, SchemaNeeds},
-    schema::{Hidden, LogReading},
+    schema::{Hidden, LogFailures, LogReading},
 };
 use tidegate_schema::{
     Database,
@@ -29,14 +29,20 @@ const GLANCE: SignedDuration = SignedDuration::from_mins(2);
 /// `rds.log_retention_period`, with a margin.
 const KEPT: SignedDuration = SignedDuration::from_hours(20);
 
+/// A watch that was not looked at for so long is begun anew.
+const GONE_ON: SignedDuration = SignedDuration::from_hours(1);
+
 /// Every log that is watched.
 #[derive(Default)]
-pub(crate) struct LogWatches(Mutex<BTreeMap<(ReleaseName, ChangeName), Watch>>);
+pub(crate) struct LogWatches {
+    hidden: Mutex<BTreeMap<(ReleaseName, ChangeName), Watch>>,
+    warm: Mutex<BTreeMap<(ReleaseName, ChangeName), Watch>>,
+}
 
-/// The log of an instance in which something is hidden.
+/// The log of an instance.
 struct Watch {
-    /// When that was hidden: a watch is of one hiding.
-    hidden_at: Timestamp,
+    /// From when on it is read: when something was hidden, of which the watch is, or when it was begun.
+    began: Timestamp,
     /// The newest mark that the ledger has.
     marked: Option<Timestamp>,
     position: LogPosition,
@@ -64,34 +70,73 @@ impl LogWatches {
         };
         let key = (release.clone(), needs.plan.change.clone());
         let now = Timestamp::now();
-        let kept = self.0.lock().await.remove(&key);
+        let kept = self.hidden.lock().await.remove(&key);
         let mut watch = match hidden {
             Some(hidden) => kept
-                .filter(|watch| watch.hidden_at == hidden.at)
+                .filter(|watch| watch.began == hidden.at)
                 .unwrap_or_else(|| Watch::begin(log.through, hidden.at, now)),
             None => Watch::glance(now),
         };
         watch.acknowledge(log.through);
         let (ours, name) = database.identity();
-        let rules = Rules { plan: &needs.plan, hidden, database: &name, ours: &ours };
+        let rules = Rules { plan: &needs.plan, hidden, database: &name, ours: &ours, failures_since: None };
         let portion = aws.server_log(&needs.database.instance, &watch.position).await;
         let reading = match portion {
             Ok(portion) => Fact::Known(watch.take(portion, &rules, now, unclear)),
             Err(error) => Fact::Unknown(error.why()),
         };
         if hidden.is_some() {
-            self.0.lock().await.insert(key, watch);
+            self.hidden.lock().await.insert(key, watch);
         }
+        reading
+    }
+
+    /// Reads on for statements that fail for a reason of the schema. Counted since the daemon looks; a restart counts anew.
+    pub(crate) async fn failures(
+        &self,
+        aws: &Aws,
+        release: &ReleaseName,
+        needs: &SchemaNeeds,
+        database: &Database,
+    ) -> Fact<LogFailures> {
+        let unclear = match database.log_problem().await {
+            Ok(problem) => problem,
+            Err(failure) => return Fact::Unknown(failure.why()),
+        };
+        let key = (release.clone(), needs.plan.change.clone());
+        let now = Timestamp::now();
+        let kept = self.warm.lock().await.remove(&key);
+        let mut watch = kept
+            .filter(|watch| now.duration_since(watch.through) < GONE_ON)
+            .unwrap_or_else(|| Watch::glance(now));
+        let since = watch.began;
+        let (ours, name) = database.identity();
+        let rules = Rules {
+            plan: &needs.plan,
+            hidden: None,
+            database: &name,
+            ours: &ours,
+            failures_since: Some(since),
+        };
+        let reading = match aws.server_log(&needs.database.instance, &watch.position).await {
+            Ok(portion) => {
+                let read = watch.take(portion, &rules, now, unclear);
+                let (count, last) = watch.reader.failures();
+                Fact::Known(LogFailures { since, count, last: last.cloned(), problem: read.problem })
+            }
+            Err(error) => Fact::Unknown(error.why()),
+        };
+        self.warm.lock().await.insert(key, watch);
         reading
     }
 }
 
 impl Watch {
     /// Watches from the ledger's mark on, or from where it was hidden.
-    fn begin(marked: Option<Timestamp>, hidden_at: Timestamp, now: Timestamp) -> Self {
-        let from = marked.map_or(hidden_at, |marked| marked.max(hidden_at));
+    fn begin(marked: Option<Timestamp>, began: Timestamp, now: Timestamp) -> Self {
+        let from = marked.map_or(began, |marked| marked.max(began));
         Self {
-            hidden_at,
+            began,
             marked,
             position: LogPosition::since(from),
             reader: LogReader::default(),

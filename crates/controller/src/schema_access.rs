@@ -250,6 +250,9 @@ impl SchemaAccess {
             let hidden = journal.hidden.as_ref();
             seen.log = self.0.logs.read(aws, release, needs, log, (&database, hidden)).await;
         }
+        if needs.certificate && seen.access == Fact::Known(Access::Granted) {
+            seen.failures = self.0.logs.failures(aws, release, needs, &database).await;
+        }
         seen
     }
 
@@ -406,6 +409,7 @@ fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
         certificate: Fact::Unknown(why),
         dependencies: Fact::Unknown(why),
         log: Fact::Unknown(why),
+        failures: Fact::Unknown(why),
     }
 }
 

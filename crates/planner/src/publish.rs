@@ -1,11 +1,11 @@
 //! Rendering the draft as the published status: summary, conditions, machines, rollback grade.
 
 use tidegate_model::{
-    Fact,
+    Fact, Why,
     decision::Decision,
     gate::{Gate, GateState},
     ledger::{RolloutEnd, RolloutPhase},
-    schema::SchemaPhase,
+    schema::{LogFailures, SchemaPhase},
     status::{
         CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, ReleaseStatus, RollbackStatus,
         RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
@@ -292,6 +292,31 @@ fn unproven_of_change(draft: &Draft<'_>) -> Vec<String> {
                 first.text, first.why
             ));
         }
+    }
+    match &draft.seen.schema.failures {
+        Fact::Known(LogFailures { problem: Some(problem), .. }) => {
+            unproven.push(format!("whether statements fail: the server's log cannot tell ({problem})"));
+        }
+        Fact::Known(LogFailures { count, last: Some(last), since, .. }) => {
+            let since = since.strftime("%F %T");
+            unproven.push(format!(
+                "{count} statements on the change's tables failed since {since}; the last one, of role {}: {} ({})",
+                last.role, last.text, last.how
+            ));
+        }
+        Fact::Known(_) | Fact::Absent | Fact::Unknown(Why::NotAsked) => {}
+        Fact::Unknown(why) => {
+            unproven.push(format!(
+                "whether statements fail: the server's log could not be read ({})",
+                why.as_str()
+            ));
+        }
+    }
+    let roles = draft.seen.schema.certificate.known().map(|certificate| certificate.roles.as_slice());
+    if let Some([only]) = roles {
+        unproven.push(format!(
+            "which statements are blue's: all are of role {only}; a database role of its own for each colour would tell"
+        ));
     }
     let change = draft.state.change.as_ref().filter(|change| change.is_open());
     let missed = change.map_or(0, |change| gates::counted(draft, change).unmapped_back);

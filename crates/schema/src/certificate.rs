@@ -48,9 +48,13 @@ impl Database {
         };
         let schema = Schema::read(&mut transaction, plan).await?;
         transaction.rollback().await?;
-        let relevant: BTreeSet<String> = texts.into_iter().filter(|text| schema.concerns(text)).collect();
+        let (mut relevant, mut roles) = (BTreeSet::new(), BTreeSet::new());
+        for (text, role) in texts.into_iter().filter(|(text, _)| schema.concerns(text)) {
+            relevant.insert(text);
+            roles.insert(role);
+        }
         let outcomes = self.prepared(&schema, &relevant).await?;
-        Ok(certified(&outcomes))
+        Ok(RollbackCertificate { roles: roles.into_iter().collect(), ..certified(&outcomes) })
     }
 
     /// What became of each statement, prepared anew only if the catalog is another one than last time.

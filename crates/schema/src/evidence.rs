@@ -83,14 +83,20 @@ const NOT_LOADED: &str =
 const UNREADABLE: &str =
     "the statement statistics may not be read: grant pg_read_all_stats to Tidegate's role";
 
+/// Texts of statements, each with its role.
+pub(crate) type Texts = Vec<(String, String)>;
+
 /// The texts of top-level statements of this database that roles other than ours ran, or why they cannot be read.
-pub(crate) async fn texts(connection: &mut PgConnection) -> Result<Result<Vec<String>, String>, Failure> {
+pub(crate) async fn texts(connection: &mut PgConnection) -> Result<Result<Texts, String>, Failure> {
     let home = match probe(connection).await? {
         Ok(home) => home,
         Err(missing) => return Ok(Err(missing.to_owned())),
     };
     match statements(connection, &home).await {
-        Ok(all) => Ok(Ok(all.into_iter().filter(|one| one.top_level).map(|one| one.text).collect())),
+        Ok(all) => {
+            let top = all.into_iter().filter(|one| one.top_level);
+            Ok(Ok(top.map(|one| (one.text, printable(&one.role, 63))).collect()))
+        }
         Err(Failure::Privilege) => Ok(Err(UNREADABLE.to_owned())),
         // 55000: the view exists, and the library behind it is not loaded.
         Err(Failure::Sql(code)) if code.as_str() == "55000" => Ok(Err(NOT_LOADED.to_owned())),
@@ -134,12 +140,15 @@ struct Statement {
     top_level: bool,
     calls: i64,
     text: String,
+    /// Whose it is; empty if the role is gone.
+    role: String,
 }
 
 /// Statements of this database that roles other than ours ran.
 async fn statements(connection: &mut PgConnection, home: &str) -> Result<Vec<Statement>, Failure> {
     let sql = format!(
-        "SELECT userid::int8, dbid::int8, queryid, toplevel, calls, coalesce(left(query, {LONGEST_TEXT}), '') \
+        "SELECT userid::int8, dbid::int8, queryid, toplevel, calls, coalesce(left(query, {LONGEST_TEXT}), ''), \
+         coalesce((SELECT rolname::text FROM pg_roles WHERE pg_roles.oid = userid), '') \
          FROM {}.pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
          AND userid <> (SELECT oid FROM pg_roles WHERE rolname = current_user)",
         catalog::quoted(home)
@@ -155,6 +164,7 @@ async fn statements(connection: &mut PgConnection, home: &str) -> Result<Vec<Sta
                 top_level,
                 calls: row.try_get(4)?,
                 text: row.try_get(5)?,
+                role: row.try_get(6)?,
             })
         })
         .collect()
@@ -213,6 +223,7 @@ fn namers(
         let namer = namers.entry(statement.key).or_insert_with(|| Namer {
             calls: 0,
             text: shown(&statement.text),
+            role: printable(&statement.role, 63),
             how: how.to_owned(),
         });
         namer.calls = namer.calls.saturating_add(statement.calls);
@@ -270,7 +281,8 @@ mod tests {
     use tidegate_model::schema::{Object, TableName};
 
     fn read(namers: &[(&str, i64)]) -> EvidenceRead {
-        let namer = |calls| Namer { calls, text: String::new(), how: "names the column".into() };
+        let namer =
+            |calls| Namer { calls, text: String::new(), role: String::new(), how: "names the column".into() };
         EvidenceRead {
             stats_reset: Timestamp::UNIX_EPOCH,
             dealloc: 0,
@@ -301,7 +313,13 @@ mod tests {
     }
 
     fn statement(text: &str) -> Statement {
-        Statement { key: format!("1/1/{text}/true"), top_level: true, calls: 1, text: text.into() }
+        Statement {
+            key: format!("1/1/{text}/true"),
+            top_level: true,
+            calls: 1,
+            text: text.into(),
+            role: "shop".into(),
+        }
     }
 
     fn reader_of(column: &str) -> Reader {

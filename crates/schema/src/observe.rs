@@ -170,6 +170,7 @@ impl Database {
             certificate: Fact::Unknown(Why::NotAsked),
             dependencies: Fact::Unknown(Why::NotAsked),
             log: Fact::Unknown(Why::NotAsked),
+            failures: Fact::Unknown(Why::NotAsked),
         })
     }
 
@@ -345,5 +346,6 @@ fn unknown(failure: &Failure) -> SchemaObservation {
         certificate: Fact::Unknown(why),
         dependencies: Fact::Unknown(why),
         log: Fact::Unknown(why),
+        failures: Fact::Unknown(why),
     }
 }

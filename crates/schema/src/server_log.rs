@@ -4,6 +4,9 @@
 //! downloaded; pure. Must not keep or publish what a line says but a statement without its constants: lines quote
 //! customers' data. The form of a line is that of Amazon RDS: `log_line_prefix = '%t:%r:%u@%d:[%p]:'`, in English.
 //!
+//! While a revision from before the change is warm, statements on the change's tables that fail for a reason of the schema are told
+//! as well. They close nothing: a typo at a prompt looks the same.
+//!
 //! Hiding by REVOKE shows as SQLSTATE 42501, whose message names the table alone: which column was missed stands in the
 //! STATEMENT that follows, and that is why it is read. 42703 cannot come from a REVOKE, so it is not looked for.
 
@@ -31,6 +34,8 @@ pub struct Rules<'a> {
     pub database: &'a str,
     /// Our own role: what it is refused is our own mistake.
     pub ours: &'a str,
+    /// Since when statements count that fail for a reason of the schema, if they do.
+    pub failures_since: Option<Timestamp>,
 }
 
 /// Reads a log portion by portion. No `Debug`: it may hold a statement.
@@ -40,19 +45,29 @@ pub struct LogReader {
     /// Whose line the last one was: lines that begin with a tab go on with it.
     last: Option<i32>,
     denial: Option<Denial>,
+    failures: (u32, Option<Denial>),
     unread: bool,
 }
 
-/// A message of a session with SQLSTATE 42501, as far as it was read.
+/// A message of a session that may be of the change, as far as it was read.
 #[derive(Clone)]
 struct Refusal {
     at: Timestamp,
     role: String,
     database: String,
-    table: String,
+    cause: Cause,
     /// True if it happened inside a function.
     nested: bool,
     statement: Option<String>,
+}
+
+/// Why a statement failed.
+#[derive(Clone)]
+enum Cause {
+    /// SQLSTATE 42501, and the table that it names.
+    Denied(String),
+    /// For a reason of the schema.
+    Schema(&'static str),
 }
 
 /// A line that begins a message or goes on with one.
@@ -93,6 +108,11 @@ impl LogReader {
         self.denial.as_ref()
     }
 
+    /// How many statements failed for a reason of the schema, and the last of them.
+    pub fn failures(&self) -> (u32, Option<&Denial>) {
+        (self.failures.0, self.failures.1.as_ref())
+    }
+
     /// True if every line since the last call could be told apart.
     pub fn understood(&mut self) -> bool {
         !std::mem::take(&mut self.unread)
@@ -119,17 +139,20 @@ impl LogReader {
                     self.judge(&before, rules);
                 }
                 let since_hidden = rules.hidden.is_some_and(|hidden| line.at >= second(hidden.at));
-                if let Some(table) = refused_table(line).filter(|_| since_hidden) {
-                    self.begin(line, table, rules);
+                let counts = rules.failures_since.is_some_and(|since| line.at >= second(since));
+                let denied = refused_table(line).filter(|_| since_hidden);
+                let denied = denied.map(|table| Cause::Denied(table.to_owned()));
+                let failed = schema_reason(line).filter(|_| counts).map(Cause::Schema);
+                if let Some(cause) = denied.or(failed) {
+                    self.begin(line, cause, rules);
                 }
             }
         }
     }
 
-    fn begin(&mut self, line: &Line<'_>, table: &str, rules: &Rules<'_>) {
+    fn begin(&mut self, line: &Line<'_>, cause: Cause, rules: &Rules<'_>) {
         let (role, database) = (line.role.to_owned(), line.database.to_owned());
-        let table = table.to_owned();
-        let refusal = Refusal { at: line.at, role, database, table, nested: false, statement: None };
+        let refusal = Refusal { at: line.at, role, database, cause, nested: false, statement: None };
         if self.pending.len() >= MOST_PENDING {
             self.judge(&refusal, rules);
         } else {
@@ -148,19 +171,39 @@ impl LogReader {
     }
 
     fn judge(&mut self, refusal: &Refusal, rules: &Rules<'_>) {
-        if self.denial.as_ref().is_some_and(|denial| denial.at > refusal.at) {
-            return;
-        }
-        if let Some(denial) = denial(refusal, rules) {
-            self.denial = Some(denial);
+        match &refusal.cause {
+            Cause::Denied(table) => {
+                let newer = self.denial.as_ref().is_none_or(|denial| denial.at <= refusal.at);
+                if let Some(denial) = denial(refusal, table, rules).filter(|_| newer) {
+                    self.denial = Some(denial);
+                }
+            }
+            Cause::Schema(why) => {
+                if let Some(failure) = failure(refusal, why, rules) {
+                    self.failures = (self.failures.0.saturating_add(1), Some(failure));
+                }
+            }
         }
     }
 }
 
+/// A statement that failed, if it names a table of the change.
+fn failure(refusal: &Refusal, why: &str, rules: &Rules<'_>) -> Option<Denial> {
+    let statement = refusal.statement.as_deref()?;
+    let named = words(statement);
+    let concerns =
+        crate::catalog::tables(rules.plan).iter().any(|table| named.contains(&table.table.to_lowercase()));
+    if !concerns || refusal.database != rules.database || refusal.role == rules.ours {
+        return None;
+    }
+    let text = printable(&tree::without_constants(statement), 200);
+    Some(Denial { at: refusal.at, role: printable(&refusal.role, 63), text, how: why.to_owned() })
+}
+
 /// A refusal as a denial, if what is hidden may be its cause. In doubt it is.
-fn denial(refusal: &Refusal, rules: &Rules<'_>) -> Option<Denial> {
+fn denial(refusal: &Refusal, refused: &str, rules: &Rules<'_>) -> Option<Denial> {
     let hidden = rules.hidden?;
-    let of_hidden = hidden.tables.iter().any(|table| table.table == refusal.table);
+    let of_hidden = hidden.tables.iter().any(|table| table.table == refused);
     if !of_hidden || refusal.database != rules.database || refusal.role == rules.ours {
         return None;
     }
@@ -168,7 +211,7 @@ fn denial(refusal: &Refusal, rules: &Rules<'_>) -> Option<Denial> {
     // A role that lost nothing and names the table itself had no right before either. Through a view or a function it
     // used its owner's.
     let direct = !refusal.nested
-        && statement.is_some_and(|statement| words(statement).contains(&refusal.table.to_lowercase()));
+        && statement.is_some_and(|statement| words(statement).contains(&refused.to_lowercase()));
     if direct && !hidden.taken_from.contains(&refusal.role) {
         return None;
     }
@@ -201,6 +244,30 @@ fn refused_table<'t>(line: &Line<'t>) -> Option<&'t str> {
         return Some(table);
     }
     what.strip_prefix("column ")?.rsplit_once(" of relation ").map(|(_, table)| table)
+}
+
+/// The reason of the schema for which a statement failed, in our own words. The log has no SQLSTATE, only English: 42703, 42P01,
+/// 42883 and 42704, then 42702, 0A000, 42601 and 42804.
+fn schema_reason(line: &Line<'_>) -> Option<&'static str> {
+    let text = line.text;
+    // At the end of the message stands `at character 8`, if the server knows the place.
+    let text = text.rsplit_once(" at character ").map_or(text, |(text, _)| text);
+    let kinds = ["column ", "relation ", "function ", "operator ", "type ", "constraint "];
+    if line.tag != "ERROR" {
+        None
+    } else if text.ends_with(" does not exist") && kinds.iter().any(|kind| text.starts_with(kind)) {
+        Some("it names something that does not exist")
+    } else if text.starts_with("column reference ") && text.ends_with(" is ambiguous") {
+        Some("it names something that is ambiguous")
+    } else if text == "cached plan must not change result type" {
+        Some("it was prepared before the change, and fails once for each connection (0A000)")
+    } else if text.starts_with("INSERT has more ") {
+        Some("it inserts another number of columns than there are")
+    } else if text.starts_with("column ") && text.contains(" is of type ") {
+        Some("a type does not fit")
+    } else {
+        None
+    }
 }
 
 /// `2026-11-23 07:00:00 UTC:10.0.3.7(41234):shop@ecommerce:[4711]:ERROR:  text`
@@ -290,7 +357,13 @@ mod tests {
 
     fn reading(text: &str) -> LogReader {
         let (plan, hidden) = (plan(), hidden());
-        let rules = Rules { plan: &plan, hidden: Some(&hidden), database: "ecommerce", ours: "tidegate" };
+        let rules = Rules {
+            plan: &plan,
+            hidden: Some(&hidden),
+            database: "ecommerce",
+            ours: "tidegate",
+            failures_since: None,
+        };
         let mut reader = LogReader::default();
         reader.read(text, &rules);
         reader.settle(&rules);
@@ -330,7 +403,13 @@ mod tests {
     #[test]
     fn a_message_and_its_statement_may_come_in_two_portions() {
         let (plan, hidden) = (plan(), hidden());
-        let rules = Rules { plan: &plan, hidden: Some(&hidden), database: "ecommerce", ours: "tidegate" };
+        let rules = Rules {
+            plan: &plan,
+            hidden: Some(&hidden),
+            database: "ecommerce",
+            ours: "tidegate",
+            failures_since: None,
+        };
         let text = refused("shop", "SELECT * FROM customers");
         let (message, statement) = text.split_once('\n').expect("two lines");
         let mut reader = LogReader::default();
@@ -349,6 +428,47 @@ mod tests {
             reading(message).denial().map(|denial| (denial.text.as_str(), denial.how.as_str())),
             Some(("", "the log does not have the statement"))
         );
+    }
+
+    #[test]
+    fn what_fails_for_a_reason_of_the_schema_is_counted_and_other_mistakes_are_not() {
+        let plan = plan();
+        let since = Some("2026-11-23T07:00:00Z".parse().expect("a time"));
+        let rules = Rules {
+            plan: &plan,
+            hidden: None,
+            database: "ecommerce",
+            ours: "tidegate",
+            failures_since: since,
+        };
+        let told = |role: &str, message: &str, statement: &str| {
+            let text = refused(role, statement).replace("permission denied for table customers", message);
+            let mut reader = LogReader::default();
+            reader.read(&text, &rules);
+            reader.settle(&rules);
+            let (count, last) = reader.failures();
+            (count, last.map(|failure| failure.text.clone()))
+        };
+        for message in [
+            "column \"adress\" does not exist at character 8",
+            "relation \"customer\" does not exist",
+            "function initcap(integer) does not exist",
+            "column reference \"city\" is ambiguous at character 8",
+            "cached plan must not change result type",
+            "INSERT has more expressions than target columns at character 40",
+            "column \"city\" is of type integer but expression is of type text",
+        ] {
+            let told = told("shop", message, "SELECT address FROM customers WHERE id = 7");
+            assert_eq!(told, (1, Some("SELECT address FROM customers WHERE id = ?".to_owned())), "{message}");
+        }
+        let nothing = (0, None);
+        for message in ["duplicate key value violates unique constraint", "division by zero", "syntax error"]
+        {
+            assert_eq!(told("shop", message, "SELECT address FROM customers"), nothing, "{message}");
+        }
+        let missing = "column \"adress\" does not exist";
+        assert_eq!(told("shop", missing, "SELECT adress FROM suppliers"), nothing, "another table");
+        assert_eq!(told("tidegate", missing, "SELECT adress FROM customers"), nothing, "our own");
     }
 
     #[test]

@@ -224,6 +224,8 @@ pub struct SchemaObservation {
     pub dependencies: Fact<Dependencies>,
     /// Whom the server refused since the old form is hidden, by its log.
     pub log: Fact<LogReading>,
+    /// Statements on the change's tables that failed for a reason of the schema, by the server's log.
+    pub failures: Fact<LogFailures>,
 }
 
 /// What depends on what contract removes, in the server's words; what contract removes itself is left out.
@@ -315,6 +317,20 @@ pub struct LogReading {
     pub problem: Option<String>,
     /// The newest statement that was refused because of what is hidden.
     pub denial: Option<Denial>,
+}
+
+/// Statements on the change's tables that failed for a reason of the schema.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogFailures {
+    /// Since when they are counted, by the server's clock: since the daemon looks.
+    pub since: Timestamp,
+    /// How many.
+    pub count: u32,
+    /// The last of them.
+    pub last: Option<Denial>,
+    /// Why the log cannot tell now, if it cannot.
+    pub problem: Option<String>,
 }
 
 /// A statement that was refused because of what is hidden.
@@ -539,6 +555,9 @@ pub struct RollbackCertificate {
     pub broken_count: u32,
     /// The first ones of these.
     pub broken: Vec<Finding>,
+    /// The roles whose statements these are: several can tell which revision runs what.
+    #[serde(default)]
+    pub roles: Vec<String>,
     /// Why the statistics cannot tell anything, if they cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
@@ -592,6 +611,9 @@ pub struct Namer {
     pub calls: i64,
     /// The normalised text (constants replaced by the server), escaped and cut; empty if it cannot be read.
     pub text: String,
+    /// The role that calls it; empty if that is gone.
+    #[serde(default)]
+    pub role: String,
     /// How it names the old form: `names column`, `SELECT *`, `INSERT without a column list`, `cannot be parsed`, ...
     pub how: String,
 }

@@ -583,6 +583,7 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
             vanishing: vec!["index customers_by_address".into()],
         }),
         log: sketch.log.clone().map(log),
+        failures: Fact::default(),
     }
 }
 
@@ -688,7 +689,12 @@ fn evidence(evidence: Evidence) -> database::Evidence {
         Evidence::Grown => (90 * DAY, 6),
         Evidence::Reset => (DAY, 1),
     };
-    let namer = database::Namer { calls, text: "SELECT address".into(), how: "names column".into() };
+    let namer = database::Namer {
+        calls,
+        text: "SELECT address".into(),
+        role: "shop".into(),
+        how: "names column".into(),
+    };
     database::Evidence::Read(database::EvidenceRead {
         stats_reset: ago(reset),
         dealloc: 0,

@@ -321,7 +321,13 @@ async fn the_server_s_own_log_tells_who_was_refused() {
     assert_eq!(database.hide(world.job(epoch)).await, Ok(Attempt::Done(())));
     let hidden = hidden(&world, &database).await.unwrap();
     let (ours, name) = database.identity();
-    let rules = Rules { plan: &world.plan, hidden: Some(&hidden), database: &name, ours: &ours };
+    let rules = Rules {
+        plan: &world.plan,
+        hidden: Some(&hidden),
+        database: &name,
+        ours: &ours,
+        failures_since: None,
+    };
     let told = |role: &'static str, sql: &'static str| {
         let (world, rules) = (&world, &rules);
         async move {
