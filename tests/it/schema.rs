@@ -1,13 +1,14 @@
 //! The schema machine in virtual time on a real PostgreSQL: expand to purge, and what must keep it from purging.
 
 use jiff::SignedDuration;
+use sqlx::ConnectOptions as _;
 use tidegate_model::{
     gate::{Gate, GateState},
     status::{Grade, ReleaseStatus},
     waiting::{Held, Reason, Waiting},
 };
 use tidegate_tests::{
-    database::{Database, schema_spec, schema_spec_from},
+    database::{Database, INSTANCE, schema_spec, schema_spec_from},
     stage::Stage,
 };
 
@@ -155,6 +156,28 @@ async fn while_blue_is_warm_the_server_s_log_tells_what_fails_and_a_role_of_its_
 
 fn unproven(status: &ReleaseStatus) -> String {
     status.rollback.unproven.join("; ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_waits_for_an_rds_blue_green_deployment_and_tells_whom_it_would_stop() {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    let options = stage.sandbox.world().database_options(INSTANCE).expect("the instance runs");
+    let mut admin = options.connect().await.expect("a session");
+    let statements = "CREATE PUBLICATION feed FOR TABLE public.customers";
+    sqlx::raw_sql(statements).execute(&mut admin).await.expect("a publication");
+    stage.sandbox.world().begin_blue_green(INSTANCE, "major-upgrade");
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    let named = |told: &String| told.contains("blue/green deployment major-upgrade");
+    stage.play_until(hours(1), |s| closed(s, Gate::NoBlockers).as_ref().is_some_and(named)).await;
+    stage.pass_time(hours(1));
+    stage.pass().await;
+    assert!(!database.has_column("street_address").await);
+    let noticed = stage.status().schema.as_ref().map(|schema| schema.noticed.join("; ")).expect("a change");
+    assert!(noticed.contains("publication feed carries public.customers"), "{noticed}");
+    stage.sandbox.world().end_blue_green();
+    stage.play_until_settled(1).await;
+    stage.rest().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

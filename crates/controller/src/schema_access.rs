@@ -404,6 +404,7 @@ fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
         objects: Fact::Unknown(why),
         blockers: Fact::Unknown(why),
         pressure: Fact::Unknown(why),
+        preflight: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
         certificate: Fact::Unknown(why),

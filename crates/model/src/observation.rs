@@ -338,6 +338,10 @@ pub struct Instance {
     pub id: String,
     /// `DbiResourceId`: which instance it really is, whatever its name.
     pub resource_id: String,
+    /// The storage that it has, or may grow to by itself, in bytes.
+    pub storage_bytes: Option<u64>,
+    /// An RDS blue/green deployment of it that is not over: DDL would break its replication.
+    pub blue_green: Option<String>,
     /// True if its status lets a snapshot be taken (`available` or `storage-optimization`).
     pub snapshot_possible: bool,
     /// Its status, for people.

@@ -289,6 +289,9 @@ pub struct SchemaStatus {
     /// What contract removes of what expand added: the triggers, their functions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removes_added: Vec<String>,
+    /// What is worth knowing before the change begins; it closes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noticed: Vec<String>,
     /// The locks that each applied file took and that stop somebody, as the server showed them, and for how long.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locked: Vec<String>,

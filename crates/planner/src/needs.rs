@@ -121,6 +121,7 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout) {
 /// Before the change is opened: what its gates look at, and whether the database knows it already.
 fn expand_needs(needs: &mut Needs, spec: &Accepted, blockers: bool) {
     if let (Some(schema), Some(plan)) = (&spec.spec.schema, &spec.plan) {
+        needs.instance = Some(schema.database.instance.clone());
         needs.schema = Some(SchemaNeeds {
             database: schema.database.clone(),
             plan: plan.clone(),
@@ -141,8 +142,10 @@ fn change_needs(
 ) {
     let phase = state.rollout.as_ref().map(|rollout| &rollout.phase);
     let database = change.opened.schema.database.clone();
-    if phase.is_none() {
+    if phase.is_none_or(|phase| *phase == RolloutPhase::Preflight) {
         needs.instance = Some(database.instance.clone());
+    }
+    if phase.is_none() {
         needs.snapshot.clone_from(&change.snapshot);
         needs.revisions.extend(state.previous.iter().map(|(arn, _)| arn.0.clone()));
     }

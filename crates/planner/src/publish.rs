@@ -192,6 +192,7 @@ fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {
         plan: plan.to_string(),
         removes: change.opened.plan.old_form().map(ToString::to_string).collect(),
         removes_added: added.iter().map(ToString::to_string).collect(),
+        noticed: draft.seen.schema.preflight.known().map(|read| read.told.clone()).unwrap_or_default(),
         locked: locked(draft),
         backfill_keys_left: left,
         backfill_rows_per_second: working.and_then(tidegate_model::schema::BackfillProgress::rows_per_second),

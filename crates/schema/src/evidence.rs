@@ -104,6 +104,11 @@ pub(crate) async fn texts(connection: &mut PgConnection) -> Result<Result<Texts,
     }
 }
 
+/// Why the statistics cannot tell anything, if they cannot.
+pub(crate) async fn missing(connection: &mut PgConnection) -> Result<Option<&'static str>, Failure> {
+    Ok(probe(connection).await?.err())
+}
+
 /// The schema of the extension, or why the statistics cannot tell anything.
 async fn probe(connection: &mut PgConnection) -> Result<Result<String, &'static str>, Failure> {
     let row = sqlx::query(

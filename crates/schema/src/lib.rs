@@ -18,6 +18,7 @@ mod floor;
 mod hide;
 mod journal;
 pub mod observe;
+mod preflight;
 mod pressure;
 pub mod readers;
 pub mod run;

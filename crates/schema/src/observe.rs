@@ -8,7 +8,7 @@ use tidegate_model::{
     Fact, ReleaseName, Why,
     schema::{
         Access, ChangePlan, CheckReading, CheckScope, FilePhase, Journal, MigrationFile, Object, OpenChange,
-        Pressure, SchemaObservation, TableName,
+        Preflight, Pressure, SchemaObservation, TableName,
     },
 };
 
@@ -17,7 +17,7 @@ use crate::{
     connect::{Database, MARK},
     failure::Failure,
     journal::{self, Key},
-    pressure,
+    preflight, pressure,
     sync::generate::sampled,
 };
 
@@ -52,6 +52,7 @@ impl Database {
         if wanted.blockers {
             seen.blockers = fact(self.blockers(plan).await);
             seen.pressure = fact(self.pressure(plan).await);
+            seen.preflight = fact(self.known_before(plan).await);
         }
         if let Some(scope) = wanted.check {
             seen.check = self.observe_check(plan, scope, &seen).await;
@@ -66,7 +67,7 @@ impl Database {
         seen
     }
 
-    /// Whether the server and the role are fit for a change; the whole preflight of the database.
+    /// Whether the server and the role are fit for a change.
     ///
     /// # Errors
     ///
@@ -105,6 +106,11 @@ impl Database {
             "lc_messages" => "lc_messages is not English",
             _ => "a role or a database has log_min_messages or lc_messages of its own",
         }))
+    }
+
+    async fn known_before(&self, plan: &ChangePlan) -> Result<Preflight, Failure> {
+        let mut transaction = self.read(self.limits.read).await?;
+        preflight::read(&mut transaction, plan).await
     }
 
     async fn pressure(&self, plan: &ChangePlan) -> Result<Vec<Pressure>, Failure> {
@@ -165,6 +171,7 @@ impl Database {
             objects: Fact::Known(objects),
             blockers: Fact::Unknown(Why::NotAsked),
             pressure: Fact::Unknown(Why::NotAsked),
+            preflight: Fact::Unknown(Why::NotAsked),
             check: Fact::Unknown(Why::NotAsked),
             evidence: Fact::Unknown(Why::NotAsked),
             certificate: Fact::Unknown(Why::NotAsked),
@@ -341,6 +348,7 @@ fn unknown(failure: &Failure) -> SchemaObservation {
         objects: Fact::Unknown(why),
         blockers: Fact::Unknown(why),
         pressure: Fact::Unknown(why),
+        preflight: Fact::Unknown(why),
         check: Fact::Unknown(why),
         evidence: Fact::Unknown(why),
         certificate: Fact::Unknown(why),

@@ -1,13 +1,16 @@
 //! The instance and the snapshot before purge.
 
+use aws_sdk_rds::types as rds;
 use tidegate_model::{
-    Fact,
+    Fact, Why,
     observation::{Instance, Snapshot, SnapshotStatus},
 };
 
 use crate::{Aws, budget::Bucket, call::Operation, parameters::instant, task_definition::MARKER_TAG};
 
 const INSTANCES: Operation = Operation { service: "rds", name: "DescribeDBInstances", bucket: Bucket::Rds };
+const BLUE_GREEN: Operation =
+    Operation { service: "rds", name: "DescribeBlueGreenDeployments", bucket: Bucket::Rds };
 const SNAPSHOTS: Operation = Operation { service: "rds", name: "DescribeDBSnapshots", bucket: Bucket::Rds };
 
 /// What decides how an instance is reached and how strong it is. RDS restores a snapshot with the account's default groups
@@ -36,13 +39,32 @@ impl Aws {
             Err(failure) => return Fact::Unknown(failure.why()),
         };
         let Some(found) = output.db_instances().first() else { return Fact::Absent };
+        let blue_green = match self.blue_green(found.db_instance_arn().unwrap_or_default()).await {
+            Ok(name) => name,
+            Err(why) => return Fact::Unknown(why),
+        };
+        let storage = found.max_allocated_storage().max(found.allocated_storage());
         let status = found.db_instance_status().unwrap_or("unknown").to_owned();
         Fact::Known(Instance {
             id: id.to_owned(),
             resource_id: found.dbi_resource_id().unwrap_or_default().to_owned(),
+            storage_bytes: storage.and_then(|gib| u64::try_from(gib).ok()).map(|gib| gib << 30),
+            blue_green,
             snapshot_possible: ["available", "storage-optimization"].contains(&status.as_str()),
             status,
         })
+    }
+
+    /// The RDS blue/green deployment of an instance that is not over, if there is one.
+    async fn blue_green(&self, instance: &str) -> Result<Option<String>, Why> {
+        let source = rds::Filter::builder().name("source").values(instance).build();
+        let request = self.read.rds.describe_blue_green_deployments().filters(source);
+        let output = self.calls.call(BLUE_GREEN, request.send()).await.map_err(|failure| failure.why())?;
+        let over = ["SWITCHOVER_COMPLETED", "DELETING", "INVALID_CONFIGURATION", "PROVISIONING_FAILED"];
+        let under_way =
+            |found: &&rds::BlueGreenDeployment| found.status().is_none_or(|status| !over.contains(&status));
+        let found = output.blue_green_deployments().iter().find(under_way);
+        Ok(found.map(|found| found.blue_green_deployment_name().unwrap_or("without a name").to_owned()))
     }
 
     /// How an instance is set up: a restore carries none of it over by itself.

@@ -21,13 +21,12 @@ use crate::{
     verdict::{Baseline, Finding},
 };
 
+mod change;
 mod state;
 mod telling;
 
-pub use state::{
-    BakeClock, ChangeState, EVENTS_KEPT, FailedRevision, Hold, LastRollout, Quarantine, Recurrence, Refusals,
-    ReleaseState, Rollout,
-};
+pub use change::{ChangeState, Quarantine, Recurrence};
+pub use state::{BakeClock, EVENTS_KEPT, FailedRevision, Hold, LastRollout, Refusals, ReleaseState, Rollout};
 
 /// One durable record about one release.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -93,6 +93,10 @@ fn snapshot_then_purge(draft: &mut Draft<'_>, change: &ChangeState) {
     let available = draft.gate(reading);
     match &fact {
         Fact::Known(_) if available => {
+            if let Some(in_the_way) = gates::instance_in_the_way(draft) {
+                draft.gate(in_the_way);
+                return;
+            }
             if let Some(runner) = &change.opened.plan.runner
                 && !task::carry_out(draft, &accepted, runner, FilePhase::Contract)
             {

@@ -11,9 +11,9 @@ mod spec;
 mod traffic;
 
 pub(crate) use schema::{
-    contract_approved, counted, expanded, grown, hidden_long_enough, in_sync, no_blockers,
-    one_change_per_database, quiet_wanted, readers_gone, recurrence_covered, redeploy_ready, rollout_at_rest,
-    snapshot_available,
+    contract_approved, counted, expanded, grown, hidden_long_enough, in_sync, instance_in_the_way,
+    no_blockers, one_change_per_database, quiet_wanted, readers_gone, recurrence_covered, redeploy_ready,
+    rollout_at_rest, snapshot_available,
 };
 pub(crate) use spec::{not_held, not_superseded, spec_valid};
 pub(crate) use traffic::{baked, engine_ready, green_healthy, healthy_so_far, rollback_ready, verified};

@@ -48,9 +48,13 @@ pub(crate) fn one_change_per_database(draft: &Draft<'_>, plan: &ChangePlan) -> G
     }
 }
 
-/// No session would make the DDL wait beyond its lock budget.
+/// No session would make the DDL wait beyond its lock budget, no RDS blue/green deployment would break because of it, and there is
+/// room for what the backfills write.
 pub(crate) fn no_blockers(draft: &Draft<'_>) -> GateReading {
     let gate = Gate::NoBlockers;
+    if let Some(in_the_way) = instance_in_the_way(draft) {
+        return in_the_way;
+    }
     match &draft.seen.schema.blockers {
         Fact::Known(blockers) => match blockers.first() {
             None => open(gate),
@@ -64,6 +68,39 @@ pub(crate) fn no_blockers(draft: &Draft<'_>) -> GateReading {
         Fact::Absent => open(gate),
         Fact::Unknown(why) => unknown(gate, "who holds locks", why.as_str()),
     }
+}
+
+/// What of the instance speaks against changing its schema now; an instance that cannot be read does.
+pub(crate) fn instance_in_the_way(draft: &Draft<'_>) -> Option<GateReading> {
+    let gate = Gate::NoBlockers;
+    let instance = match &draft.seen.instance {
+        Fact::Known(instance) => instance,
+        Fact::Absent => return Some(unknown(gate, "the instance", "there is none of that name")),
+        Fact::Unknown(why) => return Some(unknown(gate, "the instance", why.as_str())),
+    };
+    if let Some(name) = &instance.blue_green {
+        let message = format!("DDL would break the RDS blue/green deployment {name}, which is under way");
+        let reading = closed(gate, Class::NeedsHuman, message, "switch it over or delete it first");
+        return Some(reading);
+    }
+    let (read, storage) = (draft.seen.schema.preflight.known()?, instance.storage_bytes?);
+    let left = storage.saturating_sub(read.database_bytes);
+    // Each row is written anew once, and the write-ahead log has it too.
+    let needed = read.rewritten_bytes.saturating_mul(2);
+    (needed > left).then(|| {
+        let message = "the backfill may fill the instance's storage".to_owned();
+        let reading = closed(
+            gate,
+            Class::NeedsFix,
+            message,
+            "give the instance more storage, or let it grow by itself",
+        );
+        measured(reading, format!("{} left", gibibytes(left)), gibibytes(needed))
+    })
+}
+
+fn gibibytes(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
 /// The catalog shows the post-state of the phase reached.

@@ -8,6 +8,7 @@ use tidegate_model::{
     gate::Gate,
     ledger::Refusals,
     observation::DeploymentStatus,
+    schema::Preflight,
     waiting::{Class, Reason},
 };
 
@@ -405,4 +406,19 @@ fn what_the_team_s_own_tool_was_told_to_contract_is_journaled_once_it_is_gone_an
     sketch.database.tool = Some(Tool::Failed);
     sketch.database.objects = Fact::Known((true, true));
     assert_eq!(word(&build(&sketch).decide()), None);
+}
+
+#[test]
+fn a_backfill_that_may_fill_the_storage_is_not_begun() {
+    let mut sketch = preflight();
+    sketch.database.journal = Fact::Known(Journal::Opened);
+    sketch.database.objects = Fact::Known((true, false));
+    let mut world = build(&sketch);
+    assert_eq!(word(&world.decide()), Some("expand"));
+    let told = Preflight { database_bytes: 15 << 30, rewritten_bytes: 3 << 30, told: vec![] };
+    world.seen.schema.preflight = Fact::Known(told);
+    let decision = world.decide();
+    assert_eq!(word(&decision), None);
+    let wait = decision.waiting.iter().find(|wait| wait.reason == Reason::Gate(Gate::NoBlockers)).unwrap();
+    assert_eq!((wait.measured.as_deref(), wait.required.as_deref()), (Some("5.0 GiB left"), Some("6.0 GiB")));
 }

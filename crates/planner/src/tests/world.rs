@@ -376,6 +376,8 @@ fn observation(sketch: &Sketch) -> Observation {
         instance: database.instance.clone().map(|snapshot_possible| seen::Instance {
             id: "shop-db".into(),
             resource_id: "db-1".into(),
+            storage_bytes: Some(20 << 30),
+            blue_green: None,
             snapshot_possible,
             status: "available".into(),
         }),
@@ -569,6 +571,7 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
             .objects
             .clone()
             .map(|(old, new)| BTreeMap::from([(column("address"), old), (column("street"), new)])),
+        preflight: Fact::Known(database::Preflight::default()),
         pressure: sketch.pressure.clone().map(|there| there.then(pressure).into_iter().collect()),
         blockers: sketch.blockers.clone().map(|there| there.then(blocker).into_iter().collect()),
         check: sketch.check.clone().map(|disagreeing| database::CheckReading {

@@ -15,6 +15,7 @@ pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result
     match operation {
         "DescribeDBInstances" => describe_instances(world, input),
         "DescribeDBSnapshots" => describe_snapshots(world, input),
+        "DescribeBlueGreenDeployments" => describe_blue_green(world, input),
         "CreateDBSnapshot" => create_snapshot(world, input),
         "DeleteDBSnapshot" => delete_snapshot(world, input),
         "RestoreDBInstanceFromDBSnapshot" => restore(world, input),
@@ -163,6 +164,27 @@ fn instance_node(instance: &Instance) -> Node {
         ("VpcSecurityGroups", Node::list(security)),
         ("DBParameterGroups", Node::list([parameter])),
     ])
+}
+
+/// Filtered by their source, as the daemon asks; other filters are refused rather than ignored.
+fn describe_blue_green(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let mut sources = None;
+    for filter in input.items("Filters")? {
+        match filter.text("Name")? {
+            "source" => sources = Some(filter.text_items("Values")?),
+            _ => return Err(invalid("The sandbox knows the filter source only.")),
+        }
+    }
+    let of_source = |source: &String| sources.as_ref().is_none_or(|wanted| wanted.contains(source));
+    let each = world.rds.blue_green.iter().filter(|(_, source)| of_source(source)).map(|(name, source)| {
+        Node::map([
+            ("BlueGreenDeploymentIdentifier", format!("bgd-{name}").into()),
+            ("BlueGreenDeploymentName", name.into()),
+            ("Source", source.into()),
+            ("Status", "AVAILABLE".into()),
+        ])
+    });
+    Ok(Node::map([("BlueGreenDeployments", Node::list(each))]))
 }
 
 fn snapshot_node(world: &World, snapshot: &Snapshot) -> Node {

@@ -24,6 +24,8 @@ pub(crate) use log::LogFile;
 pub struct Rds {
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) snapshots: BTreeMap<String, Snapshot>,
+    /// Blue/green deployments that are under way: name, and ARN of the source.
+    pub(crate) blue_green: Vec<(String, String)>,
 }
 
 /// An instance.
@@ -245,6 +247,17 @@ pub struct NewInstance<'a> {
 }
 
 impl World {
+    /// Begins an RDS blue/green deployment of an instance. It stays as it is until it is ended.
+    pub fn begin_blue_green(&mut self, instance: &str, name: &str) {
+        let source = self.rds.instances.get(instance).map(|found| found.arn.clone());
+        self.rds.blue_green.extend(source.map(|source| (name.to_owned(), source)));
+    }
+
+    /// Ends every RDS blue/green deployment.
+    pub fn end_blue_green(&mut self) {
+        self.rds.blue_green.clear();
+    }
+
     /// Makes an instance. A modelled one is available at once, a live one when its server is reported as ready.
     pub fn create_db_instance(&mut self, new: &NewInstance<'_>) {
         let id = new.id.to_ascii_lowercase();

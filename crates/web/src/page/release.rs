@@ -200,6 +200,9 @@ fn schema(html: &mut Html, schema: &SchemaStatus) {
     if !schema.vanishing.is_empty() {
         html.wrap("<dt>goes with it<dd>", &schema.vanishing.join(", "), "");
     }
+    if !schema.noticed.is_empty() {
+        html.wrap("<dt>worth knowing<dd>", &schema.noticed.join("; "), "");
+    }
     if !schema.locked.is_empty() {
         html.wrap("<dt>locks it took<dd>", &schema.locked.join("; "), "");
     }

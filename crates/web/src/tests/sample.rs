@@ -146,6 +146,7 @@ fn schema() -> SchemaStatus {
         plan: "4f2a".repeat(16),
         removes: vec!["public.customers.address".into()],
         removes_added: vec!["trigger sync on public.customers".into(), "function public.sync".into()],
+        noticed: vec!["publication feed carries public.customers".into()],
         locked: vec!["1_expand_city.sql: ACCESS EXCLUSIVE on public.customers, 4 ms".into()],
         backfill_keys_left: Some(0),
         backfill_rows_per_second: None,

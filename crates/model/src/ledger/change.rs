@@ -1,0 +1,181 @@
+//! What a change's ledger entries fold to. Pure, as [`super::state`] is, which calls it.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Broken, Entry, EvidenceMark, OpenedChange, ReaderSeen};
+use crate::{
+    Digest,
+    decision::{Outcome, Step},
+    runner::TaskRun,
+    schema::CheckReading,
+};
+
+/// The folded state of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeState {
+    /// What was opened.
+    pub opened: OpenedChange,
+    /// When.
+    pub opened_at: Timestamp,
+    /// The last complete read of the statement statistics, and when.
+    pub mark: Option<(EvidenceMark, Timestamp)>,
+    /// What the last check of every row counted.
+    pub checked: Option<CheckReading>,
+    /// Start of the quiet window: the last read in which a naming call grew, or the first read of all.
+    pub quiet_since: Option<Timestamp>,
+    /// The last reader seen.
+    pub last_reader: Option<(ReaderSeen, Timestamp)>,
+    /// Every instant at which naming calls grew, compressed to the longest gap between them and how many there were.
+    pub recurrence: Recurrence,
+    /// Digests of revisions that may name the old form.
+    pub namers: BTreeSet<Digest>,
+    /// The watch over a hidden form, from just before it is hidden.
+    pub quarantine: Option<Quarantine>,
+    /// The last run of the team's own tool.
+    pub run: Option<TaskRun>,
+    /// The id of the snapshot before purge.
+    pub snapshot: Option<String>,
+    /// When the old form was gone.
+    pub purged_at: Option<Timestamp>,
+}
+
+impl ChangeState {
+    /// True until purge.
+    pub fn is_open(&self) -> bool {
+        self.purged_at.is_none()
+    }
+}
+
+/// The watch over a hidden form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Up to here the server's log was read, by the server's clock.
+    pub through: Option<Timestamp>,
+    /// When that was noted.
+    pub marked_at: Timestamp,
+    /// Since when it is seen hidden.
+    pub since: Option<Timestamp>,
+    /// True once it must be given back.
+    pub broken: bool,
+}
+
+/// How often the old form is named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recurrence {
+    /// Reads in which naming calls grew.
+    pub seen: u32,
+    /// The longest gap between two of them.
+    pub longest: SignedDuration,
+}
+
+impl ChangeState {
+    pub(super) fn new(opened: &OpenedChange, at: Timestamp) -> Self {
+        Self {
+            opened: opened.clone(),
+            opened_at: at,
+            mark: None,
+            checked: None,
+            quiet_since: None,
+            last_reader: None,
+            recurrence: Recurrence::default(),
+            namers: BTreeSet::new(),
+            quarantine: None,
+            run: None,
+            snapshot: None,
+            purged_at: None,
+        }
+    }
+
+    pub(super) fn learn(&mut self, at: Timestamp, step: &Step, outcome: &Outcome) {
+        if let (Step::RunTask(run), Outcome::TaskStarted(arn)) = (step, outcome) {
+            let before = self.run.as_ref().filter(|before| before.phase == run.phase);
+            let attempts = before.map_or(0, |before| before.attempts) + 1;
+            self.run = Some(TaskRun { phase: run.phase, arn: arn.clone(), began: at, attempts, end: None });
+        }
+    }
+
+    /// A reader of the old form was seen: the quiet window begins anew.
+    fn read_by(&mut self, at: Timestamp, reader: &ReaderSeen) {
+        if let Some((_, before)) = &self.last_reader {
+            self.recurrence.longest = self.recurrence.longest.max(at.duration_since(*before));
+        }
+        self.recurrence.seen += 1;
+        self.namers.extend(reader.revisions.iter().cloned());
+        self.last_reader = Some((reader.clone(), at));
+        self.quiet_since = Some(at);
+    }
+
+    pub(super) fn apply(&mut self, at: Timestamp, entry: &Entry) {
+        match entry {
+            Entry::EvidenceMarked(mark) => {
+                let restarted = self.mark.as_ref().is_none_or(|(old, _)| {
+                    old.stats_reset != mark.stats_reset || old.dealloc != mark.dealloc
+                });
+                if restarted {
+                    self.quiet_since = Some(at);
+                }
+                self.mark = Some((mark.clone(), at));
+            }
+            Entry::RowsChecked(reading) => self.checked = Some(*reading),
+            Entry::FloorKnown(revisions) => self.namers.extend(revisions.iter().cloned()),
+            Entry::ReaderSeen(reader) => self.read_by(at, reader),
+            Entry::LogWatched(through) => {
+                let before = self.quarantine;
+                self.quarantine = Some(Quarantine {
+                    through: *through,
+                    marked_at: at,
+                    since: before.and_then(|quarantine| quarantine.since),
+                    broken: before.is_some_and(|quarantine| quarantine.broken),
+                });
+            }
+            Entry::QuarantineBegan => {
+                if let Some(quarantine) = &mut self.quarantine {
+                    quarantine.since = Some(at);
+                }
+            }
+            Entry::QuarantineBroken(broken) => {
+                if let Some(quarantine) = &mut self.quarantine {
+                    quarantine.broken = true;
+                }
+                match broken {
+                    Broken::Missed(reader) => self.read_by(at, reader),
+                    Broken::Wanted(_) => self.quiet_since = Some(at),
+                }
+            }
+            Entry::QuarantineEnded => {
+                self.quarantine = None;
+                self.snapshot = None;
+            }
+            Entry::TaskEnded(end) => {
+                if let Some(run) = &mut self.run {
+                    run.end = Some((end.clone(), at));
+                }
+            }
+            Entry::SnapshotNamed(id) => self.snapshot = Some(id.clone()),
+            Entry::ChangePurged => self.purged_at = Some(at),
+            Entry::Accepted(_)
+            | Entry::Refused(_)
+            | Entry::Unmanaged
+            | Entry::OrderIgnored { .. }
+            | Entry::Hold { .. }
+            | Entry::RolloutStarted(_)
+            | Entry::Advanced(_)
+            | Entry::GreenKnown(_)
+            | Entry::DeploymentKnown(_)
+            | Entry::DeploymentForgotten
+            | Entry::RollbackDeploymentKnown(_)
+            | Entry::BaselineTaken(_)
+            | Entry::TrafficSeen
+            | Entry::Confirmed
+            | Entry::BakeClock { .. }
+            | Entry::Frozen(_)
+            | Entry::RollbackDecided(_)
+            | Entry::RolloutEnded(_)
+            | Entry::ChangeOpened(_)
+            | Entry::Intended(_)
+            | Entry::Resolved { .. } => {}
+        }
+    }
+}
