@@ -17,7 +17,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use crate::{certificate::Prepared, evidence::Readings, failure::Failure};
+use crate::{certificate::Prepared, evidence::Readings, failure::Failure, pressure::Checkpoints};
 
 /// The name that our sessions show in `pg_stat_activity`.
 pub const APPLICATION: &str = "tidegate";
@@ -124,6 +124,8 @@ pub struct Database {
     pub(crate) readings: Arc<Mutex<Readings>>,
     /// What became of statements that were prepared, so that each is prepared once.
     pub(crate) prepared: Arc<Mutex<Prepared>>,
+    /// Checkpoints that were asked for, as they were last counted.
+    pub(crate) checkpoints: Arc<Mutex<Checkpoints>>,
 }
 
 impl Database {
@@ -146,7 +148,8 @@ impl Database {
             .acquire_timeout(Duration::from_secs(5))
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options);
-        Ok(Self { pool, limits, readings: Arc::default(), prepared: Arc::default() })
+        let (readings, prepared, checkpoints) = Default::default();
+        Ok(Self { pool, limits, readings, prepared, checkpoints })
     }
 
     /// Our role and the database's name, as the server's log writes them.

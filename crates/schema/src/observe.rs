@@ -115,7 +115,7 @@ impl Database {
 
     async fn pressure(&self, plan: &ChangePlan) -> Result<Vec<Pressure>, Failure> {
         let mut transaction = self.read(self.limits.read).await?;
-        pressure::read(&mut transaction, plan).await
+        pressure::read(&mut transaction, plan, &self.checkpoints).await
     }
 
     /// Runs the check files over every row and adds up what they count.

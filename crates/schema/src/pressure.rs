@@ -3,6 +3,11 @@
 //! Called by [`crate::observe`] while a backfill is due. A backfill can wait: readers of a replica, the server's log and
 //! autovacuum come first. It only reads; whether to pause is the planner's.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
 use sqlx::PgConnection;
 use tidegate_model::schema::{ChangePlan, FilePhase, Pressure, TableName};
 
@@ -11,12 +16,56 @@ use crate::{failure::Failure, sessions::printable};
 /// A replica that is further behind makes a backfill pause.
 const LAG_SECONDS: i64 = 10;
 
+/// How long a backfill rests after a checkpoint was asked for.
+const REST: Duration = Duration::from_secs(30);
+
+/// Checkpoints that the server's log asked for, as they were last counted. Each one that is seen to come makes a backfill rest, so
+/// that its rate settles at what timed checkpoints can carry.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Checkpoints {
+    counted: Option<i64>,
+    grew: Option<Instant>,
+}
+
+impl Checkpoints {
+    fn count(&mut self, counted: i64, now: Instant) -> Option<Pressure> {
+        if self.counted.is_some_and(|before| before < counted) {
+            self.grew = Some(now);
+        }
+        self.counted = Some(counted);
+        let since = now.saturating_duration_since(self.grew?);
+        (since < REST).then(|| Pressure::Checkpoint { seconds: since.as_secs() })
+    }
+}
+
 /// Every sign of pressure that concerns the tables of a change's backfills.
-pub(crate) async fn read(connection: &mut PgConnection, plan: &ChangePlan) -> Result<Vec<Pressure>, Failure> {
+pub(crate) async fn read(
+    connection: &mut PgConnection,
+    plan: &ChangePlan,
+    checkpoints: &Mutex<Checkpoints>,
+) -> Result<Vec<Pressure>, Failure> {
     let mut found = lagging(connection).await?;
+    let counted = requested_checkpoints(connection).await?;
+    // A poisoned lock only means that an earlier read stopped halfway: the count is still right.
+    let mut known = checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+    found.extend(known.count(counted, Instant::now()));
+    drop(known);
     found.extend(slots_at_risk(connection).await?);
     found.extend(vacuumed(connection, plan).await?);
     Ok(found)
+}
+
+/// Checkpoints that were not due by time. Source: `pg_stat_bgwriter` until PostgreSQL 16, `pg_stat_checkpointer` since 17.
+async fn requested_checkpoints(connection: &mut PgConnection) -> Result<i64, Failure> {
+    let moved: bool = sqlx::query_scalar("SELECT to_regclass('pg_catalog.pg_stat_checkpointer') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    let sql = if moved {
+        "SELECT num_requested::int8 FROM pg_stat_checkpointer"
+    } else {
+        "SELECT checkpoints_req::int8 FROM pg_stat_bgwriter"
+    };
+    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
 }
 
 /// Replicas of this server that replay late. What a standby has not told for long counts by what it told last.
@@ -67,4 +116,23 @@ async fn vacuumed(connection: &mut PgConnection, plan: &ChangePlan) -> Result<Ve
         .into_iter()
         .map(|(schema, table)| Pressure::Vacuum { table: TableName { schema, table } })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backfill_rests_after_each_checkpoint_that_is_seen_to_come_and_then_goes_on() {
+        let (mut known, begun) = (Checkpoints::default(), Instant::now());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        assert_eq!(known.count(7, at(0)), None, "whatever was before");
+        assert_eq!(known.count(7, at(60)), None);
+        assert_eq!(known.count(8, at(61)), Some(Pressure::Checkpoint { seconds: 0 }));
+        assert_eq!(known.count(8, at(90)), Some(Pressure::Checkpoint { seconds: 29 }));
+        assert_eq!(known.count(8, at(91)), None);
+        // Statistics were reset.
+        assert_eq!(known.count(0, at(92)), None);
+        assert_eq!(known.count(1, at(93)), Some(Pressure::Checkpoint { seconds: 0 }));
+    }
 }

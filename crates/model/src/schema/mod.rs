@@ -441,6 +441,11 @@ pub enum Pressure {
         /// The slot, escaped and cut.
         slot: String,
     },
+    /// The log grew so fast that a checkpoint was asked for before its time: it writes everything at once.
+    Checkpoint {
+        /// Seconds since that was seen.
+        seconds: u64,
+    },
     /// Autovacuum works on the table: a backfill would make more of what it is removing.
     Vacuum {
         /// The table.
@@ -454,6 +459,9 @@ impl fmt::Display for Pressure {
             Self::ReplicaLag { replica, seconds } => write!(f, "replica {replica} is {seconds} s behind"),
             Self::SlotAtRisk { slot } => {
                 write!(f, "replication slot {slot} keeps more of the log than it may")
+            }
+            Self::Checkpoint { seconds } => {
+                write!(f, "the server's log grew so fast that it asked for a checkpoint {seconds} s ago")
             }
             Self::Vacuum { table } => write!(f, "autovacuum works on {table}"),
         }

@@ -317,6 +317,22 @@ async fn a_vacuum_of_the_table_is_a_sign_to_pause() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_that_was_asked_for_is_a_sign_to_pause() {
+    let world = World::new().await;
+    let database = world.database();
+    let signs = async || {
+        let seen = database.observe(&world.release, &world.plan, CHECKED).await;
+        seen.pressure.known().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(signs().await, Vec::<String>::new());
+    sqlx::raw_sql("CHECKPOINT").execute(&mut world.admin().await).await.unwrap();
+    let begun = std::time::Instant::now();
+    while !signs().await.iter().any(|sign| sign.contains("asked for a checkpoint")) {
+        assert!(begun.elapsed().as_secs() < 20);
+    }
+}
+
+#[tokio::test]
 async fn a_journal_of_an_earlier_version_is_brought_up_to_date_by_the_next_claim() {
     let world = World::new().await;
     world.many_customers(1_500).await;
