@@ -46,13 +46,15 @@ pub(crate) async fn read(
 ) -> Result<Vec<Pressure>, Failure> {
     let mut found = lagging(connection).await?;
     let counted = requested_checkpoints(connection).await?;
-    // A poisoned lock only means that an earlier read stopped halfway: the count is still right.
-    let mut known = checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-    found.extend(known.count(counted, Instant::now()));
-    drop(known);
+    found.extend(noted(checkpoints, counted));
     found.extend(slots_at_risk(connection).await?);
     found.extend(vacuumed(connection, plan).await?);
     Ok(found)
+}
+
+fn noted(checkpoints: &Mutex<Checkpoints>, counted: i64) -> Option<Pressure> {
+    // A poisoned lock only means that an earlier read stopped halfway: the count is still right.
+    checkpoints.lock().unwrap_or_else(PoisonError::into_inner).count(counted, Instant::now())
 }
 
 /// Checkpoints that were not due by time. Source: `pg_stat_bgwriter` until PostgreSQL 16, `pg_stat_checkpointer` since 17.
