@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use sqlx::ConnectOptions as _;
 use tidegate_model::{
     gate::{Gate, GateState},
+    spec::Code,
     status::{Grade, ReleaseStatus},
     waiting::{Held, Reason, Waiting},
 };
@@ -177,6 +178,52 @@ async fn a_change_waits_for_an_rds_blue_green_deployment_and_tells_whom_it_would
     assert!(noticed.contains("publication feed carries public.customers"), "{noticed}");
     stage.sandbox.world().end_blue_green();
     stage.play_until_settled(1).await;
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_applied_may_be_mended_and_one_that_was_applied_may_not() {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    let spec =
+        |stage: &Stage| schema_spec_from(stage, "shop:v2", "ssm").replace("structured-address", "city");
+    stage.put("schema/1_expand_city.sql", "ALTER TABLE public.customers ADD COLUMN city text;").await;
+    stage.put("schema/2_expand_zip.sql", "ALTER TABLE public.custmers ADD COLUMN zip text;").await;
+    stage.put("spec", &spec(&stage)).await;
+    let refused = |s: &ReleaseStatus, text: &str| s.waiting.iter().any(|wait| wait.message.contains(text));
+    stage.play_until(hours(1), |s| refused(s, "42P01")).await;
+    assert!(database.has_column("city").await);
+
+    stage.put("schema/1_expand_city.sql", "ALTER TABLE public.customers ADD COLUMN city varchar(80);").await;
+    stage.put("spec", &format!("{} ", spec(&stage))).await;
+    stage
+        .play_until(hours(1), |s| s.problems.iter().any(|problem| problem.code == Code::FilesDisagree))
+        .await;
+    assert_eq!(stage.status().versions.in_force.map(|version| version.0), Some(1));
+
+    stage.put("schema/1_expand_city.sql", "ALTER TABLE public.customers ADD COLUMN city text;").await;
+    stage.put("schema/2_expand_zip.sql", "ALTER TABLE public.customers ADD COLUMN zip text;").await;
+    stage.put("spec", &format!("{}  ", spec(&stage))).await;
+    stage.play_until_settled(3).await;
+    assert!(database.has_column("zip").await);
+    stage.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_which_the_database_has_nothing_makes_room_for_another() {
+    let mut stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    let spec = |stage: &Stage, change: &str| {
+        schema_spec_from(stage, "shop:v2", "ssm").replace("structured-address", change)
+    };
+    stage.put("schema/1_expand_zip.sql", "ALTER TABLE public.custmers ADD COLUMN zip text;").await;
+    stage.put("spec", &spec(&stage, "zip")).await;
+    let refused = |s: &ReleaseStatus| s.waiting.iter().any(|wait| wait.message.contains("42P01"));
+    stage.play_until(hours(1), refused).await;
+    stage.put("schema/1_expand_zip.sql", "ALTER TABLE public.customers ADD COLUMN zip text;").await;
+    stage.put("spec", &spec(&stage, "zip-code")).await;
+    stage.play_until_settled(2).await;
+    assert!(database.has_column("zip").await);
     stage.rest().await;
 }
 

@@ -13,7 +13,7 @@ use tidegate_model::{
     waiting::Held,
 };
 
-use crate::draft::Draft;
+use crate::{change, draft::Draft};
 
 /// Takes hold and abort in, and tells what is wrong with an approval before anything asks for one.
 pub(crate) fn take_orders(draft: &mut Draft<'_>) {
@@ -229,16 +229,19 @@ fn pin_plan(draft: &Draft<'_>, spec: &Spec) -> Result<Option<ChangePlan>, NotPin
         Fact::Unknown(why) => return Err(NotPinned::Unread(format!("migration source: {}", why.as_str()))),
     };
     let opened = draft.state.change.as_ref().filter(|change| change.opened.plan.change == schema.change);
-    if opened.is_some_and(|change| change.opened.plan.files != plan.files) {
-        let remedy = "restore the text that was accepted, or give what is new another change name";
-        return Err(refused(
+    let Some(changed) = opened.filter(|change| change.opened.plan.files != plan.files) else {
+        return Ok(Some(plan));
+    };
+    match change::may_be_mended(draft, changed, &plan) {
+        Some(true) => Ok(Some(plan)),
+        Some(false) => Err(refused(
             Code::FilesDisagree,
             "schema.source",
-            "the files of an open or finished change are immutable and have changed",
-            remedy,
-        ));
+            "files that the database has, or that belong to an expanded or finished change, are immutable and have changed",
+            "restore the text that was accepted, or give what is new another change name",
+        )),
+        None => Err(NotPinned::Unread("what the database has of the open change".into())),
     }
-    Ok(Some(plan))
 }
 
 fn pin_revision(draft: &Draft<'_>, spec: &Spec) -> Result<(RevisionArn, Value), NotPinned> {

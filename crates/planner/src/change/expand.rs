@@ -10,7 +10,9 @@ use tidegate_model::{
     waiting::{Class, Held, OnDeadline, Reason},
 };
 
-use super::{drift, next_backfill_file, next_expand_file, phase, schema_step, service_secrets, task};
+use super::{
+    drift, may_be_mended, next_backfill_file, next_expand_file, phase, schema_step, service_secrets, task,
+};
 use crate::{
     draft::{Direction, Draft},
     gates,
@@ -64,7 +66,11 @@ fn is_cut_off(draft: &mut Draft<'_>, spec: &Accepted) -> bool {
 }
 
 fn is_opened(draft: &Draft<'_>, plan: &ChangePlan) -> bool {
-    draft.state.change.as_ref().is_some_and(|change| change.opened.plan.change == plan.change)
+    draft.state.change.as_ref().is_some_and(|change| {
+        let opened = &change.opened.plan;
+        let mended = opened.files != plan.files && may_be_mended(draft, change, plan) == Some(true);
+        opened.change == plan.change && !mended
+    })
 }
 
 fn open(draft: &mut Draft<'_>, spec: &Accepted, schema: &SchemaSpec, plan: &ChangePlan, ready: bool) -> bool {

@@ -8,7 +8,7 @@ use tidegate_model::{
     Fact,
     decision::SchemaStep,
     ledger::{Accepted, ChangeState, Entry, OpenedChange, ReleaseState, RolloutPhase},
-    schema::{ChangePlan, FilePhase, Journal, OpenChange, SchemaPhase},
+    schema::{ChangePlan, FilePhase, Journal, MigrationFile, OpenChange, SchemaPhase},
     waiting::Held,
 };
 
@@ -67,6 +67,40 @@ fn next_backfill_file<'p>(plan: &'p ChangePlan, journal: &Journal) -> Option<&'p
     plan.files(FilePhase::Backfill)
         .map(|file| file.name.as_str())
         .find(|name| journal.backfills.get(*name).is_none_or(|progress| !progress.done))
+}
+
+/// Whether the files of the open change may be written anew as in `plan`: what the database has of it is immutable, and what it
+/// does not have yet may be mended until all of it is expanded. `None` while that is not known.
+pub(crate) fn may_be_mended(draft: &Draft<'_>, change: &ChangeState, plan: &ChangePlan) -> Option<bool> {
+    if !change.is_open() || change.run.as_ref().is_some_and(|run| run.end.is_none()) {
+        return Some(false);
+    }
+    let journal = match &draft.seen.schema.journal {
+        Fact::Known(journal) => journal,
+        Fact::Absent => return Some(true),
+        Fact::Unknown(_) => return None,
+    };
+    let begun = |name: &String| {
+        journal.applied.contains_key(name)
+            || journal.backfills.contains_key(name)
+            || journal.builds.contains_key(name)
+    };
+    let kept = |file: &MigrationFile| plan.files.contains(file);
+    let immutable = change.opened.plan.files.iter().filter(|file| begun(&file.name)).all(kept);
+    Some(match phase(draft)? {
+        SchemaPhase::Absent | SchemaPhase::Expanding | SchemaPhase::Backfilling => immutable,
+        SchemaPhase::Expanded
+        | SchemaPhase::Soaking
+        | SchemaPhase::Hidden
+        | SchemaPhase::Snapshotting
+        | SchemaPhase::Purged => false,
+    })
+}
+
+/// True if the database has nothing of the open change, and nothing of it is on its way there: another may take its place.
+pub(crate) fn is_untouched(draft: &Draft<'_>, change: &ChangeState) -> bool {
+    let running = change.run.as_ref().is_some_and(|run| run.end.is_none());
+    draft.seen.schema.journal.is_absent() && !running
 }
 
 /// What the database shows that the journal cannot explain.

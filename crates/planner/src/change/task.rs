@@ -79,16 +79,17 @@ pub(super) fn carry_out(
                 false
             }
         },
-        Some(TaskRun { end: Some((end, at)), attempts, .. }) => {
+        Some(TaskRun { end: Some((end, at)), arn, attempts, .. }) => {
             let pause =
                 RUN_AGAIN.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(RUN_AGAIN_AT_MOST);
             let again = at + pause;
             if draft.now < again {
                 let message = format!("{} failed in {attempts} runs ({end})", phase.as_str());
                 draft
-                    .wait(Reason::MigrationTask, message, Class::NeedsFix)
+                    .wait(Reason::Refused, message, Class::NeedsFix)
+                    .on(arn)
                     .until(again, OnDeadline::Continue)
-                    .unblock("mend what the task's log names; it is run again by itself");
+                    .unblock("mend what the task's log names; it is run again by itself, and a newer spec may give another command");
                 draft.look_in(again.duration_since(draft.now).as_secs().max(1));
             } else {
                 start(draft, spec, runner, phase);

@@ -15,6 +15,7 @@ use tidegate_model::{
 
 use super::{closed, measured, not_applicable, open, unknown};
 use crate::{
+    change::is_untouched,
     draft::{Draft, age},
     traffic::{Split, split_at_rest},
 };
@@ -25,9 +26,8 @@ const SNAPSHOT_YOUNG: SignedDuration = SignedDuration::from_mins(30);
 /// No other open change on the same database, this release's own included.
 pub(crate) fn one_change_per_database(draft: &Draft<'_>, plan: &ChangePlan) -> GateReading {
     let gate = Gate::OneChangePerDatabase;
-    if let Some(own) =
-        draft.state.change.as_ref().filter(|c| c.is_open() && c.opened.plan.change != plan.change)
-    {
+    let own = draft.state.change.as_ref().filter(|c| c.is_open() && c.opened.plan.change != plan.change);
+    if let Some(own) = own.filter(|own| !is_untouched(draft, own)) {
         let message = format!("change {} of this release is still open", own.opened.plan.change);
         return closed(gate, Class::NeedsHuman, message, "let it be contracted first");
     }

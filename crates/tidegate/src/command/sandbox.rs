@@ -75,7 +75,7 @@ fn say(args: &SandboxArgs, local: &Local) {
     }
     println!("For the AWS CLI, boto3 and any SDK:");
     println!(
-        "  export AWS_ENDPOINT_URL={url} AWS_REGION=eu-west-1 AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox"
+        "  export AWS_ENDPOINT_URL={url} AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox"
     );
     println!("For Tidegate, in a second terminal:");
     println!("  tidegate run --endpoint-url {url} --clock {url} --migration-root config/migrations");
