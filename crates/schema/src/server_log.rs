@@ -16,6 +16,7 @@ use jiff::{Timestamp, civil};
 use tidegate_model::schema::{ChangePlan, Denial, Hidden, Object, TableName};
 
 use crate::{
+    certificate::reads_or_writes,
     readers::{Catalog, Mention, Reader, words},
     sessions::printable,
     tree,
@@ -187,12 +188,12 @@ impl LogReader {
     }
 }
 
-/// A statement that failed, if it names a table of the change.
+/// A statement that failed, if it reads or writes rows and names a table of the change: DDL of a tool is none of blue's.
 fn failure(refusal: &Refusal, why: &str, rules: &Rules<'_>) -> Option<Denial> {
     let statement = refusal.statement.as_deref()?;
     let named = words(statement);
-    let concerns =
-        crate::catalog::tables(rules.plan).iter().any(|table| named.contains(&table.table.to_lowercase()));
+    let concerns = reads_or_writes(statement)
+        && crate::catalog::tables(rules.plan).iter().any(|table| named.contains(&table.table.to_lowercase()));
     if !concerns || refusal.database != rules.database || refusal.role == rules.ours {
         return None;
     }
@@ -468,6 +469,8 @@ mod tests {
         }
         let missing = "column \"adress\" does not exist";
         assert_eq!(told("shop", missing, "SELECT adress FROM suppliers"), nothing, "another table");
+        let ddl = "ALTER TABLE customers DROP COLUMN adress";
+        assert_eq!(told("shop", missing, ddl), nothing, "DDL");
         assert_eq!(told("tidegate", missing, "SELECT adress FROM customers"), nothing, "our own");
     }
 
