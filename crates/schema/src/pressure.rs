@@ -34,7 +34,7 @@ impl Checkpoints {
         }
         self.counted = Some(counted);
         let since = now.saturating_duration_since(self.grew?);
-        (since < REST).then(|| Pressure::Checkpoint { seconds: since.as_secs() })
+        (since < REST).then_some(Pressure::Checkpoint { seconds: since.as_secs() })
     }
 }
 
