@@ -13,8 +13,12 @@ use tidegate_model::{
 };
 
 mod baseline;
+mod calibration;
+mod evidence;
 
 pub use baseline::baseline;
+pub use calibration::{MINUTES as CALIBRATION_MINUTES, calibrate, uncalibrated};
+pub use evidence::{Effects, Pair, Process, Tally};
 
 /// Error minutes are looked for in this many closed minutes, and this many of them must fail.
 const ERROR_WINDOW: (usize, usize) = (5, 3);

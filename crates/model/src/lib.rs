@@ -4,6 +4,7 @@
 //! read, [`ledger`] is what has no other witness, [`decision`] is what the planner answers, [`status`] is what is
 //! published. This crate must not know a runtime, an SDK, a database or a clock; a test checks its dependencies.
 
+pub mod calibration;
 pub mod decision;
 pub mod digest;
 pub mod duration;

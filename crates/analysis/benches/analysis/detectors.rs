@@ -1,0 +1,70 @@
+//! The detectors that are compared: ours, its special cases, and what people run today.
+
+use tidegate_analysis::{Effects, Pair, Process, calibrate, uncalibrated};
+use tidegate_model::calibration::{Calibration, Dispersion};
+
+use crate::{
+    baselines::BASELINES,
+    simulate::{Noise, Service, World},
+};
+
+/// `1/alpha` for one false rollback in a thousand good releases.
+pub(crate) const LN_LIMIT: f64 = 6.907_755_278_982_137;
+/// Minutes of a service's history: two days.
+const HISTORY: usize = 2_880;
+/// Histories that are learned from for each service.
+const HISTORIES: usize = 4;
+
+/// What a service's releases are judged with.
+pub(crate) struct Judge {
+    joint: Vec<Calibration>,
+    split: Vec<Calibration>,
+    plain: Calibration,
+    history: f64,
+}
+
+/// The detectors' names: ours first.
+pub(crate) fn names() -> Vec<&'static str> {
+    let ours = ["tidegate: joint", "split only", "split, no history", "plain (independent failures)"];
+    ours.into_iter().chain(BASELINES.iter().map(|(name, _)| *name)).collect()
+}
+
+impl Judge {
+    /// Learns from histories of the service under a law of noise.
+    pub(crate) fn new(seed: u64, service: Service, history: Noise) -> Self {
+        let mut world = World::new(seed, service, history);
+        let joint: Vec<Calibration> = (0..HISTORIES).map(|_| calibrate(&world.history(HISTORY))).collect();
+        let split = joint.iter().map(|prior| Calibration { rate: None, ..prior.clone() }).collect();
+        let mut plain = uncalibrated();
+        plain.dispersions.truncate(1);
+        plain.dispersions[0].dispersion =
+            Dispersion { cluster: 1.0, jitter: 0.0, drift: 1e-9, outliers: 0.0 };
+        plain.dispersions[0].weight = 1.0;
+        Self { joint, split, plain, history: service.rate }
+    }
+
+    /// Ours alone.
+    pub(crate) fn ours(&self, release: usize, pairs: &[Pair]) -> Option<usize> {
+        first(&self.joint[release % HISTORIES], &Effects::errors(), pairs)
+    }
+
+    /// Every detector's minute of decision, in the order of the names.
+    pub(crate) fn all(&self, release: usize, pairs: &[Pair]) -> Vec<Option<usize>> {
+        let wide = Effects { times: vec![1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0], added: vec![] };
+        let ours = [
+            self.ours(release, pairs),
+            first(&self.split[release % HISTORIES], &wide, pairs),
+            first(&uncalibrated(), &wide, pairs),
+            first(&self.plain, &wide, pairs),
+        ];
+        ours.into_iter().chain(BASELINES.iter().map(|(_, decide)| decide(pairs, self.history))).collect()
+    }
+}
+
+fn first(calibration: &Calibration, effects: &Effects, pairs: &[Pair]) -> Option<usize> {
+    let mut process = Process::new(calibration, effects);
+    pairs.iter().position(|pair| {
+        process.see(pair);
+        process.ln_evidence() >= LN_LIMIT
+    })
+}

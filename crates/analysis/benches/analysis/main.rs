@@ -1,0 +1,54 @@
+//! How early a regression is seen, and how seldom a good release is rolled back: `cargo xtask bench analysis`.
+//!
+//! Every detector on the same streams, ramp and delay, in one run. Eight families of good releases (two of them with a history
+//! that is too quiet) and four laws of noise with eight regressions are what the judge was made with; the family that is held
+//! out is not tuned on, so its figures say most. `quick` takes minutes; `full` is what the aims are held against.
+
+#![expect(clippy::print_stdout, reason = "its output is its result")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+mod baselines;
+mod detectors;
+mod floor;
+mod measure;
+mod report;
+mod simulate;
+
+use measure::Family;
+use simulate::{CLUSTER, COMMON, GAMMA, HELD_OUT, MIXED, POISSON, STICKY, Service};
+
+const FAMILIES: [Family; 9] = [
+    Family { name: "poisson", noise: POISSON, history: POISSON },
+    Family { name: "common", noise: COMMON, history: COMMON },
+    Family { name: "cluster", noise: CLUSTER, history: CLUSTER },
+    Family { name: "gamma", noise: GAMMA, history: GAMMA },
+    Family { name: "sticky", noise: STICKY, history: STICKY },
+    Family { name: "mixed", noise: MIXED, history: MIXED },
+    Family { name: "cluster, quiet history", noise: CLUSTER, history: POISSON },
+    Family { name: "mixed, quiet history", noise: MIXED, history: POISSON },
+    Family { name: "held out", noise: HELD_OUT, history: HELD_OUT },
+];
+
+fn main() {
+    // cargo adds words of its own.
+    let full = std::env::args().any(|word| word == "full");
+    let (good_releases, bad_releases) = if full { (20_000, 150) } else { (1_600, 20) };
+    let services = services(&[300.0, 3e3, 3e4, 3e5], &[1e-5, 1e-4, 1e-3, 1e-2]);
+    let with_regressions = services_with_regressions();
+    let good = FAMILIES.map(|family| {
+        let cells = measure::good(&family, &services, good_releases / services.len());
+        (family, cells)
+    });
+    report::print_good(&good);
+    for noise in [POISSON, GAMMA, CLUSTER, MIXED, HELD_OUT] {
+        report::print_bad(noise.name, &measure::bad(&noise, &with_regressions, bad_releases));
+    }
+}
+
+fn services_with_regressions() -> Vec<Service> {
+    services(&[300.0, 3e3, 3e4], &[1e-4, 1e-3, 1e-2])
+}
+
+fn services(rpm: &[f64], rates: &[f64]) -> Vec<Service> {
+    rpm.iter().flat_map(|rpm| rates.iter().map(|rate| Service { rpm: *rpm, rate: *rate })).collect()
+}

@@ -1,0 +1,70 @@
+//! A forward filter over the nodes of a hidden state.
+//!
+//! Called by the hypotheses beside this file: both the common factor and the lasting difference of two groups are hidden.
+
+/// Probabilities of the nodes of a hidden state; they sum to one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filter<const N: usize>(pub(super) [f64; N]);
+
+impl<const N: usize> Filter<N> {
+    /// Weighs the nodes with the log likelihoods of what was seen; returns the log probability of seeing it.
+    pub(super) fn observe(&mut self, ln_likelihood: &[f64; N]) -> f64 {
+        let most = ln_likelihood.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut sum = 0.0;
+        for (p, l) in self.0.iter_mut().zip(ln_likelihood) {
+            *p *= (l - most).exp();
+            sum += *p;
+        }
+        // The likeliest node may have lost all its weight long ago: then nothing is learned of where the state is.
+        if sum < 1e-300 {
+            self.0 = [1.0 / N as f64; N];
+            return most - 690.0;
+        }
+        for p in &mut self.0 {
+            *p /= sum;
+        }
+        most + sum.ln()
+    }
+
+    /// This and another filter as one, by their weights.
+    pub(super) fn merge(&mut self, share: f64, other: &Self) {
+        for (p, o) in self.0.iter_mut().zip(&other.0) {
+            *p += share * (o - *p);
+        }
+    }
+}
+
+/// How a hidden state moves from one minute to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sticky<const N: usize> {
+    /// Probability of staying where it is.
+    pub(super) stay: f64,
+    /// Where it goes otherwise.
+    pub(super) to: [f64; N],
+}
+
+impl<const N: usize> Sticky<N> {
+    pub(super) fn step(&self, filter: &mut Filter<N>) {
+        for (p, to) in filter.0.iter_mut().zip(&self.to) {
+            *p = self.stay * *p + (1.0 - self.stay) * to;
+        }
+    }
+}
+
+/// A walk that is drawn back to the middle: `matrix[i][j]` is the probability of going from node `i` to node `j`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk<const N: usize> {
+    pub(super) matrix: [[f64; N]; N],
+}
+
+impl<const N: usize> Walk<N> {
+    pub(super) fn step(&self, filter: &mut Filter<N>) {
+        let mut next = [0.0; N];
+        for (p, row) in filter.0.iter().zip(&self.matrix) {
+            for (n, q) in next.iter_mut().zip(row) {
+                *n += p * q;
+            }
+        }
+        filter.0 = next;
+    }
+}

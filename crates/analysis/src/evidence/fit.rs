@@ -1,0 +1,76 @@
+//! How well a dispersion explains minutes of two parts of one version.
+//!
+//! Called by the calibration only.
+
+use tidegate_model::calibration::Dispersion;
+
+use super::{
+    Pair,
+    hypothesis::Setting,
+    law::{COMMON, COMMON_LN, Means, total},
+};
+
+/// At least this weight stays at each node of the common factor, so that an incident which the history has not seen is paid
+/// for once, and not believed impossible.
+const FLOOR: f64 = 0.004;
+/// Rounds of expectation maximisation.
+const ROUNDS: usize = 25;
+/// Minutes of those given that the common factor is learned from.
+const SAMPLE: usize = 1_500;
+
+/// No node of the common factor is likelier than another.
+pub(crate) fn even() -> [f64; COMMON] {
+    [1.0 / COMMON as f64; COMMON]
+}
+
+/// The weights of the common factor for when the history is not believed: it may vary as factors of services do.
+pub(crate) fn unsettled(learned: [f64; COMMON], doubt: f64) -> [f64; COMMON] {
+    let usual = COMMON_LN.map(|ln| (-0.5 * ln * ln / 0.25).exp());
+    let all: f64 = usual.iter().sum();
+    std::array::from_fn(|i| (1.0 - doubt) * learned[i] + doubt * usual[i] / all)
+}
+
+/// The weights of the common factor's nodes, and the log likelihood of all totals with them.
+pub(crate) fn common(history: &[Pair], rate: f64, dispersion: &Dispersion) -> ([f64; COMMON], f64) {
+    let every = history.len().div_ceil(SAMPLE).max(1);
+    let sample: Vec<[f64; COMMON]> = history
+        .iter()
+        .step_by(every)
+        .filter(|pair| pair.blue.requests + pair.green.requests > 0.0)
+        .map(|pair| {
+            COMMON_LN.map(|ln| {
+                let rate = rate * ln.exp();
+                let means =
+                    Means { blue: pair.blue.requests * rate, green: pair.green.requests * rate, extra: 0.0 };
+                total(pair, means, dispersion)
+            })
+        })
+        .collect();
+    let mut weights = even();
+    let mut likelihood = 0.0;
+    for _ in 0..ROUNDS {
+        let mut sums = [0.5; COMMON];
+        likelihood = 0.0;
+        for ln in &sample {
+            let most = ln.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let mut posterior = [0.0; COMMON];
+            for ((p, l), w) in posterior.iter_mut().zip(ln).zip(&weights) {
+                *p = (l - most).exp() * w;
+            }
+            let sum: f64 = posterior.iter().sum();
+            likelihood += most + sum.ln();
+            sums.iter_mut().zip(&posterior).for_each(|(s, p)| *s += p / sum);
+        }
+        let all: f64 = sums.iter().sum();
+        weights = sums.map(|s| s / all);
+    }
+    let floored = weights.map(|w| w.max(FLOOR));
+    let all: f64 = floored.iter().sum();
+    let share = history.len() as f64 / sample.len().max(1) as f64;
+    (floored.map(|w| w / all), likelihood * share)
+}
+
+/// The log likelihood of how failures split between the two parts.
+pub(crate) fn splits(history: &[Pair], dispersion: Dispersion) -> f64 {
+    Setting::new(dispersion, None, 0.0, even()).ln_splits(history)
+}

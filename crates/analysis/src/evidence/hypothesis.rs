@@ -1,0 +1,260 @@
+//! The two hypotheses under one dispersion: *green is as blue*, and *green fails more since some minute*.
+//!
+//! Called by [`super::Process`] minute by minute. Both predict a minute before they see it and then learn from it, so each is a
+//! probability of everything seen so far, and their ratio is what a good release makes large at most with the odds of one to it.
+
+use tidegate_model::calibration::Dispersion;
+
+use super::{
+    Effects, Pair,
+    filter::{Filter, Sticky, Walk},
+    law::{COMMON, COMMON_LN, DRIFT, DRIFT_STEP, Means, split, total},
+    special::ln_add,
+};
+
+/// A minute keeps the common factor of the minute before with this probability.
+const COMMON_STAYS: f64 = 0.65;
+/// Correlation of the lasting difference from minute to minute.
+const DRIFT_STAYS: f64 = 0.8;
+/// An effect grows to the next larger one with this probability in a minute: a leak is small first.
+const EFFECT_GROWS: f64 = 0.015;
+
+/// One dispersion with everything that follows from it and from the service's history.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    pub(super) dispersion: Dispersion,
+    /// The service's own failure rate, when it is known: without it the total says nothing.
+    pub(super) rate: Option<f64>,
+    /// Its requests a minute.
+    volume: f64,
+    common: Sticky<COMMON>,
+    walk: Walk<DRIFT>,
+    drift: [f64; DRIFT],
+    unseen: f64,
+}
+
+impl Setting {
+    pub(super) fn new(dispersion: Dispersion, rate: Option<f64>, volume: f64, common: [f64; COMMON]) -> Self {
+        let z = drift_nodes();
+        let step = DRIFT_STEP * dispersion.drift;
+        Self {
+            dispersion,
+            rate,
+            volume,
+            common: Sticky { stay: COMMON_STAYS, to: common },
+            walk: walk(&z),
+            drift: z.map(|z| (z * dispersion.drift).exp()),
+            unseen: step * step / 12.0,
+        }
+    }
+
+    /// Log probability of how the failures of all these minutes split if neither group is worse.
+    pub(super) fn ln_splits(&self, pairs: &[Pair]) -> f64 {
+        let mut hidden = self.start();
+        let mut ln = 0.0;
+        for pair in pairs {
+            ln += hidden.drift.observe(&self.splits(pair, 1.0));
+            self.walk.step(&mut hidden.drift);
+        }
+        ln
+    }
+
+    fn start(&self) -> Hidden {
+        let z = drift_nodes();
+        Hidden { drift: Filter(normalised(z.map(|z| (-0.5 * z * z).exp()))), common: Filter(self.common.to) }
+    }
+
+    fn step(&self, hidden: &mut Hidden) {
+        self.common.step(&mut hidden.common);
+        self.walk.step(&mut hidden.drift);
+    }
+
+    /// Log likelihoods of the split at each node of the lasting difference, when green fails `ratio` times as often.
+    fn splits(&self, pair: &Pair, ratio: f64) -> [f64; DRIFT] {
+        self.drift.map(|factor| {
+            let green = pair.green.requests * ratio * factor;
+            let means = Means { blue: pair.blue.requests, green, extra: 0.0 };
+            split(pair, means, &self.dispersion, self.unseen)
+        })
+    }
+
+    /// Log likelihoods of the total at each node of the common factor.
+    fn totals(&self, pair: &Pair, ratio: f64) -> Option<[f64; COMMON]> {
+        let rate = self.rate?;
+        Some(COMMON_LN.map(|ln| {
+            let rate = rate * ln.exp();
+            let means = Means {
+                blue: pair.blue.requests * rate,
+                green: pair.green.requests * rate * ratio,
+                extra: 0.0,
+            };
+            total(pair, means, &self.dispersion)
+        }))
+    }
+
+    /// Log likelihoods of split and total together, when a share of green's requests fails on top.
+    fn both(&self, pair: &Pair, added: f64) -> Option<[f64; COMMON]> {
+        let rate = self.rate?;
+        let drift = self.dispersion.drift * self.dispersion.drift;
+        Some(COMMON_LN.map(|ln| {
+            let rate = rate * ln.exp();
+            let means = Means {
+                blue: pair.blue.requests * rate,
+                green: pair.green.requests * rate,
+                extra: pair.green.requests * added,
+            };
+            let old = rate / (rate + added);
+            split(pair, means, &self.dispersion, drift * old * old) + total(pair, means, &self.dispersion)
+        }))
+    }
+}
+
+/// What is not seen itself: the factor common to both groups, and their lasting difference.
+#[derive(Clone, Copy, Debug)]
+struct Hidden {
+    drift: Filter<DRIFT>,
+    common: Filter<COMMON>,
+}
+
+/// A hypothesis so far: the log probability of everything seen, and what it thinks of what is hidden.
+#[derive(Clone, Copy, Debug)]
+struct Track {
+    ln: f64,
+    hidden: Hidden,
+}
+
+impl Track {
+    /// Takes over `ln` worth of another hypothesis, with its view of what is hidden.
+    fn receive(&mut self, ln: f64, from: &Hidden) {
+        if ln == f64::NEG_INFINITY {
+            return;
+        }
+        let sum = ln_add(self.ln, ln);
+        let share = (ln - sum).exp();
+        self.hidden.drift.merge(share, &from.drift);
+        self.hidden.common.merge(share, &from.common);
+        self.ln = sum;
+    }
+}
+
+/// Both hypotheses under one setting.
+#[derive(Clone, Debug)]
+pub(super) struct Pairing {
+    setting: Setting,
+    null: Track,
+    alternatives: Vec<(Effect, Track)>,
+}
+
+/// How green is worse.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Effect {
+    /// It fails so many times as often.
+    Times(f64),
+    /// This share of its requests fails on top.
+    Added(f64),
+}
+
+impl Effect {
+    /// Its weight in the prior, given the service's failure rate and its requests a minute. What shows itself within a minute
+    /// needs none, and what would not show itself in half an hour deserves none: the weight goes to what lies between.
+    fn weight(self, rate: Option<f64>, volume: f64) -> f64 {
+        let (preference, share) = match self {
+            Self::Times(ratio) => (3.0, rate.unwrap_or(0.0) * (ratio - 1.0)),
+            Self::Added(added) => (1.0, added),
+        };
+        let a_minute = 0.1 * volume * share;
+        let (plain, hopeless) = (a_minute > 60.0, a_minute < 0.02);
+        if plain || hopeless { 0.1 * preference } else { preference }
+    }
+}
+
+impl Pairing {
+    pub(super) fn new(setting: Setting, effects: &Effects) -> Self {
+        let hidden = setting.start();
+        let nothing = Track { ln: f64::NEG_INFINITY, hidden };
+        let alternatives = effects.of(setting.rate).into_iter().map(|effect| (effect, nothing)).collect();
+        Self { setting, null: Track { ln: 0.0, hidden }, alternatives }
+    }
+
+    /// Sees one more minute; a share `onset` of the prior says that green is worse from this minute on.
+    pub(super) fn see(&mut self, pair: &Pair, onset: f64) {
+        let before = self.null;
+        self.begin(before, onset);
+        self.grow();
+        let splits = self.setting.splits(pair, 1.0);
+        let mut ln = self.null.hidden.drift.observe(&splits);
+        if let Some(totals) = self.setting.totals(pair, 1.0) {
+            ln += self.null.hidden.common.observe(&totals);
+        }
+        self.null.ln += ln;
+        self.setting.step(&mut self.null.hidden);
+        for (effect, track) in &mut self.alternatives {
+            track.ln += match *effect {
+                Effect::Times(ratio) => {
+                    let drift = track.hidden.drift.observe(&self.setting.splits(pair, ratio));
+                    let totals = self.setting.totals(pair, ratio);
+                    drift + totals.map_or(0.0, |totals| track.hidden.common.observe(&totals))
+                }
+                Effect::Added(added) => {
+                    let both = self.setting.both(pair, added);
+                    both.map_or(0.0, |both| track.hidden.common.observe(&both))
+                }
+            };
+            self.setting.step(&mut track.hidden);
+        }
+    }
+
+    fn begin(&mut self, before: Track, onset: f64) {
+        let all: f64 = self
+            .alternatives
+            .iter()
+            .map(|(effect, _)| effect.weight(self.setting.rate, self.setting.volume))
+            .sum();
+        for (effect, track) in &mut self.alternatives {
+            track.receive(
+                before.ln + (onset * effect.weight(self.setting.rate, self.setting.volume) / all).ln(),
+                &before.hidden,
+            );
+        }
+    }
+
+    fn grow(&mut self) {
+        for larger in (1..self.alternatives.len()).rev() {
+            let (smaller, rest) = self.alternatives.split_at_mut(larger);
+            let (Some((_, from)), Some((_, to))) = (smaller.last_mut(), rest.first_mut()) else { continue };
+            to.receive(from.ln + EFFECT_GROWS.ln(), &from.hidden);
+            from.ln += (-EFFECT_GROWS).ln_1p();
+        }
+    }
+
+    /// Log probability of everything seen if green is as blue.
+    pub(super) fn null(&self) -> f64 {
+        self.null.ln
+    }
+
+    /// The same if it is worse from some minute on; `later` is the prior of the minutes to come.
+    pub(super) fn alternative(&self, later: f64) -> f64 {
+        let started = self.alternatives.iter().map(|(_, track)| track.ln);
+        started.fold(self.null.ln + later.ln(), ln_add)
+    }
+}
+
+fn drift_nodes() -> [f64; DRIFT] {
+    std::array::from_fn(|i| (i as f64 - (DRIFT as f64 - 1.0) / 2.0) * DRIFT_STEP)
+}
+
+fn walk(z: &[f64; DRIFT]) -> Walk<DRIFT> {
+    let variance = 1.0 - DRIFT_STAYS * DRIFT_STAYS;
+    let matrix = z.map(|from| {
+        normalised(z.map(|to| {
+            let off = to - DRIFT_STAYS * from;
+            (-0.5 * off * off / variance).exp()
+        }))
+    });
+    Walk { matrix }
+}
+
+fn normalised<const N: usize>(weights: [f64; N]) -> [f64; N] {
+    let sum: f64 = weights.iter().sum();
+    weights.map(|w| w / sum)
+}

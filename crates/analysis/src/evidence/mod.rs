@@ -1,0 +1,108 @@
+//! Evidence that green fails more often than blue: an e-process over closed minutes.
+//!
+//! Called by the judge with one pair of counts a minute. The evidence `E` is a Bayes factor: the probability of everything seen
+//! if green is worse from some minute on, over its probability if green is as blue. Whatever hits both alike drops out, and how
+//! far failures deviate from independence is averaged over what the service's own history makes likely. A good release ever
+//! reaches `E >= 1/alpha` with probability at most `alpha` (Ville's inequality), however often it is looked at. Pure: it is made
+//! anew from all closed minutes, so a late correction heals by itself.
+
+mod filter;
+pub(crate) mod fit;
+mod hypothesis;
+mod law;
+mod special;
+
+use hypothesis::{Effect, Pairing, Setting};
+use special::ln_add;
+use tidegate_model::calibration::Calibration;
+
+/// Requests and failures of one group in one minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// Requests.
+    pub requests: f64,
+    /// How many of them failed.
+    pub failures: f64,
+}
+
+/// One closed minute of both groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pair {
+    /// The group that served before.
+    pub blue: Tally,
+    /// The candidate.
+    pub green: Tally,
+}
+
+/// The effects that are looked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effects {
+    /// Green fails so many times as often; ascending.
+    pub times: Vec<f64>,
+    /// This share of green's requests fails on top; ascending. Looked for only when the service's own rate is known, and
+    /// only where it at least doubles that.
+    pub added: Vec<f64>,
+}
+
+impl Effects {
+    /// For failed requests.
+    pub fn errors() -> Self {
+        Self { times: vec![2.0, 4.0], added: vec![1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.9] }
+    }
+
+    fn of(&self, rate: Option<f64>) -> Vec<Effect> {
+        let times = self.times.iter().copied().map(Effect::Times);
+        match rate {
+            None => times.collect(),
+            Some(rate) => {
+                let added = self.added.iter().filter(|added| **added >= 2.0 * rate).copied();
+                times.chain(added.map(Effect::Added)).collect()
+            }
+        }
+    }
+}
+
+/// The evidence so far.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pairings: Vec<(f64, Pairing)>,
+    /// Prior of the minutes to come.
+    later: f64,
+    started: bool,
+}
+
+/// Half of the prior says that green is worse from its first minute on; of the rest, this share begins in each minute.
+const FIRST: f64 = 0.7;
+const HAZARD: f64 = 0.05;
+
+impl Process {
+    /// Nothing seen yet.
+    pub fn new(calibration: &Calibration, effects: &Effects) -> Self {
+        let pairings = calibration.dispersions.iter().filter(|one| one.weight > 0.0).map(|one| {
+            let setting = Setting::new(one.dispersion, calibration.rate, calibration.volume, one.common);
+            (one.weight.ln(), Pairing::new(setting, effects))
+        });
+        Self { pairings: pairings.collect(), later: 1.0, started: false }
+    }
+
+    /// Sees one more minute.
+    pub fn see(&mut self, pair: &Pair) {
+        let onset = self.later * if self.started { HAZARD } else { FIRST };
+        self.started = true;
+        self.later -= onset;
+        for (_, pairing) in &mut self.pairings {
+            pairing.see(pair, onset);
+        }
+    }
+
+    /// `ln E`: 0 if nothing speaks for either.
+    pub fn ln_evidence(&self) -> f64 {
+        let sum = |ln: &dyn Fn(&Pairing) -> f64| {
+            self.pairings.iter().map(|(weight, pairing)| weight + ln(pairing)).fold(f64::NEG_INFINITY, ln_add)
+        };
+        if self.pairings.is_empty() {
+            return 0.0;
+        }
+        sum(&|pairing| pairing.alternative(self.later)) - sum(&Pairing::null)
+    }
+}

@@ -1,0 +1,81 @@
+//! What a service's own history says of how often, and how irregularly, it fails by itself.
+//!
+//! Learned by `tidegate-analysis` before a release's first weight, kept in the ledger, and what every verdict on errors is
+//! measured with. Nothing here decides.
+
+use serde::{Deserialize, Serialize};
+
+/// Nodes of the common factor: how far the failures of a whole service are from usual, in steps.
+pub const COMMON_NODES: usize = 14;
+
+/// A service before a release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Calibration {
+    /// Failures a request; `None` if there is no history, then only how failures split between blue and green tells.
+    pub rate: Option<f64>,
+    /// Requests a minute.
+    pub volume: f64,
+    /// Minutes of history that it rests on.
+    pub minutes: u32,
+    /// The dispersions that are possible; their weights sum to one.
+    pub dispersions: Vec<Weighed>,
+}
+
+/// A dispersion with what the history says of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Weighed {
+    /// The dispersion.
+    pub dispersion: Dispersion,
+    /// How likely it is, 0 to 1.
+    pub weight: f64,
+    /// How often the common factor is at each of its nodes, if this is the dispersion; they sum to one.
+    pub common: [f64; COMMON_NODES],
+}
+
+/// How failures deviate from independence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dispersion {
+    /// Size-weighted mean size of clusters of failures that fall on one group whole: 1 if failures come alone.
+    pub cluster: f64,
+    /// Squared coefficient of variation of a factor of its own for each group and minute.
+    pub jitter: f64,
+    /// Standard deviation of the log ratio of two groups of one version that lasts for minutes.
+    pub drift: f64,
+    /// Share of minutes whose failures fall on the groups in any proportion: a single client or task fails for all.
+    pub outliers: f64,
+}
+
+impl Calibration {
+    /// The likeliest dispersion, in words for people.
+    pub fn describe(&self) -> String {
+        let Some(rate) = self.rate else {
+            return "no history: only the split of failures between blue and green tells, which takes longer"
+                .into();
+        };
+        let likeliest = self.dispersions.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
+        let how = likeliest.map_or_else(String::new, |likeliest| likeliest.dispersion.describe());
+        format!("it fails in {:.3} % of requests by itself, {how}", rate * 100.0)
+    }
+}
+
+impl Dispersion {
+    fn describe(&self) -> String {
+        let mut words = vec![];
+        if self.cluster >= 1.5 {
+            words.push(format!("in clusters of about {:.0}", self.cluster));
+        }
+        if self.jitter > 0.0 {
+            words.push(format!(
+                "each group {:.0} % up and down from minute to minute",
+                100.0 * self.jitter.sqrt()
+            ));
+        }
+        if self.outliers > 1e-3 {
+            words.push(format!("and all on one side in {:.1} % of minutes", 100.0 * self.outliers));
+        }
+        if words.is_empty() { "one failure apart from another".into() } else { words.join(", ") }
+    }
+}
