@@ -28,9 +28,13 @@ const DRIFTS: [(f64, f64); 3] = [(0.0, 0.5), (0.1, 0.35), (0.2, 0.15)];
 /// Two fleets of one version differ by so much for a whole release, which two zones of one fleet do not show.
 const FLEET: f64 = 0.05;
 /// So many of the likeliest dispersions are kept.
-const KEPT: usize = 5;
+const KEPT: usize = 7;
 /// Minutes of history that are looked at: two days of them tell no less than fifteen.
 pub const MINUTES: usize = 2_880;
+
+const OUTLIERS: [(f64, f64); 3] = [(0.0, 0.65), (0.003, 0.25), (0.02, 0.1)];
+/// What a minute of history counts: shapes of laws that fit alike must not be told apart by their last digit.
+const TEMPER: f64 = 0.25;
 
 const fn of(cluster: f64, jitter: f64, drift: f64) -> Dispersion {
     Dispersion { cluster, jitter, drift, outliers: 0.0 }
@@ -71,10 +75,12 @@ fn likeliest(history: &[Pair], rate: f64) -> (Vec<Weighed>, f64) {
         for (jitter, j) in JITTERS {
             let (common, total) = fit::common(history, rate, &of(cluster, jitter, 0.0));
             for (drift, d) in DRIFTS {
-                let dispersion = of(cluster, jitter, drift);
-                let before: f64 = c * j * d;
-                let ln = before.ln() + total + fit::splits(history, dispersion);
-                found.push(Weighed { dispersion, weight: ln, common });
+                for (outliers, o) in OUTLIERS {
+                    let dispersion = Dispersion { cluster, jitter, drift, outliers };
+                    let before: f64 = c * j * d * o;
+                    let ln = before.ln() + TEMPER * (total + fit::splits(history, dispersion));
+                    found.push(Weighed { dispersion, weight: ln, common });
+                }
             }
         }
     }

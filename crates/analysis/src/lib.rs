@@ -1,31 +1,26 @@
 //! Verdicts: judging green against blue from closed CloudWatch minutes.
 //!
-//! One function, [`judge`], called by the planner in every pass in which green has production weight. This is the first,
-//! threshold judge. The usual rules roll back good releases (a single minute above twice blue's rate does so in more than
-//! half of them), so an error verdict asks for twice the worse of blue now and blue's history, at least two failures, in
-//! three of the last five minutes. Pure: no clock, no I/O; what is not in the question does not exist.
+//! One function, [`judge`], called by the planner in every pass in which green has production weight. Failed requests are judged
+//! by evidence that is calibrated on the service's own history ([`calibrate`], [`Process`]); latency, targets and connections are
+//! red flags with wide limits. Pure: no clock, no I/O; what is not in the question does not exist.
 
 use jiff::Timestamp;
 use tidegate_model::{
-    observation::{Counts, Minute, TargetGroup},
+    observation::{Minute, TargetGroup},
     spec::Checks,
-    verdict::{Baseline, Check, Finding, Unit, Verdict},
+    verdict::{Baseline, Check, Evidence, Finding, Unit, Verdict},
 };
 
 mod baseline;
 mod calibration;
+mod errors;
 mod evidence;
 
 pub use baseline::baseline;
 pub use calibration::{MINUTES as CALIBRATION_MINUTES, calibrate, uncalibrated};
+pub use errors::EVIDENCE_MINUTES;
 pub use evidence::{Effects, Pair, Process, Tally};
 
-/// Error minutes are looked for in this many closed minutes, and this many of them must fail.
-const ERROR_WINDOW: (usize, usize) = (5, 3);
-/// A minute can fail on errors only with at least this many failed requests: one failure is noise at any rate.
-const ERROR_MIN_FAILURES: f64 = 2.0;
-/// Green's error rate may be this many times the worse of blue now and blue's history.
-const ERROR_FACTOR: f64 = 2.0;
 /// Latency, targets and connections are red flags: every one of the last three minutes must fail.
 const RED_FLAG_MINUTES: usize = 3;
 /// Green's p95 may be this many times the worse of blue now and blue's history (the guide's 200 ms against 50 ms).
@@ -40,6 +35,8 @@ const CONNECTION_LIMIT: (f64, f64) = (2.0, 5.0);
 const DUE_REQUESTS: f64 = 10.0;
 /// So many minutes in a row without due traffic are *no data*.
 pub const NO_DATA_MINUTES: u32 = 5;
+/// The minutes that a pass rests on.
+const RECENT: usize = 5;
 /// A pass needs this many minutes with data and this many requests in them.
 const PASS: (usize, f64) = (3, 30.0);
 
@@ -69,6 +66,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Start of the last closed minute that was looked at.
     pub until: Option<Timestamp>,
+    /// What speaks for green failing more often, if it was compared with blue.
+    pub evidence: Option<Evidence>,
 }
 
 /// Judges green against blue. Fail beats no data, no data beats everything else; the first failing check in the order
@@ -79,25 +78,29 @@ pub fn judge(question: &Question<'_>) -> Judgement {
         .iter()
         .filter(|minute| minute.at.as_second() + 60 > question.traffic_since.as_second())
         .collect();
-    let verdict =
-        finding(question, &judged).map_or_else(|| without_finding(question, &judged), Verdict::Fail);
-    Judgement { verdict, until: judged.last().map(|minute| minute.at) }
+    let evidence = question.checks.errors.is_on().then(|| errors::evidence(question, &judged)).flatten();
+    let verdict = finding(question, &judged, evidence.as_ref())
+        .map_or_else(|| without_finding(question, &judged, evidence.as_ref()), Verdict::Fail);
+    Judgement { verdict, until: judged.last().map(|minute| minute.at), evidence }
 }
 
-fn finding(question: &Question<'_>, judged: &[&Minute]) -> Option<Finding> {
+fn finding(question: &Question<'_>, judged: &[&Minute], evidence: Option<&Evidence>) -> Option<Finding> {
     let checks = question.checks;
-    None.or_else(|| checks.errors.is_on().then(|| errors(question, judged)).flatten())
+    None.or_else(|| checks.errors.is_on().then(|| errors::finding(question, judged, evidence)).flatten())
         .or_else(|| checks.targets.is_on().then(|| targets(question, judged)).flatten())
         .or_else(|| checks.latency.is_on().then(|| latency(question, judged)).flatten())
         .or_else(|| checks.database_connections.is_on().then(|| connections(question, judged)).flatten())
 }
 
-fn without_finding(question: &Question<'_>, judged: &[&Minute]) -> Verdict {
+fn without_finding(question: &Question<'_>, judged: &[&Minute], evidence: Option<&Evidence>) -> Verdict {
     let silent = silent_minutes(question, judged);
     if silent >= NO_DATA_MINUTES {
         return Verdict::NoData { minutes: silent };
     }
-    let recent = &judged[judged.len().saturating_sub(ERROR_WINDOW.0)..];
+    if evidence.is_some_and(|evidence| evidence.odds >= errors::SUSPECT) {
+        return Verdict::Suspect;
+    }
+    let recent = &judged[judged.len().saturating_sub(RECENT)..];
     let seen: Vec<f64> = recent.iter().filter_map(|m| m.groups.get(question.green)?.requests).collect();
     if seen.len() >= PASS.0 && seen.iter().sum::<f64>() >= PASS.1 {
         Verdict::Pass
@@ -135,26 +138,7 @@ fn in_window(
         first_failing: breaches.first()?.at,
         failing_minutes: u32::try_from(breaches.len()).unwrap_or(u32::MAX),
         of_minutes: u32::try_from(looked_at.len()).unwrap_or(u32::MAX),
-    })
-}
-
-fn rate(counts: &Counts) -> Option<f64> {
-    counts.requests.filter(|requests| *requests > 0.0).map(|requests| (counts.failures / requests).min(1.0))
-}
-
-fn errors(question: &Question<'_>, judged: &[&Minute]) -> Option<Finding> {
-    let history = question.baseline.filter(|b| b.requests > 0.0).map_or(0.0, |b| b.failures / b.requests);
-    in_window(judged, ERROR_WINDOW, Check::Errors, Unit::Ratio, |minute| {
-        let green = minute.groups.get(question.green)?;
-        let now = minute.groups.get(question.blue).and_then(rate).unwrap_or(0.0);
-        // Connections that green refused are failures without a request that reached a target.
-        let measured = rate(green).unwrap_or(if green.failures > 0.0 { 1.0 } else { 0.0 });
-        let limit = ERROR_FACTOR * now.max(history);
-        (green.failures >= ERROR_MIN_FAILURES && measured > limit).then_some(Breach {
-            at: minute.at,
-            measured,
-            limit,
-        })
+        odds: None,
     })
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tidegate_model::spec::Toggle;
 
+use tidegate_model::observation::Counts;
+
 use super::*;
 
 fn group(name: &str) -> TargetGroup {
@@ -89,6 +91,7 @@ fn at_full_weight_green_is_judged_against_blues_frozen_minutes() {
         failures: 60.0,
         latency: Some(0.05),
         connections: None,
+        calibration: None,
     });
     assert!(matches!(world.verdict(), Verdict::Fail(_)));
     world.baseline.as_mut().unwrap().failures = 1_800.0;
@@ -127,6 +130,7 @@ fn a_total_outage_at_full_weight_is_no_data_by_blues_history() {
         failures: 0.0,
         latency: None,
         connections: None,
+        calibration: None,
     });
     assert_eq!(world.verdict(), Verdict::NoData { minutes: 5 });
 }
@@ -162,6 +166,7 @@ fn connections_beyond_both_colours_share_fail_when_asked_for() {
         failures: 0.0,
         latency: None,
         connections: Some(10.0),
+        calibration: None,
     });
     for minute in &mut world.minutes {
         minute.connections = Some(26.0);

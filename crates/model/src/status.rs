@@ -9,7 +9,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ParameterVersion, ReleaseName, gate::GateReading, ledger::Event, spec::Problem, verdict::Verdict,
+    ParameterVersion, ReleaseName,
+    gate::GateReading,
+    ledger::Event,
+    spec::Problem,
+    verdict::{Evidence, Verdict},
     waiting::Waiting,
 };
 
@@ -404,4 +408,7 @@ pub struct VerdictStatus {
     pub message: String,
     /// The end of the last closed minute that it rests on.
     pub until: Option<Timestamp>,
+    /// What speaks for green failing more often, if it was compared with blue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Calibration;
+
 /// The result of judging green against blue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -13,6 +15,8 @@ pub enum Verdict {
     Fail(Finding),
     /// Too little was seen to say.
     Undecided,
+    /// It looks as if green failed more often than blue, and not yet so clearly that it is rolled back.
+    Suspect,
     /// Green should have had traffic and reports none, for so many closed minutes in a row.
     NoData {
         /// Closed minutes in a row in which traffic was due and none was reported.
@@ -27,6 +31,7 @@ impl Verdict {
             Self::Pass => "pass",
             Self::Fail(_) => "fail",
             Self::Undecided => "undecided",
+            Self::Suspect => "suspect",
             Self::NoData { .. } => "no data",
         }
     }
@@ -50,10 +55,76 @@ pub struct Finding {
     pub failing_minutes: u32,
     /// How many minutes were looked at.
     pub of_minutes: u32,
+    /// Power of ten of the odds that green is worse, where the verdict rests on odds; the limit is then what blue had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub odds: Option<f64>,
+}
+
+/// What speaks for green failing more often than blue, over all closed minutes since green got traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Closed minutes in which both had requests, or green alone.
+    pub minutes: u32,
+    /// Blue's requests in them.
+    pub blue_requests: f64,
+    /// How many of those failed.
+    pub blue_failures: f64,
+    /// Green's requests in them.
+    pub green_requests: f64,
+    /// How many of those failed.
+    pub green_failures: f64,
+    /// Power of ten of the odds: what was seen is so many times likelier if green is worse than if it is as blue.
+    pub odds: f64,
+    /// From this power on green is rolled back: a good release reaches it once in so many.
+    pub limit: f64,
+    /// What is known of the service before the release, in words.
+    pub calibration: String,
+}
+
+impl std::fmt::Display for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rate = |failures: f64, requests: f64| {
+            if requests > 0.0 {
+                Unit::Ratio.show((failures / requests).min(1.0))
+            } else {
+                "nothing".to_owned()
+            }
+        };
+        write!(
+            f,
+            "{} of green and {} of blue failed in {} minutes: odds of {} that green is worse, {} roll it back",
+            rate(self.green_failures, self.green_requests),
+            rate(self.blue_failures, self.blue_requests),
+            self.minutes,
+            odds(self.odds),
+            odds(self.limit)
+        )
+    }
+}
+
+/// Odds for people, from their power of ten.
+pub fn odds(power: f64) -> String {
+    if power > 6.0 {
+        return format!("10^{power:.0} to 1");
+    }
+    let times = 10f64.powf(power);
+    if times >= 1.0 { format!("{times:.0} to 1") } else { format!("1 to {:.0}", 1.0 / times) }
 }
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(power) = self.odds {
+            return write!(
+                f,
+                "{} of green {} against {} of blue in {} minutes: odds of {} that green is worse",
+                self.check.as_str(),
+                self.unit.show(self.measured),
+                self.unit.show(self.limit),
+                self.of_minutes,
+                odds(power)
+            );
+        }
         write!(
             f,
             "{} of green {} over the limit {} in {} of {} minutes",
@@ -131,4 +202,7 @@ pub struct Baseline {
     pub latency: Option<f64>,
     /// The highest number of database connections seen.
     pub connections: Option<f64>,
+    /// How often and how irregularly the service fails by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
 }

@@ -1,6 +1,7 @@
 //! Which facts a release's stage asks for: enough to decide, no more. Batched over releases by the observers.
 
 use jiff::{SignedDuration, Timestamp};
+use tidegate_analysis::EVIDENCE_MINUTES;
 use tidegate_model::{
     Fact, ReleaseName,
     decision::Step,
@@ -17,8 +18,8 @@ use crate::{change::unopened, engine::codedeploy::config_name, gates::quiet_want
 /// limits for ECS.
 const DEPLOYMENT_LIVES: SignedDuration = SignedDuration::from_hours(24 * 8);
 
-/// Closed minutes that make blue's history.
-const HISTORY_MINUTES: u32 = 60;
+/// Closed minutes that make blue's history: what it is calibrated on.
+const HISTORY_MINUTES: u32 = tidegate_analysis::CALIBRATION_MINUTES as u32;
 
 /// Closed minutes that a judgement looks at, with room for late ones.
 const JUDGED_MINUTES: u32 = 15;
@@ -51,7 +52,7 @@ pub fn needs(
     });
     candidate_needs(&mut needs, candidate.as_ref());
     if let Some(rollout) = &state.rollout {
-        rollout_needs(&mut needs, rollout);
+        rollout_needs(&mut needs, rollout, now);
     }
     if let Some(change) = state.change.as_ref().filter(|change| change.is_open()) {
         change_needs(&mut needs, state, change, (orders, now));
@@ -84,7 +85,7 @@ fn candidate_needs(needs: &mut Needs, candidate: Option<&Spec>) {
     }
 }
 
-fn rollout_needs(needs: &mut Needs, rollout: &Rollout) {
+fn rollout_needs(needs: &mut Needs, rollout: &Rollout, now: Timestamp) {
     let spec = &rollout.start.spec;
     let Traffic::Codedeploy(traffic) = &spec.spec.traffic;
     match rollout.phase {
@@ -102,7 +103,8 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout) {
         | RolloutPhase::Shifting
         | RolloutPhase::Confirming
         | RolloutPhase::Baking => {
-            let count = if rollout.baseline.is_some() { JUDGED_MINUTES } else { HISTORY_MINUTES };
+            let count =
+                if rollout.baseline.is_some() { judged_minutes(rollout, now) } else { HISTORY_MINUTES };
             let connections = spec.spec.checks.database_connections.is_on();
             needs.minutes = Some(MinutesNeeds {
                 count,
@@ -116,6 +118,13 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout) {
         }
         RolloutPhase::Retiring | RolloutPhase::RollingBack(_) => {}
     }
+}
+
+/// Every minute since green's first weight, as long as evidence is gathered; then the last ones.
+fn judged_minutes(rollout: &Rollout, now: Timestamp) -> u32 {
+    let passed = rollout.traffic_since.map_or(0, |since| now.duration_since(since).as_secs() / 60);
+    let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+    if passed > EVIDENCE_MINUTES { JUDGED_MINUTES } else { JUDGED_MINUTES.max(passed + 3) }
 }
 
 /// Before the change is opened: what its gates look at, and whether the database knows it already.

@@ -339,12 +339,14 @@ fn verdict(draft: &Draft<'_>) -> Option<VerdictStatus> {
                 Verdict::Fail(finding) => finding.to_string(),
                 Verdict::Pass => "green is no worse than blue".into(),
                 Verdict::Undecided => "too little was seen to say".into(),
+                Verdict::Suspect => "green may be failing more often than blue".into(),
                 Verdict::NoData { minutes } => {
                     format!("green reported nothing for {minutes} minutes in which traffic was due")
                 }
             },
             verdict: judgement.verdict.clone(),
             until: judgement.until,
+            evidence: judgement.evidence.clone(),
         }),
         None => draft.previous.and_then(|status| status.verdict.clone()),
     }

@@ -15,15 +15,16 @@ mod report;
 mod simulate;
 
 use measure::Family;
-use simulate::{CLUSTER, COMMON, GAMMA, HELD_OUT, MIXED, POISSON, STICKY, Service};
+use simulate::{CLUSTER, COMMON, GAMMA, GIANTS, HELD_OUT, MIXED, POISSON, STICKY, Service};
 
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 10] = [
     Family { name: "poisson", noise: POISSON, history: POISSON },
     Family { name: "common", noise: COMMON, history: COMMON },
     Family { name: "cluster", noise: CLUSTER, history: CLUSTER },
     Family { name: "gamma", noise: GAMMA, history: GAMMA },
     Family { name: "sticky", noise: STICKY, history: STICKY },
     Family { name: "mixed", noise: MIXED, history: MIXED },
+    Family { name: "giants", noise: GIANTS, history: GIANTS },
     Family { name: "cluster, quiet history", noise: CLUSTER, history: POISSON },
     Family { name: "mixed, quiet history", noise: MIXED, history: POISSON },
     Family { name: "held out", noise: HELD_OUT, history: HELD_OUT },
@@ -35,6 +36,23 @@ fn main() {
     let (good_releases, bad_releases) = if full { (20_000, 150) } else { (1_600, 20) };
     let services = services(&[300.0, 3e3, 3e4, 3e5], &[1e-5, 1e-4, 1e-3, 1e-2]);
     let with_regressions = services_with_regressions();
+    if let Ok(only) = std::env::var("ONLY") {
+        let good = FAMILIES.map(|family| {
+            let of: usize = if only.split('|').any(|o| family.name.starts_with(o)) {
+                std::env::var("N").map_or(800, |n| n.parse().unwrap())
+            } else {
+                1
+            };
+            (family, measure::good(&family, &services, of / 16))
+        });
+        report::print_good(&good);
+        if std::env::var("BAD").is_ok() {
+            for noise in [POISSON, GAMMA, CLUSTER, MIXED] {
+                report::print_bad(noise.name, &measure::bad(&noise, &with_regressions, 30));
+            }
+        }
+        return;
+    }
     let good = FAMILIES.map(|family| {
         let cells = measure::good(&family, &services, good_releases / services.len());
         (family, cells)

@@ -21,6 +21,8 @@ pub(crate) struct Noise {
     pub(crate) slow: f64,
     /// Standard deviation of a log factor of green for the whole release.
     pub(crate) release: f64,
+    /// Share of clusters that are ten times as large as the others.
+    pub(crate) giants: f64,
     /// Two-state bursts with heavy-tailed clusters instead of all that.
     pub(crate) bursts: bool,
 }
@@ -32,6 +34,7 @@ const QUIET: Noise = Noise {
     jitter: 0.0,
     slow: 0.0,
     release: 0.0,
+    giants: 0.0,
     bursts: false,
 };
 
@@ -40,15 +43,10 @@ pub(crate) const COMMON: Noise = Noise { name: "common", common: true, ..QUIET }
 pub(crate) const CLUSTER: Noise = Noise { name: "cluster", cluster: 4.0, ..QUIET };
 pub(crate) const GAMMA: Noise = Noise { name: "gamma", jitter: 0.1, ..QUIET };
 pub(crate) const STICKY: Noise = Noise { name: "sticky", slow: 0.1, release: 0.05, ..QUIET };
-pub(crate) const MIXED: Noise = Noise {
-    name: "mixed",
-    common: true,
-    cluster: 2.0,
-    jitter: 0.05,
-    slow: 0.07,
-    release: 0.05,
-    bursts: false,
-};
+pub(crate) const MIXED: Noise =
+    Noise { name: "mixed", common: true, cluster: 2.0, jitter: 0.05, slow: 0.07, release: 0.05, ..QUIET };
+
+pub(crate) const GIANTS: Noise = Noise { name: "giants", cluster: 1.5, giants: 0.03, ..QUIET };
 
 /// The family that nothing is tuned on: both groups go through bursts together, clusters have sizes with a heavy tail, and
 /// requests a minute wander as recorded services' do.
@@ -236,13 +234,20 @@ impl World {
         if size <= 1.0 {
             return self.binomial(requests, rate);
         }
-        let clusters = self.poisson(requests * rate / size);
-        if clusters < 1.0 {
+        let giants = self.noise.giants;
+        let mean = size * (1.0 + 9.0 * giants);
+        let clusters = self.poisson(requests * rate / mean);
+        let large = self.binomial(clusters, giants);
+        (self.geometric(clusters - large, size) + self.geometric(large, 10.0 * size)).min(requests)
+    }
+
+    /// The sum of so many geometric sizes.
+    fn geometric(&mut self, count: f64, mean: f64) -> f64 {
+        if count < 1.0 {
             return 0.0;
         }
-        // So many geometric sizes together.
-        let more = self.gamma(clusters, size - 1.0);
-        (clusters + self.poisson(more)).min(requests)
+        let more = self.gamma(count, mean - 1.0);
+        count + self.poisson(more)
     }
 
     fn normal(&mut self, sd: f64) -> f64 {

@@ -17,6 +17,8 @@ const FLOOR: f64 = 0.004;
 const ROUNDS: usize = 25;
 /// Minutes of those given that the common factor is learned from.
 const SAMPLE: usize = 1_500;
+/// Minutes in a row, the last ones, that the split is learned from.
+const SPLITS: usize = 960;
 
 /// No node of the common factor is likelier than another.
 pub(crate) fn even() -> [f64; COMMON] {
@@ -72,5 +74,7 @@ pub(crate) fn common(history: &[Pair], rate: f64, dispersion: &Dispersion) -> ([
 
 /// The log likelihood of how failures split between the two parts.
 pub(crate) fn splits(history: &[Pair], dispersion: Dispersion) -> f64 {
-    Setting::new(dispersion, None, 0.0, even()).ln_splits(history)
+    let recent = &history[history.len().saturating_sub(SPLITS)..];
+    let share = history.len() as f64 / recent.len().max(1) as f64;
+    share * Setting::new(dispersion, None, 0.0, even()).ln_splits(recent)
 }

@@ -8,7 +8,7 @@ use tidegate_model::calibration::{COMMON_NODES, Dispersion};
 
 use super::{
     Pair,
-    special::{ln_beta_binomial, ln_negative_binomial},
+    special::{ln_add, ln_beta_binomial, ln_negative_binomial},
 };
 
 /// Nodes of the common factor.
@@ -24,6 +24,8 @@ pub(super) const DRIFT: usize = 9;
 pub(super) const DRIFT_STEP: f64 = 0.8;
 /// Relative variance of an additional failure rate between two nodes of the grid of effects.
 const EFFECT_GRAIN: f64 = 0.15;
+/// Intra-class correlation of the failures of an outlying minute: nearly all of them fall on one group.
+const OUTLIER: f64 = 0.5;
 
 /// The mean failures of both groups at one node, with what is known of green's additional ones.
 #[derive(Clone, Copy)]
@@ -52,7 +54,12 @@ pub(super) fn split(pair: &Pair, means: Means, dispersion: &Dispersion, unseen: 
     } else {
         (((clusters - 1.0) / (n - 1.0)).max(0.0) + q * (1.0 - q) * jitter).min(0.95)
     };
-    ln_beta_binomial(pair.green.failures, n, q, rho)
+    let usual = ln_beta_binomial(pair.green.failures, n, q, rho);
+    if dispersion.outliers <= 0.0 || n <= 1.5 {
+        return usual;
+    }
+    let outlier = ln_beta_binomial(pair.green.failures, n, q, OUTLIER);
+    ln_add(usual + (-dispersion.outliers).ln_1p(), outlier + dispersion.outliers.ln())
 }
 
 /// `ln P(both groups have N failures together)`.

@@ -106,3 +106,6 @@ impl Process {
         sum(&|pairing| pairing.alternative(self.later)) - sum(&Pairing::null)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,6 +196,14 @@ pub(crate) fn healthy_so_far(rollout: &Rollout, judgement: Option<&Judgement>) -
             "blue needs traffic: without it green cannot be compared",
         ),
         Some(Verdict::Pass | Verdict::Undecided) => open(gate),
+        Some(Verdict::Suspect) => closed(
+            gate,
+            Class::NeedsTime,
+            judgement
+                .and_then(|j| j.evidence.as_ref())
+                .map_or_else(|| "green may be failing more often than blue".to_owned(), ToString::to_string),
+            "it becomes clear with more requests: it passes, or it is rolled back",
+        ),
         Some(Verdict::Fail(finding)) => {
             closed(gate, Class::NeedsFix, finding.to_string(), "it is rolled back")
         }

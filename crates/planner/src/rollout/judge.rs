@@ -57,6 +57,6 @@ pub(super) fn cause(judgement: &Judgement, silence_counts: bool) -> Option<Cause
     match &judgement.verdict {
         Verdict::Fail(finding) => Some(Cause::Verdict(finding.clone())),
         Verdict::NoData { minutes } if silence_counts => Some(Cause::NoData { minutes: *minutes }),
-        Verdict::NoData { .. } | Verdict::Pass | Verdict::Undecided => None,
+        Verdict::NoData { .. } | Verdict::Pass | Verdict::Undecided | Verdict::Suspect => None,
     }
 }

@@ -265,6 +265,7 @@ fn rollout(flight: &Flight, accepted: &Accepted) -> Rollout {
         failures: 0.0,
         latency: None,
         connections: None,
+        calibration: None,
     };
     Rollout {
         start: RolloutStart {

@@ -23,7 +23,7 @@ pub const ROLLOUT_PHASES: [&str; 11] = [
     "rolled-back",
 ];
 
-const VERDICTS: [&str; 4] = ["pass", "fail", "undecided", "no-data"];
+const VERDICTS: [&str; 5] = ["pass", "fail", "undecided", "suspect", "no-data"];
 
 /// Every family of state.
 struct State {
@@ -237,6 +237,7 @@ impl State {
             Verdict::Pass => ("pass", None),
             Verdict::Fail(finding) => ("fail", Some(finding.check)),
             Verdict::Undecided => ("undecided", None),
+            Verdict::Suspect => ("suspect", None),
             Verdict::NoData { .. } => ("no-data", None),
         };
         for result in VERDICTS {

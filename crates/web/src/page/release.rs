@@ -159,6 +159,7 @@ fn verdict(html: &mut Html, status: &ReleaseStatus) {
     html.raw("<p class=big>").raw(match verdict.verdict {
         Verdict::Pass => "<span class=\"badge good\">✓ pass</span>",
         Verdict::Fail(_) => "<span class=\"badge bad\">✗ fail</span>",
+        Verdict::Suspect => "<span class=\"badge wait\">◔ suspect</span>",
         Verdict::Undecided => "<span class=\"badge wait\">◔ undecided</span>",
         Verdict::NoData { .. } => "<span class=\"badge wait\">▨ no data</span>",
     });
@@ -168,6 +169,10 @@ fn verdict(html: &mut Html, status: &ReleaseStatus) {
         html.wrap("", &finding.unit.show(finding.measured), "<dt>limit<dd>");
         html.wrap("", &finding.unit.show(finding.limit), "<dt>first failing<dd>").time(finding.first_failing);
         html.raw("</dl>");
+    }
+    if let Some(evidence) = &verdict.evidence {
+        html.wrap("<p>", &evidence.to_string(), "</p>");
+        html.wrap("<p class=none>what the service does by itself: ", &evidence.calibration, "</p>");
     }
     if let Some(until) = verdict.until {
         html.raw("<p class=none>on closed minutes until ").time(until).raw("</p>");

@@ -69,6 +69,7 @@ pub(crate) fn release(name: &str) -> ReleaseStatus {
             verdict: Verdict::Pass,
             message: "green is no worse than blue".into(),
             until: Some(ago(1)),
+            evidence: None,
         }),
         events: vec![
             event(40, EventKind::Normal, "SpecAccepted", "spec version 12 is in force"),

@@ -1,0 +1,184 @@
+//! The laws against scipy, the evidence by exact enumeration, and what must not change it.
+
+use tidegate_model::calibration::{Calibration, Dispersion, Weighed};
+
+use super::{
+    fit,
+    hypothesis::{Pairing, Setting},
+    special::{ln_beta_binomial, ln_binomial, ln_negative_binomial},
+    *,
+};
+use crate::calibration::uncalibrated;
+
+const INDEPENDENT: Dispersion = Dispersion { cluster: 1.0, jitter: 0.0, drift: 1e-9, outliers: 0.0 };
+const ROUGH: Dispersion = Dispersion { cluster: 3.0, jitter: 0.05, drift: 0.1, outliers: 0.01 };
+
+fn pair(blue: (f64, f64), green: (f64, f64)) -> Pair {
+    let tally = |(requests, failures)| Tally { requests, failures };
+    Pair { blue: tally(blue), green: tally(green) }
+}
+
+fn calibration(rate: Option<f64>, dispersion: Dispersion) -> Calibration {
+    let one = Weighed { dispersion, weight: 1.0, common: fit::even() };
+    Calibration { rate, volume: 1_000.0, minutes: 0, dispersions: vec![one] }
+}
+
+fn ln_evidence(calibration: &Calibration, pairs: &[Pair]) -> f64 {
+    let mut process = Process::new(calibration, &Effects::errors());
+    pairs.iter().for_each(|pair| process.see(pair));
+    process.ln_evidence()
+}
+
+/// `ln n!`, summed.
+fn ln_factorial(n: u32) -> f64 {
+    (2..=n).map(|i| f64::from(i).ln()).sum()
+}
+
+/// Differences of log probabilities under two parameters, as scipy 1.x gives them (`betabinom` with `a = q m`,
+/// `b = (1 - q) m`, `m = 1/rho - 1`).
+#[test]
+fn the_beta_binomial_law_agrees_with_scipy() {
+    let golden = [
+        (3.0, 10.0, (0.1, 0.05), (0.3, 0.05), -1.130_925_201_33),
+        (0.0, 1.0, (0.1, 0.4), (0.5, 0.4), 0.587_786_664_902),
+        (17.0, 40.0, (0.2, 0.01), (0.35, 0.2), -2.453_630_300_51),
+        (900.0, 1_000.0, (0.5, 0.001), (0.9, 0.001), -203.323_625_268),
+        (5.0, 100_000.0, (1e-4, 1e-4), (5e-5, 1e-4), 0.203_085_826_142),
+        (30_000.0, 100_000.0, (0.25, 1e-5), (0.3, 1e-3), -311.878_121_065),
+    ];
+    for (x, n, one, other, expected) in golden {
+        let difference = ln_beta_binomial(x, n, one.0, one.1) - ln_beta_binomial(x, n, other.0, other.1);
+        assert!((difference - expected).abs() < 1e-7 * expected.abs(), "{x} of {n}: {difference} {expected}");
+    }
+}
+
+#[test]
+fn the_negative_binomial_law_agrees_with_scipy() {
+    let golden = [
+        (0.0, (0.3, 0.4), (2.0, 5.0), 0.962_807_110_626),
+        (7.0, (3.0, 9.0), (8.0, 8.5), -1.349_244_986_62),
+        (150.0, (100.0, 400.0), (140.0, 160.0), -2.915_360_004_69),
+        (20_000.0, (10_000.0, 1e7), (19_000.0, 5e6), -3.967_911_397_3),
+    ];
+    for (n, one, other, expected) in golden {
+        let difference = ln_negative_binomial(n, one.0, one.1) - ln_negative_binomial(n, other.0, other.1);
+        assert!((difference - expected).abs() < 1e-7, "{n}: {difference} {expected}");
+    }
+}
+
+#[test]
+fn at_ten_to_the_twelfth_the_laws_are_still_exact() {
+    let n = 1e12;
+    let x = 0.1 * n;
+    let nearly = ln_beta_binomial(x, n, 0.1, 2e-9) - ln_beta_binomial(x, n, 0.1, 1e-9);
+    // Half as spread out, twice as likely in the middle: the normal limit.
+    assert!((nearly + 0.5 * 2f64.ln()).abs() < 1e-3, "{nearly}");
+    let exact = ln_binomial(x, n, 0.1) - ln_binomial(x, n, 0.1 + 1e-6);
+    let expected = n * (0.1 * (0.1f64 / 0.100_001).ln() + 0.9 * (0.9f64 / 0.899_999).ln());
+    assert!((exact - expected).abs() < 1e-2, "{exact} {expected}");
+}
+
+/// A good release reaches `1/alpha` with probability `alpha` because the alternative is a probability of what is seen, as the
+/// hypothesis that green is as blue is: over everything that can be seen in two minutes, both sum to one.
+#[test]
+fn both_hypotheses_are_probabilities_of_everything_that_can_be_seen() {
+    let rates = [Some(2e-4), None];
+    for (rate, dispersion) in rates.into_iter().flat_map(|rate| [(rate, INDEPENDENT), (rate, ROUGH)]) {
+        // Effects small enough for few failures in a thousand requests, so that the sum can be taken.
+        let effects = Effects { times: vec![2.0, 4.0], added: vec![5e-4] };
+        let setting = || Setting::new(dispersion, rate, 1_000.0, even_at_one());
+        let (mut null, mut alternative) = (0.0, 0.0);
+        // Without a rate only the split has a law: given a number of failures it sums to one.
+        let totals: Vec<u32> = if rate.is_some() { (0..=40).collect() } else { vec![7] };
+        for n in totals {
+            for green in 0..=n {
+                let seen = pair((900.0, f64::from(n - green)), (100.0, f64::from(green)));
+                let mut pairing = Pairing::new(setting(), &effects);
+                pairing.see(&seen, 0.6);
+                let ways = ln_factorial(n)
+                    - ln_factorial(green)
+                    - ln_factorial(n - green)
+                    - if rate.is_some() { ln_factorial(n) } else { 0.0 };
+                null += (pairing.null() + ways).exp();
+                alternative += (pairing.alternative(0.4) + ways).exp();
+            }
+        }
+        assert!((null - 1.0).abs() < 1e-3, "null {null} at {rate:?} {dispersion:?}");
+        assert!((alternative - 1.0).abs() < 1e-3, "alternative {alternative} at {rate:?} {dispersion:?}");
+    }
+}
+
+/// The common factor stays at its usual node.
+fn even_at_one() -> [f64; tidegate_model::calibration::COMMON_NODES] {
+    let mut weights = [0.0; tidegate_model::calibration::COMMON_NODES];
+    weights[4] = 1.0;
+    weights
+}
+
+/// With as many failures in all and under each dispersion by itself. Averaged over several, or with more failures on top, a
+/// burst in one minute may say less than half of it would: it looks like a cluster.
+#[test]
+fn the_more_of_the_failures_are_greens_the_more_evidence_there_is() {
+    let each = uncalibrated().dispersions.into_iter().map(|one| one.dispersion).chain([INDEPENDENT]);
+    for (dispersion, rate) in each.flat_map(|dispersion| [(dispersion, None), (dispersion, Some(1e-3))]) {
+        let odds: Vec<f64> = (0..=60)
+            .map(|green| {
+                let last = pair((900.0, 60.0 - f64::from(green)), (100.0, f64::from(green)));
+                let pairs = [pair((900.0, 1.0), (100.0, 0.0)), pair((900.0, 2.0), (100.0, 1.0)), last];
+                ln_evidence(&calibration(rate, dispersion), &pairs)
+            })
+            .collect();
+        let falls = odds.windows(2).position(|two| two[1] < two[0] - 1e-9);
+        assert_eq!(falls, None, "{dispersion:?} {rate:?} {odds:?}");
+    }
+}
+
+/// Whatever makes more requests fail on both sides alike says nothing.
+#[test]
+fn an_incident_that_hits_both_alike_is_no_evidence() {
+    let calm = pair((9_000.0, 9.0), (1_000.0, 1.0));
+    let incident = pair((9_000.0, 900.0), (1_000.0, 100.0));
+    for dispersion in [INDEPENDENT, ROUGH] {
+        for rate in [None, Some(1e-3)] {
+            let odds = ln_evidence(&calibration(rate, dispersion), &[calm, incident, incident, calm]);
+            assert!(odds < 0.0, "{odds} at {rate:?} {dispersion:?}");
+        }
+    }
+}
+
+/// Only shares count: a service with ten times the requests and as many failures is judged alike by their split.
+#[test]
+fn the_split_does_not_depend_on_the_volume() {
+    let small = [pair((900.0, 3.0), (100.0, 2.0)), pair((800.0, 2.0), (200.0, 4.0))];
+    let large = small.map(|p| Pair {
+        blue: Tally { requests: 10.0 * p.blue.requests, ..p.blue },
+        green: Tally { requests: 10.0 * p.green.requests, ..p.green },
+    });
+    let of = |pairs: &[Pair]| ln_evidence(&uncalibrated(), pairs);
+    assert!((of(&small) - of(&large)).abs() < 1e-9);
+}
+
+#[test]
+fn a_green_that_fails_wholly_is_found_in_its_first_minute_and_a_single_failure_is_not() {
+    let calibration = calibration(Some(1e-3), ROUGH);
+    assert!(ln_evidence(&calibration, &[pair((2_700.0, 2.0), (300.0, 300.0))]) > 1_000f64.ln());
+    assert!(ln_evidence(&calibration, &[pair((2_700.0, 0.0), (300.0, 1.0))]) < 10f64.ln());
+}
+
+#[test]
+fn no_count_makes_the_evidence_anything_but_a_number() {
+    let edges = [0.0, 1.0, 17.0, 1e6, 1e12, 1e15];
+    for calibration in [uncalibrated(), calibration(Some(1e-12), INDEPENDENT), calibration(Some(0.9), ROUGH)]
+    {
+        for (blue, green) in edges.into_iter().flat_map(|b| edges.map(|g| (b, g))) {
+            for seen in [
+                pair((blue, blue), (green, green)),
+                pair((blue, 0.0), (green, green)),
+                pair((blue, blue), (green, 0.0)),
+            ] {
+                let odds = ln_evidence(&calibration, &[seen, seen, seen]);
+                assert!(odds.is_finite(), "{odds} for {seen:?}");
+            }
+        }
+    }
+}
