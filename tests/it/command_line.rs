@@ -86,6 +86,43 @@ fn lint_tells_what_statements_do_and_ends_with_3_if_files_are_refused() {
 }
 
 #[test]
+fn judge_replays_minutes_and_ends_with_4_if_green_is_rolled_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("a path").to_owned()
+    };
+    let header = "blue_requests,blue_failures,green_requests,green_failures\n";
+    let good = file("good.csv", &format!("{header}{}", "900,1,100,0\n".repeat(20)));
+    let bad = file("bad.csv", &format!("{header}{}", "900,1,100,2\n".repeat(20)));
+    let history = file("history.csv", &format!("requests,failures\n{}", "1000,1\n".repeat(120)));
+
+    let passed = run(&["judge", "--csv", &good, "--history", &history], "");
+    assert_eq!(passed.status.code(), Some(0), "{}", out(&passed));
+    assert!(out(&passed).contains("it fails in 0.100 % of requests by itself"), "{}", out(&passed));
+    let failed = run(&["judge", "--csv", &bad, "--history", &history], "");
+    assert_eq!(failed.status.code(), Some(4), "{}", out(&failed));
+    assert!(out(&failed).contains("suspect") && out(&failed).contains("fail: rolled back after minute"));
+    let after = |arguments: &[&str]| {
+        let json: Value = serde_json::from_str(&out(&run(arguments, ""))).expect("JSON");
+        json["rolledBackAfter"].as_u64().expect("it is rolled back")
+    };
+    let known = after(&["judge", "-o", "json", "--csv", &bad, "--history", &history]);
+    assert!(known < after(&["judge", "-o", "json", "--csv", &bad]), "history makes it faster: {known}");
+
+    let broken = file("broken.csv", &format!("{header}900,1,100,0\n900,hunter2,100,0\n"));
+    let refused = run(&["judge", "--csv", &broken], "");
+    assert_eq!(refused.status.code(), Some(2));
+    let told = err(&refused);
+    assert!(told.contains("broken.csv:3: CSV001") && !told.contains("hunter2"), "{told}");
+    for (text, code) in [("", "CSV003"), ("900,1,100,200\n", "CSV002"), ("900,-1,100,NaN\n", "CSV001")] {
+        let refused = run(&["judge", "--csv", &file("bad-input.csv", &format!("{header}{text}"))], "");
+        assert!(err(&refused).contains(code), "{text:?}: {}", err(&refused));
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_an_unreachable_daemon_with_8() {
     assert_eq!(run(&["fly"], "").status.code(), Some(2));
     assert_eq!(run(&["validate", "/no/such/file"], "").status.code(), Some(2));

@@ -3,6 +3,8 @@
 //! Called by the judge. While both colours have traffic, evidence over all closed minutes since green's first weight decides;
 //! where blue has none, there is nothing to compare with, and a fixed limit on blue's history does. Pure.
 
+use std::f64::consts::LN_10;
+
 use tidegate_model::{
     observation::{Counts, Minute},
     verdict::{Check, Evidence, Finding, Unit},
@@ -37,8 +39,10 @@ pub(super) fn evidence(question: &Question<'_>, judged: &[&Minute]) -> Option<Ev
     }
     let mut process = Process::new(calibration, &Effects::errors());
     let mut sum = Pair::default();
+    let mut peak: f64 = 0.0;
     for pair in &pairs {
         process.see(pair);
+        peak = peak.max(process.ln_evidence());
         for (sum, part) in [(&mut sum.blue, &pair.blue), (&mut sum.green, &pair.green)] {
             sum.requests += part.requests;
             sum.failures += part.failures;
@@ -50,7 +54,9 @@ pub(super) fn evidence(question: &Question<'_>, judged: &[&Minute]) -> Option<Ev
         blue_failures: sum.blue.failures,
         green_requests: sum.green.requests,
         green_failures: sum.green.failures,
-        odds: process.ln_evidence() / std::f64::consts::LN_10,
+        // Ville's inequality is about the highest evidence ever: what reached the limit once stays so, unless its minutes
+        // are corrected.
+        odds: if peak >= LIMIT * LN_10 { peak } else { process.ln_evidence() } / LN_10,
         limit: LIMIT,
         calibration: calibration.describe(),
     })

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use tidegate_model::{
-    observation::{Minute, TargetGroup},
+    observation::{Counts, Minute, TargetGroup},
     spec::Checks,
     verdict::{Baseline, Check, Evidence, Finding, Unit, Verdict},
 };
@@ -101,7 +101,9 @@ fn without_finding(question: &Question<'_>, judged: &[&Minute], evidence: Option
         return Verdict::Suspect;
     }
     let recent = &judged[judged.len().saturating_sub(RECENT)..];
-    let seen: Vec<f64> = recent.iter().filter_map(|m| m.groups.get(question.green)?.requests).collect();
+    let possible = |counts: &Counts| counts.requests.and_then(|_| errors::tally(counts));
+    let seen: Vec<f64> =
+        recent.iter().filter_map(|m| Some(possible(m.groups.get(question.green)?)?.requests)).collect();
     if seen.len() >= PASS.0 && seen.iter().sum::<f64>() >= PASS.1 {
         Verdict::Pass
     } else {

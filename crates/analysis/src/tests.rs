@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tidegate_model::spec::Toggle;
 
-use tidegate_model::observation::Counts;
-
 use super::*;
 
 fn group(name: &str) -> TargetGroup {
@@ -44,6 +42,10 @@ impl World {
     }
 
     fn verdict(&self) -> Verdict {
+        self.judgement().verdict
+    }
+
+    fn judgement(&self) -> Judgement {
         judge(&Question {
             checks: self.checks,
             blue: &group("blue"),
@@ -53,7 +55,6 @@ impl World {
             weight: self.weight,
             traffic_since: at(0),
         })
-        .verdict
     }
 }
 
@@ -202,4 +203,121 @@ fn a_baseline_needs_minutes_with_traffic() {
         (5, 4_500.0, 45.0, Some(0.05))
     );
     assert_eq!(baseline(&world.minutes[..4], &group("blue"), 5), None);
+}
+
+/// A history of two hours in which one request of a thousand fails.
+fn calibrated(world: &mut World) {
+    let history: Vec<Minute> = (0..120)
+        .map(|i| Minute {
+            at: at(i - 120),
+            groups: BTreeMap::from([(group("blue"), counts(1_000.0, f64::from(u8::from(i % 3 != 0)) * 1.5))]),
+            connections: None,
+        })
+        .collect();
+    world.baseline = baseline(&history, &group("blue"), 5);
+}
+
+fn evidence(world: &World) -> Evidence {
+    world.judgement().evidence.expect("it was compared")
+}
+
+#[test]
+fn one_percent_failing_is_found_against_a_calibrated_history_and_told_with_its_odds() {
+    let mut world = World::of(&[(Some(counts(900.0, 1.0)), Some(counts(100.0, 1.0)))]);
+    calibrated(&mut world);
+    assert_ne!(world.verdict().as_str(), "fail", "one failure is no verdict");
+    world = World::of(&[(Some(counts(900.0, 1.0)), Some(counts(100.0, 2.0))); 20]);
+    calibrated(&mut world);
+    let Verdict::Fail(finding) = world.verdict() else { panic!("{:?}", world.judgement()) };
+    assert!(finding.odds.is_some_and(|odds| odds >= 3.0), "{finding:?}");
+    assert_eq!(
+        finding.to_string().split(':').next(),
+        Some("errors of green 2.00 % against 0.11 % of blue in 20 minutes")
+    );
+}
+
+#[test]
+fn on_the_way_there_the_release_is_suspect() {
+    let bad = (Some(counts(900.0, 1.0)), Some(counts(100.0, 2.0)));
+    let verdicts: Vec<&str> = (1..=20)
+        .map(|minutes| {
+            let mut world = World::of(&vec![bad; minutes]);
+            calibrated(&mut world);
+            world.verdict().as_str()
+        })
+        .collect();
+    let suspect = verdicts.iter().position(|verdict| *verdict == "suspect");
+    let fail = verdicts.iter().position(|verdict| *verdict == "fail");
+    assert!(suspect.is_some() && suspect < fail, "{verdicts:?}");
+}
+
+#[test]
+fn an_incident_of_both_colours_is_nobodys_fault() {
+    let calm = (Some(counts(900.0, 1.0)), Some(counts(100.0, 0.0)));
+    let incident = (Some(counts(900.0, 45.0)), Some(counts(100.0, 5.0)));
+    let mut world = World::of(&[calm, calm, incident, incident, incident, calm]);
+    calibrated(&mut world);
+    assert_eq!(world.verdict(), Verdict::Pass, "{:?}", evidence(&world));
+}
+
+#[test]
+fn a_minute_that_is_corrected_later_is_judged_as_if_it_had_always_been_so() {
+    let early = (Some(counts(900.0, 1.0)), Some(counts(100.0, 0.0)));
+    let late = (Some(counts(900.0, 1.0)), Some(counts(100.0, 40.0)));
+    let mut world = World::of(&[early; 4]);
+    calibrated(&mut world);
+    assert_eq!(world.verdict(), Verdict::Pass);
+    world.minutes[1] = World::of(&[early, late]).minutes[1].clone();
+    let mut fresh = World::of(&[early, late, early, early]);
+    calibrated(&mut fresh);
+    assert_eq!(world.judgement(), fresh.judgement());
+    assert_eq!(world.verdict().as_str(), "fail");
+}
+
+#[test]
+fn where_blue_has_no_traffic_the_fixed_rule_on_its_history_decides() {
+    let silent = (None, Some(counts(1_000.0, 50.0)));
+    let mut world = World::of(&[silent; 5]);
+    calibrated(&mut world);
+    world.weight = 1.0;
+    assert!(matches!(world.verdict(), Verdict::Fail(_)), "{:?}", world.judgement());
+}
+
+#[test]
+fn counts_that_cannot_be_are_neither_health_nor_a_reason_to_stop() {
+    let good = Some(counts(900.0, 1.0));
+    for odd in [f64::NAN, f64::INFINITY, -5.0, 1e300] {
+        for green in [counts(odd, 0.0), counts(100.0, odd), counts(odd, odd)] {
+            let mut world = World::of(&[(good, Some(green)); 5]);
+            calibrated(&mut world);
+            assert_ne!(world.verdict(), Verdict::Pass, "{green:?}");
+            for minutes in [1, 3] {
+                world.minutes.truncate(minutes);
+                world.judgement();
+            }
+        }
+    }
+}
+
+#[test]
+fn minutes_in_which_both_groups_were_busy_are_of_a_release_and_calibrate_nothing() {
+    let both = |i| Minute {
+        at: at(i),
+        groups: BTreeMap::from([(group("blue"), counts(500.0, 1.0)), (group("green"), counts(500.0, 250.0))]),
+        connections: None,
+    };
+    let alone = |i, name| Minute {
+        at: at(i),
+        groups: BTreeMap::from([(group(name), counts(1_000.0, 1.0))]),
+        connections: None,
+    };
+    let history: Vec<Minute> = (0..60)
+        .map(|i| alone(i, "green"))
+        .chain((60..70).map(both))
+        .chain((70..130).map(|i| alone(i, "blue")))
+        .collect();
+    let calibration =
+        baseline(&history, &group("blue"), 5).and_then(|b| b.calibration).expect("a calibration");
+    assert_eq!(calibration.minutes, 120);
+    assert!(calibration.rate.is_some_and(|rate| (rate - 1e-3).abs() < 1e-4), "{:?}", calibration.rate);
 }

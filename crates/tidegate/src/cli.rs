@@ -29,6 +29,8 @@ pub enum Verb {
     Validate(ValidateArgs),
     /// Tell what each statement of a change does, and everything that is wrong with its files. Exit code 3 if something is.
     Lint(LintArgs),
+    /// Judge green against blue from a CSV file of minutes, as the daemon does. Exit code 4 if green is rolled back.
+    Judge(JudgeArgs),
     /// Run a whole change on a copy of a database and measure it. Exit code 4 if a step fails.
     Rehearse(RehearseArgs),
     /// Print how people get back what a purge destroyed: the restore, its time, and what it loses.
@@ -121,6 +123,22 @@ pub struct DemoArgs {
 pub struct ValidateArgs {
     /// The spec; `-` reads standard input.
     pub file: PathBuf,
+    /// How to print.
+    #[arg(short, long, default_value = "text")]
+    pub output: Output,
+}
+
+/// Arguments of `judge`.
+#[derive(Clone, Debug, Args)]
+pub struct JudgeArgs {
+    /// Closed minutes since green's first traffic, oldest first, under the header
+    /// `blue_requests,blue_failures,green_requests,green_failures`.
+    #[arg(long, value_name = "FILE")]
+    pub csv: PathBuf,
+    /// Minutes of the service before, under the header `requests,failures`, with `other_requests,other_failures` of a second
+    /// zone where they are known. Without it only the split between blue and green tells.
+    #[arg(long, value_name = "FILE")]
+    pub history: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     pub output: Output,

@@ -12,6 +12,7 @@ use crate::{
 
 mod ask;
 mod healthcheck;
+mod judge;
 mod lint;
 mod rehearse;
 mod restore_plan;
@@ -39,6 +40,7 @@ async fn carry_out(verb: Verb) -> Result<Exit, Failure> {
         Verb::Sandbox(args) => sandbox::run(&args).await,
         Verb::Demo(args) => demo::run(&args).await,
         Verb::Validate(args) => validate::run(&args),
+        Verb::Judge(args) => judge::run(&args),
         Verb::Lint(args) => lint::run(&args).await,
         Verb::Rehearse(args) => rehearse::run(&args).await,
         Verb::RestorePlan(args) => restore_plan::run(&args).await,
