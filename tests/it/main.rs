@@ -16,3 +16,4 @@ mod rollout;
 mod runner;
 mod schema;
 mod two_services;
+mod verdict;
