@@ -1,6 +1,6 @@
 //! How early a regression is seen, and how seldom a good release is rolled back: `cargo xtask bench analysis`.
 //!
-//! Every detector on the same streams, ramp and delay, in one run. Eight families of good releases (two of them with a history
+//! Every detector on the same streams, ramp and delay, in one run. Nine families of good releases (two of them with a history
 //! that is too quiet) and four laws of noise with eight regressions are what the judge was made with; the family that is held
 //! out is not tuned on, so its figures say most. `quick` takes minutes; `full` is what the aims are held against.
 
@@ -14,8 +14,11 @@ mod measure;
 mod report;
 mod simulate;
 
+use std::time::{Duration, Instant};
+
 use measure::Family;
-use simulate::{CLUSTER, COMMON, GAMMA, GIANTS, HELD_OUT, MIXED, POISSON, STICKY, Service};
+use simulate::{CLUSTER, COMMON, GAMMA, GIANTS, GOOD, HELD_OUT, MIXED, POISSON, STICKY, Service, World};
+use tidegate_analysis::{Effects, Process, calibrate};
 
 const FAMILIES: [Family; 10] = [
     Family { name: "poisson", noise: POISSON, history: POISSON },
@@ -36,23 +39,7 @@ fn main() {
     let (good_releases, bad_releases) = if full { (20_000, 150) } else { (1_600, 20) };
     let services = services(&[300.0, 3e3, 3e4, 3e5], &[1e-5, 1e-4, 1e-3, 1e-2]);
     let with_regressions = services_with_regressions();
-    if let Ok(only) = std::env::var("ONLY") {
-        let good = FAMILIES.map(|family| {
-            let of: usize = if only.split('|').any(|o| family.name.starts_with(o)) {
-                std::env::var("N").map_or(800, |n| n.parse().unwrap())
-            } else {
-                1
-            };
-            (family, measure::good(&family, &services, of / 16))
-        });
-        report::print_good(&good);
-        if std::env::var("BAD").is_ok() {
-            for noise in [POISSON, GAMMA, CLUSTER, MIXED] {
-                report::print_bad(noise.name, &measure::bad(&noise, &with_regressions, 30));
-            }
-        }
-        return;
-    }
+    speed();
     let good = FAMILIES.map(|family| {
         let cells = measure::good(&family, &services, good_releases / services.len());
         (family, cells)
@@ -61,6 +48,37 @@ fn main() {
     for noise in [POISSON, GAMMA, CLUSTER, MIXED, HELD_OUT] {
         report::print_bad(noise.name, &measure::bad(&noise, &with_regressions, bad_releases));
     }
+}
+
+/// Medians of how long a calibration and a judgement of thirty minutes take.
+fn speed() {
+    let service = Service { rpm: 3e4, rate: 1e-3 };
+    let mut world = World::new(1, service, MIXED);
+    let history = world.history(2_880);
+    let calibration = calibrate(&history);
+    let release = world.release(&GOOD, &simulate::linear());
+    let judged = median(101, || {
+        let mut process = Process::new(&calibration, &Effects::errors());
+        release.pairs.iter().for_each(|pair| process.see(pair));
+        std::hint::black_box(process.ln_evidence());
+    });
+    let calibrated = median(3, || drop(std::hint::black_box(calibrate(&history))));
+    println!(
+        "a judgement of {} minutes takes {judged:.2?}, a calibration on two days {calibrated:.2?}",
+        simulate::MINUTES
+    );
+}
+
+fn median(times: usize, mut work: impl FnMut()) -> Duration {
+    let mut took: Vec<Duration> = (0..times)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed()
+        })
+        .collect();
+    took.sort();
+    took[times / 2]
 }
 
 fn services_with_regressions() -> Vec<Service> {

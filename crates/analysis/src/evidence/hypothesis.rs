@@ -96,6 +96,8 @@ impl Setting {
     fn both(&self, pair: &Pair, added: f64) -> Option<[f64; COMMON]> {
         let rate = self.rate?;
         let drift = self.dispersion.drift * self.dispersion.drift;
+        // An outlying minute under an effect is not looked for: the alternative may be any law, and this one costs half.
+        let dispersion = Dispersion { outliers: 0.0, ..self.dispersion };
         Some(COMMON_LN.map(|ln| {
             let rate = rate * ln.exp();
             let means = Means {
@@ -104,7 +106,7 @@ impl Setting {
                 extra: pair.green.requests * added,
             };
             let old = rate / (rate + added);
-            split(pair, means, &self.dispersion, drift * old * old) + total(pair, means, &self.dispersion)
+            split(pair, means, &dispersion, drift * old * old) + total(pair, means, &dispersion)
         }))
     }
 }
