@@ -17,14 +17,14 @@ async fn service(own: f64, version: &str) -> Stage {
     stage
 }
 
-async fn is_rolled_back_by_the_odds(mut stage: Stage) {
+async fn is_rolled_back_by_the_evidence(mut stage: Stage) {
     stage.play_until(SignedDuration::from_hours(2), |status| status.summary == Summary::RolledBack).await;
     assert_eq!(stage.serving_image().as_deref(), Some("shop:v1"));
     let status = stage.status();
     assert_eq!(status.rollout.cause_reason.as_deref(), Some("verdict"), "{:#?}", status.events);
     let verdict = status.verdict.as_ref().expect("a verdict");
     let Verdict::Fail(finding) = &verdict.verdict else { panic!("{verdict:#?}") };
-    assert!(finding.odds.is_some_and(|odds| odds >= 3.0), "{finding:?}");
+    assert!(finding.factor.is_some_and(|factor| factor >= 3.0), "{finding:?}");
     let evidence = verdict.evidence.as_ref().expect("evidence");
     assert!(evidence.green_failures > 0.0 && !evidence.calibration.is_empty(), "{evidence:#?}");
     stage.rest().await;
@@ -32,18 +32,18 @@ async fn is_rolled_back_by_the_odds(mut stage: Stage) {
 
 #[tokio::test]
 async fn one_percent_failing_goes_back_from_a_service_that_hardly_ever_fails() {
-    is_rolled_back_by_the_odds(service(0.0002, "error_share = 0.01").await).await;
+    is_rolled_back_by_the_evidence(service(0.0002, "error_share = 0.01").await).await;
 }
 
 #[tokio::test]
 async fn five_times_as_many_failures_as_the_service_has_anyway_go_back() {
-    is_rolled_back_by_the_odds(service(0.004, "error_share = 0.02").await).await;
+    is_rolled_back_by_the_evidence(service(0.004, "error_share = 0.02").await).await;
 }
 
 #[tokio::test]
 async fn a_version_that_begins_to_fail_late_in_the_ramp_goes_back() {
     let late = "error_share = 0.002\nlater_error_share = 0.05\nsound_minutes = 12";
-    is_rolled_back_by_the_odds(service(0.002, late).await).await;
+    is_rolled_back_by_the_evidence(service(0.002, late).await).await;
 }
 
 #[tokio::test]

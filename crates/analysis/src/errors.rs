@@ -15,7 +15,7 @@ use crate::evidence::{Effects, Pair, Process, Tally};
 
 /// A good release is rolled back once in so many: `1/alpha` of Ville's inequality, as a power of ten.
 const LIMIT: f64 = 3.0;
-/// From these odds on, as a power of ten, a release is suspect.
+/// From this evidence on, as a power of ten, a release is suspect.
 pub(super) const SUSPECT: f64 = 1.0;
 /// Evidence is gathered over this many minutes from green's first weight on: the longest ramp that is usual and a first hour
 /// of bake. Each pass makes it anew, so more would cost without telling more: blue has no traffic by then.
@@ -56,7 +56,7 @@ pub(super) fn evidence(question: &Question<'_>, judged: &[&Minute]) -> Option<Ev
         green_failures: sum.green.failures,
         // Ville's inequality is about the highest evidence ever: what reached the limit once stays so, unless its minutes
         // are corrected.
-        odds: if peak >= LIMIT * LN_10 { peak } else { process.ln_evidence() } / LN_10,
+        factor: if peak >= LIMIT * LN_10 { peak } else { process.ln_evidence() } / LN_10,
         limit: LIMIT,
         calibration: calibration.describe(),
     })
@@ -78,14 +78,14 @@ pub(crate) fn tally(counts: &Counts) -> Option<Tally> {
         .then(|| Tally { requests: requests.max(failures).round(), failures: failures.round() })
 }
 
-/// What failed, if the odds reach the limit, or the fixed rule does where there are no odds.
+/// What failed, if the evidence reaches the limit, or the fixed rule does where there is none.
 pub(super) fn finding(
     question: &Question<'_>,
     judged: &[&Minute],
     evidence: Option<&Evidence>,
 ) -> Option<Finding> {
-    let by_odds = evidence.filter(|evidence| evidence.odds >= evidence.limit);
-    by_odds.and_then(|evidence| by_evidence(question, judged, evidence)).or_else(|| {
+    let decided = evidence.filter(|evidence| evidence.factor >= evidence.limit);
+    decided.and_then(|evidence| by_evidence(question, judged, evidence)).or_else(|| {
         let compared = evidence.is_some();
         by_rule(question, judged, |minute| !compared || !has_blue(question, minute))
     })
@@ -106,7 +106,7 @@ fn by_evidence(question: &Question<'_>, judged: &[&Minute], evidence: &Evidence)
         first_failing: failing.first().or(judged.first().as_ref())?.at,
         failing_minutes: u32::try_from(failing.len()).unwrap_or(u32::MAX),
         of_minutes: evidence.minutes,
-        odds: Some(evidence.odds),
+        factor: Some(evidence.factor),
     })
 }
 

@@ -97,7 +97,7 @@ fn without_finding(question: &Question<'_>, judged: &[&Minute], evidence: Option
     if silent >= NO_DATA_MINUTES {
         return Verdict::NoData { minutes: silent };
     }
-    if evidence.is_some_and(|evidence| evidence.odds >= errors::SUSPECT) {
+    if evidence.is_some_and(|evidence| evidence.factor >= errors::SUSPECT) {
         return Verdict::Suspect;
     }
     let recent = &judged[judged.len().saturating_sub(RECENT)..];
@@ -140,7 +140,7 @@ fn in_window(
         first_failing: breaches.first()?.at,
         failing_minutes: u32::try_from(breaches.len()).unwrap_or(u32::MAX),
         of_minutes: u32::try_from(looked_at.len()).unwrap_or(u32::MAX),
-        odds: None,
+        factor: None,
     })
 }
 

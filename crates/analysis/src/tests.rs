@@ -222,14 +222,14 @@ fn evidence(world: &World) -> Evidence {
 }
 
 #[test]
-fn one_percent_failing_is_found_against_a_calibrated_history_and_told_with_its_odds() {
+fn one_percent_failing_is_found_against_a_calibrated_history_and_told_with_its_evidence() {
     let mut world = World::of(&[(Some(counts(900.0, 1.0)), Some(counts(100.0, 1.0)))]);
     calibrated(&mut world);
     assert_ne!(world.verdict().as_str(), "fail", "one failure is no verdict");
     world = World::of(&[(Some(counts(900.0, 1.0)), Some(counts(100.0, 2.0))); 20]);
     calibrated(&mut world);
     let Verdict::Fail(finding) = world.verdict() else { panic!("{:?}", world.judgement()) };
-    assert!(finding.odds.is_some_and(|odds| odds >= 3.0), "{finding:?}");
+    assert!(finding.factor.is_some_and(|factor| factor >= 3.0), "{finding:?}");
     assert_eq!(
         finding.to_string().split(':').next(),
         Some("errors of green 2.00 % against 0.11 % of blue in 20 minutes")

@@ -55,9 +55,9 @@ pub struct Finding {
     pub failing_minutes: u32,
     /// How many minutes were looked at.
     pub of_minutes: u32,
-    /// Power of ten of the odds that green is worse, where the verdict rests on odds; the limit is then what blue had.
+    /// Power of ten of the evidence, where the verdict rests on evidence; the limit is then what blue had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub odds: Option<f64>,
+    pub factor: Option<f64>,
 }
 
 /// What speaks for green failing more often than blue, over all closed minutes since green got traffic.
@@ -74,8 +74,8 @@ pub struct Evidence {
     pub green_requests: f64,
     /// How many of those failed.
     pub green_failures: f64,
-    /// Power of ten of the odds: what was seen is so many times likelier if green is worse than if it is as blue.
-    pub odds: f64,
+    /// Power of ten: what was seen is so many times likelier if green is worse than if it is as blue.
+    pub factor: f64,
     /// From this power on green is rolled back: a good release reaches it once in so many.
     pub limit: f64,
     /// What is known of the service before the release, in words.
@@ -93,18 +93,18 @@ impl std::fmt::Display for Evidence {
         };
         write!(
             f,
-            "{} of green and {} of blue failed in {} minutes: odds of {} that green is worse, {} roll it back",
+            "{} of green and {} of blue failed in {} minutes: evidence of {} that green is worse, {} roll it back",
             rate(self.green_failures, self.green_requests),
             rate(self.blue_failures, self.blue_requests),
             self.minutes,
-            odds(self.odds),
-            odds(self.limit)
+            to_one(self.factor),
+            to_one(self.limit)
         )
     }
 }
 
-/// Odds for people, from their power of ten.
-pub fn odds(power: f64) -> String {
+/// A factor for people, from its power of ten: `7889 to 1`.
+pub fn to_one(power: f64) -> String {
     if power > 6.0 {
         return format!("10^{power:.0} to 1");
     }
@@ -114,15 +114,15 @@ pub fn odds(power: f64) -> String {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(power) = self.odds {
+        if let Some(power) = self.factor {
             return write!(
                 f,
-                "{} of green {} against {} of blue in {} minutes: odds of {} that green is worse",
+                "{} of green {} against {} of blue in {} minutes: evidence of {} that green is worse",
                 self.check.as_str(),
                 self.unit.show(self.measured),
                 self.unit.show(self.limit),
                 self.of_minutes,
-                odds(power)
+                to_one(power)
             );
         }
         write!(

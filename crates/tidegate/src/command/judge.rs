@@ -8,14 +8,14 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_analysis::{Effects, Pair, Process, Tally, calibrate, uncalibrated};
-use tidegate_model::{calibration::Calibration, verdict::odds};
+use tidegate_model::{calibration::Calibration, verdict::to_one};
 
 use crate::{
     cli::{JudgeArgs, Output},
     exit::{Exit, Failure},
 };
 
-/// Odds, as a power of ten, from which on green would be rolled back.
+/// Evidence, as a power of ten, from which on green would be rolled back.
 const LIMIT: f64 = 3.0;
 
 /// A line of minutes: `blue_requests,blue_failures,green_requests,green_failures`, one closed minute each.
@@ -54,7 +54,7 @@ enum BadMinutes {
 struct Judged {
     minute: usize,
     pair: Pair,
-    odds: f64,
+    factor: f64,
 }
 
 pub(super) fn run(args: &JudgeArgs) -> Result<Exit, Failure> {
@@ -75,46 +75,46 @@ fn judge(calibration: &Calibration, pairs: &[Pair]) -> Vec<Judged> {
     let mut process = Process::new(calibration, &Effects::errors());
     let each = pairs.iter().enumerate().map(|(i, pair)| {
         process.see(pair);
-        Judged { minute: i + 1, pair: *pair, odds: process.ln_evidence() / std::f64::consts::LN_10 }
+        Judged { minute: i + 1, pair: *pair, factor: process.ln_evidence() / std::f64::consts::LN_10 }
     });
     each.collect()
 }
 
 /// The first minute in which green would have been rolled back.
 fn rolled_back(judged: &[Judged]) -> Option<&Judged> {
-    judged.iter().find(|minute| minute.odds >= LIMIT)
+    judged.iter().find(|minute| minute.factor >= LIMIT)
 }
 
-fn word(odds: f64) -> &'static str {
-    match odds {
-        odds if odds >= LIMIT => "fail",
-        odds if odds >= 1.0 => "suspect",
+fn word(factor: f64) -> &'static str {
+    match factor {
+        factor if factor >= LIMIT => "fail",
+        factor if factor >= 1.0 => "suspect",
         _ => "",
     }
 }
 
 fn text(calibration: &Calibration, judged: &[Judged]) {
     println!("the service before: {}\n", calibration.describe());
-    println!("{:>6}  {:>20}  {:>20}  odds that green is worse", "minute", "blue failed", "green failed");
+    println!("{:>6}  {:>20}  {:>20}  evidence that green is worse", "minute", "blue failed", "green failed");
     for minute in judged {
         let share = |tally: &Tally| format!("{} of {}", tally.failures, tally.requests);
         let (blue, green) = (share(&minute.pair.blue), share(&minute.pair.green));
         let line = format!(
             "{:>6}  {blue:>20}  {green:>20}  {:<16}{}",
             minute.minute,
-            odds(minute.odds),
-            word(minute.odds)
+            to_one(minute.factor),
+            word(minute.factor)
         );
         println!("{}", line.trim_end());
     }
     match rolled_back(judged) {
         Some(minute) => println!("\nfail: rolled back after minute {}", minute.minute),
-        None => println!("\nnot rolled back; {} would do it", odds(LIMIT)),
+        None => println!("\nnot rolled back; {} would do it", to_one(LIMIT)),
     }
 }
 
 fn as_json(calibration: &Calibration, judged: &[Judged]) -> serde_json::Value {
-    let minutes = judged.iter().map(|minute| json!({ "minute": minute.minute, "odds": minute.odds }));
+    let minutes = judged.iter().map(|minute| json!({ "minute": minute.minute, "factor": minute.factor }));
     json!({
         "calibration": calibration,
         "limit": LIMIT,

@@ -166,13 +166,14 @@ fn verdict(html: &mut Html, status: &ReleaseStatus) {
     html.wrap("</p><p>", &verdict.message, "</p>");
     if let Verdict::Fail(finding) = &verdict.verdict {
         html.wrap("<dl class=facts><dt>check<dd>", finding.check.as_str(), "<dt>measured<dd>");
-        html.wrap("", &finding.unit.show(finding.measured), "<dt>limit<dd>");
+        let against = if finding.factor.is_some() { "<dt>blue<dd>" } else { "<dt>limit<dd>" };
+        html.wrap("", &finding.unit.show(finding.measured), against);
         html.wrap("", &finding.unit.show(finding.limit), "<dt>first failing<dd>").time(finding.first_failing);
         html.raw("</dl>");
     }
     if let Some(evidence) = &verdict.evidence {
         html.wrap("<p>", &evidence.to_string(), "</p>");
-        html.wrap("<p class=none>what the service does by itself: ", &evidence.calibration, "</p>");
+        html.wrap("<p class=none>before the release: ", &evidence.calibration, "</p>");
     }
     if let Some(until) = verdict.until {
         html.raw("<p class=none>on closed minutes until ").time(until).raw("</p>");
