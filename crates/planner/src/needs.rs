@@ -120,11 +120,13 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout, now: Timestamp) {
     }
 }
 
-/// Every minute since green's first weight, as long as evidence is gathered; then the last ones.
+/// Every minute since green's first weight, as long as evidence is gathered; then the last ones. Rounded up to few lengths:
+/// releases that ask for equally many minutes share a call.
 fn judged_minutes(rollout: &Rollout, now: Timestamp) -> u32 {
     let passed = rollout.traffic_since.map_or(0, |since| now.duration_since(since).as_secs() / 60);
-    let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-    if passed > EVIDENCE_MINUTES { JUDGED_MINUTES } else { JUDGED_MINUTES.max(passed + 3) }
+    let wanted = u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(3);
+    let lengths = [JUDGED_MINUTES, 60, EVIDENCE_MINUTES + 3];
+    lengths.into_iter().find(|length| *length >= wanted).unwrap_or(JUDGED_MINUTES)
 }
 
 /// Before the change is opened: what its gates look at, and whether the database knows it already.

@@ -52,7 +52,7 @@ impl Aws {
         seen: &BTreeMap<ReleaseName, Observation>,
         now: Timestamp,
     ) -> BTreeMap<ReleaseName, Fact<Vec<Minute>>> {
-        let queries: Vec<Query> = needs
+        let mut queries: Vec<Query> = needs
             .iter()
             .filter_map(|(release, need)| Some(self.queries(release, need, seen.get(release)?)))
             .flatten()
@@ -63,7 +63,11 @@ impl Aws {
             .filter(|(_, need)| need.minutes.is_some())
             .map(|(release, need)| (release.clone(), Fact::Known(empty_minutes(need, end))))
             .collect();
-        for chunk in queries.chunks(QUERIES_A_CALL) {
+        // A call has one range for all its queries, so a long history is not asked for together with short ones.
+        queries.sort_by_key(|query| query.minutes);
+        let calls =
+            queries.chunk_by(|a, b| a.minutes == b.minutes).flat_map(|alike| alike.chunks(QUERIES_A_CALL));
+        for chunk in calls {
             let answer = self.series(chunk, end).await;
             for (i, query) in chunk.iter().enumerate() {
                 let Some(fact) = all.get_mut(&query.release) else { continue };
