@@ -365,7 +365,8 @@ fn baking(
     }
 }
 
-/// A bake that is unserved 30 minutes before CodeDeploy deletes blue goes back, unless only a hold kept it.
+/// A bake that is unserved 30 minutes before CodeDeploy deletes blue goes back, unless only a hold or a suspicion kept it: a good
+/// release must not go back for what never became clear.
 fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
     let Some(deadline) = deadline else { return };
     for wait in draft.waiting.iter_mut().filter(|w| w.deadline.is_none()) {
@@ -377,8 +378,9 @@ fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
         .rollout
         .as_ref()
         .is_some_and(|r| matches!(r.phase, RolloutPhase::Confirming | RolloutPhase::Baking));
-    let only_held = draft.is_open(Gate::Baked) && !gates::not_held(draft).lets_pass();
-    if going_forward && draft.now >= deadline && !only_held {
+    let suspect = draft.judgement.as_ref().is_some_and(|judgement| judgement.verdict == Verdict::Suspect);
+    let served = draft.is_open(Gate::Baked) && (suspect || !gates::not_held(draft).lets_pass());
+    if going_forward && draft.now >= deadline && !served {
         turn_back(draft, Cause::BakeUnserved);
     }
 }

@@ -1,13 +1,16 @@
 //! Good worlds in which exactly one step is due: the laws would hold of a planner that does nothing.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
+use tidegate_analysis::{Pair, Tally, calibrate};
 use tidegate_model::{
     Fact,
     decision::Step,
     fact::Why,
     gate::Gate,
     ledger::Refusals,
-    observation::DeploymentStatus,
+    observation::{Counts, DeploymentStatus, Minute},
     schema::Preflight,
     waiting::{Class, Reason},
 };
@@ -18,7 +21,7 @@ use super::{
         Snapshot, SpecText, Tool, calm, none,
     },
     word,
-    world::{build, steps},
+    world::{World, blue_group, build, green_group, steps},
 };
 
 /// A rollout in a phase, with all that is proven on the way there.
@@ -421,4 +424,44 @@ fn a_backfill_that_may_fill_the_storage_is_not_begun() {
     assert_eq!(word(&decision), None);
     let wait = decision.waiting.iter().find(|wait| wait.reason == Reason::Gate(Gate::NoBlockers)).unwrap();
     assert_eq!((wait.measured.as_deref(), wait.required.as_deref()), (Some("5.0 GiB left"), Some("6.0 GiB")));
+}
+
+/// Green failed a little more often than blue over fifteen minutes: enough to wait, not enough to go back.
+fn suspect(world: &mut World) {
+    let counts = |requests, failures| Counts { requests: Some(requests), failures, ..Counts::default() };
+    let minutes: Vec<Minute> = world
+        .seen
+        .minutes
+        .known()
+        .unwrap()
+        .iter()
+        .enumerate()
+        .map(|(i, minute)| Minute {
+            groups: BTreeMap::from([
+                (blue_group(), counts(900.0, 1.0)),
+                (green_group(), counts(100.0, if i % 2 == 0 { 1.0 } else { 0.0 })),
+            ]),
+            ..minute.clone()
+        })
+        .collect();
+    let history: Vec<Pair> = (0..120)
+        .map(|_| Pair { blue: Tally { requests: 1_000.0, failures: 1.0 }, ..Pair::default() })
+        .collect();
+    let baseline = world.state.rollout.as_mut().unwrap().baseline.as_mut().unwrap();
+    baseline.calibration = Some(calibrate(&history));
+    world.seen.minutes = Fact::Known(minutes);
+}
+
+#[test]
+fn a_suspicion_keeps_blue_warm_and_never_rolls_back_by_itself() {
+    let mut world = build(&baked());
+    assert_eq!(word(&world.decide()), Some("continue-termination"));
+    suspect(&mut world);
+    let decision = world.decide();
+    assert_eq!(decision.status.verdict.as_ref().map(|v| v.verdict.as_str()), Some("suspect"));
+    assert_eq!(word(&decision), None);
+    // Half an hour before CodeDeploy deletes blue.
+    let Fact::Known(group) = &mut world.seen.group else { panic!("the group is known") };
+    group.termination_wait_minutes = Some(1);
+    assert_eq!(word(&world.decide()), None);
 }

@@ -68,11 +68,11 @@ fn release() -> ReleaseName {
     "shop".parse().unwrap()
 }
 
-fn blue_group() -> TargetGroup {
+pub(super) fn blue_group() -> TargetGroup {
     TargetGroup("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/blue/1".into())
 }
 
-fn green_group() -> TargetGroup {
+pub(super) fn green_group() -> TargetGroup {
     TargetGroup("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/green/2".into())
 }
 
