@@ -14,9 +14,9 @@ use super::{Breach, Question, in_window};
 use crate::evidence::{Effects, Pair, Process, Tally};
 
 /// A good release is rolled back once in so many: `1/alpha` of Ville's inequality, as a power of ten.
-const LIMIT: f64 = 3.0;
+pub const LIMIT: f64 = 3.0;
 /// From this evidence on, as a power of ten, a release is suspect.
-pub(super) const SUSPECT: f64 = 1.0;
+pub const SUSPECT: f64 = 1.0;
 /// Evidence is gathered over this many minutes from green's first weight on: the longest ramp that is usual and a first hour
 /// of bake. Each pass makes it anew, so more would cost without telling more: blue has no traffic by then.
 pub const EVIDENCE_MINUTES: u32 = 180;

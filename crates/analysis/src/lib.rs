@@ -18,7 +18,7 @@ mod evidence;
 
 pub use baseline::baseline;
 pub use calibration::{MINUTES as CALIBRATION_MINUTES, calibrate, uncalibrated};
-pub use errors::EVIDENCE_MINUTES;
+pub use errors::{EVIDENCE_MINUTES, LIMIT, SUSPECT};
 pub use evidence::{Effects, Pair, Process, Tally};
 
 /// Latency, targets and connections are red flags: every one of the last three minutes must fail.
@@ -97,7 +97,7 @@ fn without_finding(question: &Question<'_>, judged: &[&Minute], evidence: Option
     if silent >= NO_DATA_MINUTES {
         return Verdict::NoData { minutes: silent };
     }
-    if evidence.is_some_and(|evidence| evidence.factor >= errors::SUSPECT) {
+    if evidence.is_some_and(|evidence| evidence.factor >= SUSPECT) {
         return Verdict::Suspect;
     }
     let recent = &judged[judged.len().saturating_sub(RECENT)..];

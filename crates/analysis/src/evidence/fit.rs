@@ -6,8 +6,8 @@ use tidegate_model::calibration::Dispersion;
 
 use super::{
     Pair,
-    hypothesis::Setting,
-    law::{COMMON, COMMON_LN, Means, total},
+    hypothesis::{Setting, normalised},
+    law::{COMMON, COMMON_LN, totals},
 };
 
 /// At least this weight stays at each node of the common factor, so that an incident which the history has not seen is paid
@@ -27,9 +27,8 @@ pub(crate) fn even() -> [f64; COMMON] {
 
 /// The weights of the common factor for when the history is not believed: it may vary as factors of services do.
 pub(crate) fn unsettled(learned: [f64; COMMON], doubt: f64) -> [f64; COMMON] {
-    let usual = COMMON_LN.map(|ln| (-0.5 * ln * ln / 0.25).exp());
-    let all: f64 = usual.iter().sum();
-    std::array::from_fn(|i| (1.0 - doubt) * learned[i] + doubt * usual[i] / all)
+    let usual = normalised(COMMON_LN.map(|ln| (-0.5 * ln * ln / 0.25).exp()));
+    std::array::from_fn(|i| (1.0 - doubt) * learned[i] + doubt * usual[i])
 }
 
 /// The weights of the common factor's nodes, and the log likelihood of all totals with them.
@@ -39,14 +38,7 @@ pub(crate) fn common(history: &[Pair], rate: f64, dispersion: &Dispersion) -> ([
         .iter()
         .step_by(every)
         .filter(|pair| pair.blue.requests + pair.green.requests > 0.0)
-        .map(|pair| {
-            COMMON_LN.map(|ln| {
-                let rate = rate * ln.exp();
-                let means =
-                    Means { blue: pair.blue.requests * rate, green: pair.green.requests * rate, extra: 0.0 };
-                total(pair, means, dispersion)
-            })
-        })
+        .map(|pair| totals(pair, rate, 1.0, dispersion))
         .collect();
     let mut weights = even();
     let mut likelihood = 0.0;
@@ -63,13 +55,10 @@ pub(crate) fn common(history: &[Pair], rate: f64, dispersion: &Dispersion) -> ([
             likelihood += most + sum.ln();
             sums.iter_mut().zip(&posterior).for_each(|(s, p)| *s += p / sum);
         }
-        let all: f64 = sums.iter().sum();
-        weights = sums.map(|s| s / all);
+        weights = normalised(sums);
     }
-    let floored = weights.map(|w| w.max(FLOOR));
-    let all: f64 = floored.iter().sum();
     let share = history.len() as f64 / sample.len().max(1) as f64;
-    (floored.map(|w| w / all), likelihood * share)
+    (normalised(weights.map(|w| w.max(FLOOR))), likelihood * share)
 }
 
 /// The log likelihood of how failures split between the two parts.

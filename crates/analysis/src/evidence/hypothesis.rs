@@ -8,7 +8,7 @@ use tidegate_model::calibration::Dispersion;
 use super::{
     Effects, Pair,
     filter::{Filter, Sticky, Walk},
-    law::{COMMON, COMMON_LN, DRIFT, DRIFT_STEP, Means, split, total},
+    law::{COMMON, COMMON_LN, DRIFT, DRIFT_STEP, Means, split, total, totals},
     special::ln_add,
 };
 
@@ -80,16 +80,7 @@ impl Setting {
 
     /// Log likelihoods of the total at each node of the common factor.
     fn totals(&self, pair: &Pair, ratio: f64) -> Option<[f64; COMMON]> {
-        let rate = self.rate?;
-        Some(COMMON_LN.map(|ln| {
-            let rate = rate * ln.exp();
-            let means = Means {
-                blue: pair.blue.requests * rate,
-                green: pair.green.requests * rate * ratio,
-                extra: 0.0,
-            };
-            total(pair, means, &self.dispersion)
-        }))
+        Some(totals(pair, self.rate?, ratio, &self.dispersion))
     }
 
     /// Log likelihoods of split and total together, when a share of green's requests fails on top.
@@ -256,7 +247,7 @@ fn walk(z: &[f64; DRIFT]) -> Walk<DRIFT> {
     Walk { matrix }
 }
 
-fn normalised<const N: usize>(weights: [f64; N]) -> [f64; N] {
+pub(super) fn normalised<const N: usize>(weights: [f64; N]) -> [f64; N] {
     let sum: f64 = weights.iter().sum();
     weights.map(|w| w / sum)
 }

@@ -62,6 +62,15 @@ pub(super) fn split(pair: &Pair, means: Means, dispersion: &Dispersion, unseen: 
     ln_add(usual + (-dispersion.outliers).ln_1p(), outlier + dispersion.outliers.ln())
 }
 
+/// Log likelihoods of the total at each node of the common factor, when green fails `ratio` times as often.
+pub(super) fn totals(pair: &Pair, rate: f64, ratio: f64, dispersion: &Dispersion) -> [f64; COMMON] {
+    COMMON_LN.map(|ln| {
+        let rate = rate * ln.exp();
+        let (blue, green) = (pair.blue.requests * rate, pair.green.requests * rate * ratio);
+        total(pair, Means { blue, green, extra: 0.0 }, dispersion)
+    })
+}
+
 /// `ln P(both groups have N failures together)`.
 pub(super) fn total(pair: &Pair, means: Means, dispersion: &Dispersion) -> f64 {
     let n = pair.green.failures + pair.blue.failures;

@@ -121,15 +121,15 @@ fn even_at_one() -> [f64; tidegate_model::calibration::COMMON_NODES] {
 fn the_more_of_the_failures_are_greens_the_more_evidence_there_is() {
     let each = uncalibrated().dispersions.into_iter().map(|one| one.dispersion).chain([INDEPENDENT]);
     for (dispersion, rate) in each.flat_map(|dispersion| [(dispersion, None), (dispersion, Some(1e-3))]) {
-        let odds: Vec<f64> = (0..=60)
+        let evidence: Vec<f64> = (0..=60)
             .map(|green| {
                 let last = pair((900.0, 60.0 - f64::from(green)), (100.0, f64::from(green)));
                 let pairs = [pair((900.0, 1.0), (100.0, 0.0)), pair((900.0, 2.0), (100.0, 1.0)), last];
                 ln_evidence(&calibration(rate, dispersion), &pairs)
             })
             .collect();
-        let falls = odds.windows(2).position(|two| two[1] < two[0] - 1e-9);
-        assert_eq!(falls, None, "{dispersion:?} {rate:?} {odds:?}");
+        let falls = evidence.windows(2).position(|two| two[1] < two[0] - 1e-9);
+        assert_eq!(falls, None, "{dispersion:?} {rate:?} {evidence:?}");
     }
 }
 
@@ -140,8 +140,8 @@ fn an_incident_that_hits_both_alike_is_no_evidence() {
     let incident = pair((9_000.0, 900.0), (1_000.0, 100.0));
     for dispersion in [INDEPENDENT, ROUGH] {
         for rate in [None, Some(1e-3)] {
-            let odds = ln_evidence(&calibration(rate, dispersion), &[calm, incident, incident, calm]);
-            assert!(odds < 0.0, "{odds} at {rate:?} {dispersion:?}");
+            let evidence = ln_evidence(&calibration(rate, dispersion), &[calm, incident, incident, calm]);
+            assert!(evidence < 0.0, "{evidence} at {rate:?} {dispersion:?}");
         }
     }
 }
@@ -176,8 +176,8 @@ fn no_count_makes_the_evidence_anything_but_a_number() {
                 pair((blue, 0.0), (green, green)),
                 pair((blue, blue), (green, 0.0)),
             ] {
-                let odds = ln_evidence(&calibration, &[seen, seen, seen]);
-                assert!(odds.is_finite(), "{odds} for {seen:?}");
+                let evidence = ln_evidence(&calibration, &[seen, seen, seen]);
+                assert!(evidence.is_finite(), "{evidence} for {seen:?}");
             }
         }
     }

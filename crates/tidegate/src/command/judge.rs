@@ -7,16 +7,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::json;
-use tidegate_analysis::{Effects, Pair, Process, Tally, calibrate, uncalibrated};
+use tidegate_analysis::{Effects, LIMIT, Pair, Process, SUSPECT, Tally, calibrate, uncalibrated};
 use tidegate_model::{calibration::Calibration, verdict::to_one};
 
 use crate::{
     cli::{JudgeArgs, Output},
     exit::{Exit, Failure},
 };
-
-/// Evidence, as a power of ten, from which on green would be rolled back.
-const LIMIT: f64 = 3.0;
 
 /// A line of minutes: `blue_requests,blue_failures,green_requests,green_failures`, one closed minute each.
 #[derive(Deserialize)]
@@ -88,7 +85,7 @@ fn rolled_back(judged: &[Judged]) -> Option<&Judged> {
 fn word(factor: f64) -> &'static str {
     match factor {
         factor if factor >= LIMIT => "fail",
-        factor if factor >= 1.0 => "suspect",
+        factor if factor >= SUSPECT => "suspect",
         _ => "",
     }
 }
