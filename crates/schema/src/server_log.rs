@@ -356,15 +356,13 @@ mod tests {
         }
     }
 
+    fn rules<'a>(plan: &'a ChangePlan, hidden: &'a Hidden) -> Rules<'a> {
+        Rules { plan, hidden: Some(hidden), database: "ecommerce", ours: "tidegate", failures_since: None }
+    }
+
     fn reading(text: &str) -> LogReader {
         let (plan, hidden) = (plan(), hidden());
-        let rules = Rules {
-            plan: &plan,
-            hidden: Some(&hidden),
-            database: "ecommerce",
-            ours: "tidegate",
-            failures_since: None,
-        };
+        let rules = rules(&plan, &hidden);
         let mut reader = LogReader::default();
         reader.read(text, &rules);
         reader.settle(&rules);
@@ -404,13 +402,7 @@ mod tests {
     #[test]
     fn a_message_and_its_statement_may_come_in_two_portions() {
         let (plan, hidden) = (plan(), hidden());
-        let rules = Rules {
-            plan: &plan,
-            hidden: Some(&hidden),
-            database: "ecommerce",
-            ours: "tidegate",
-            failures_since: None,
-        };
+        let rules = rules(&plan, &hidden);
         let text = refused("shop", "SELECT * FROM customers");
         let (message, statement) = text.split_once('\n').expect("two lines");
         let mut reader = LogReader::default();
