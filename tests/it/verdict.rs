@@ -2,62 +2,138 @@
 //! by itself.
 
 use jiff::SignedDuration;
-use tidegate_model::{status::Summary, verdict::Verdict};
-use tidegate_tests::stage::{Stage, WORLD, spec};
+use tidegate_model::{
+    status::Summary,
+    verdict::{Check, Finding, Verdict},
+};
+use tidegate_tests::stage::{Stage, WORLD, spec_with};
 
-/// A service at 3 000 requests a minute of which a share fails anyway, with three hours of history, and one version to release.
-async fn service(own: f64, version: &str) -> Stage {
+/// What is put into the spec's checks where a test says nothing else.
+const METRICS: &str = r#""bake": "10m", "checks": { "metrics": {
+    "checkouts": { "namespace": "Shop", "metric": "Checkouts", "dimensions": { "Revision": "{taskDefinition}" }, "judge": "drop" },
+    "connections": { "namespace": "AWS/RDS", "metric": "DatabaseConnections", "statistic": "Average",
+                     "dimensions": { "DBInstanceIdentifier": "ecommerce-db" }, "judge": { "above": 90 } } } }"#;
+
+/// A version's checkouts as a share of its requests.
+fn checkouts(share: f64) -> String {
+    r#"counted = [{ namespace = "Shop", metric = "Checkouts", share = SHARE, dimensions = { Revision = "{taskDefinition}" } }]"#
+        .replace("SHARE", &format!("{share:?}"))
+}
+
+/// A service at 3 000 requests a minute with three hours of history, and one version to release.
+async fn release(before: &str, version: &str, members: &str) -> Stage {
     let world = WORLD.replace("requests_per_minute = 600.0", "requests_per_minute = 3000.0");
-    let images = format!(
-        "\n[[images]]\nname = \"shop:v1\"\nerror_share = {own:?}\n\n[[images]]\nname = \"shop:v9\"\n{version}\n"
-    );
+    let images =
+        format!("\n[[images]]\nname = \"shop:v1\"\n{before}\n\n[[images]]\nname = \"shop:v9\"\n{version}\n");
     let mut stage = Stage::of(&format!("{world}{images}")).await;
     stage.pass_time(SignedDuration::from_hours(3));
-    stage.put("spec", &spec("shop:v9")).await;
+    stage.put("spec", &spec_with("shop:v9", members)).await;
     stage
 }
 
-async fn is_rolled_back_by_the_evidence(mut stage: Stage) {
+/// The same with nothing but failures, a share of which is the service's own.
+async fn service(own: f64, version: &str) -> Stage {
+    release(&format!("error_share = {own:?}"), version, r#""bake": "10m""#).await
+}
+
+/// It goes back by evidence on what is counted so.
+async fn is_rolled_back_by_the_evidence(stage: Stage, counted: &str) {
+    let finding = is_rolled_back(stage, counted).await;
+    assert!(finding.factor.is_some_and(|factor| factor >= 3.0), "{finding:?}");
+}
+
+/// It goes back, the status says why, and the world is at rest.
+async fn is_rolled_back(mut stage: Stage, measure: &str) -> Finding {
     stage.play_until(SignedDuration::from_hours(2), |status| status.summary == Summary::RolledBack).await;
     assert_eq!(stage.serving_image().as_deref(), Some("shop:v1"));
     let status = stage.status();
     assert_eq!(status.rollout.cause_reason.as_deref(), Some("verdict"), "{:#?}", status.events);
-    let verdict = status.verdict.as_ref().expect("a verdict");
+    let verdict = status.verdict.clone().expect("a verdict");
     let Verdict::Fail(finding) = &verdict.verdict else { panic!("{verdict:#?}") };
-    assert!(finding.factor.is_some_and(|factor| factor >= 3.0), "{finding:?}");
-    let evidence = verdict.evidence.as_ref().expect("evidence");
-    assert!(evidence.green_failures > 0.0 && !evidence.calibration.is_empty(), "{evidence:#?}");
+    let told = finding.measure.as_deref().unwrap_or("failed requests");
+    assert!(told.starts_with(measure), "{finding:?}");
+    let evidence = verdict.evidence.expect("evidence");
+    assert!(evidence.metrics.iter().all(|metric| metric.green_requests > 0.0), "{evidence:#?}");
+    assert!(evidence.metrics.iter().all(|metric| !metric.calibration.is_empty()), "{evidence:#?}");
     stage.rest().await;
+    finding.clone()
+}
+
+async fn stays(mut stage: Stage) -> Stage {
+    stage.play_until_settled(1).await;
+    assert_eq!(stage.serving_image().as_deref(), Some("shop:v9"));
+    stage.rest().await;
+    stage
 }
 
 #[tokio::test]
 async fn one_percent_failing_goes_back_from_a_service_that_hardly_ever_fails() {
-    is_rolled_back_by_the_evidence(service(0.0002, "error_share = 0.01").await).await;
+    is_rolled_back_by_the_evidence(service(0.0002, "error_share = 0.01").await, "failed requests").await;
 }
 
 #[tokio::test]
 async fn five_times_as_many_failures_as_the_service_has_anyway_go_back() {
-    is_rolled_back_by_the_evidence(service(0.004, "error_share = 0.02").await).await;
+    is_rolled_back_by_the_evidence(service(0.004, "error_share = 0.02").await, "failed requests").await;
 }
 
 #[tokio::test]
 async fn a_version_that_begins_to_fail_late_in_the_ramp_goes_back() {
     let late = "error_share = 0.002\nlater_error_share = 0.05\nsound_minutes = 12";
-    is_rolled_back_by_the_evidence(service(0.002, late).await).await;
+    is_rolled_back_by_the_evidence(service(0.002, late).await, "failed requests").await;
+}
+
+#[tokio::test]
+async fn a_version_that_is_twice_as_slow_goes_back() {
+    let stage = release("latency = 0.06", "latency = 0.12", r#""bake": "10m""#).await;
+    is_rolled_back_by_the_evidence(stage, "requests slower than").await;
+}
+
+#[tokio::test]
+async fn a_version_that_leaks_connections_goes_back_by_the_teams_own_limit() {
+    let leaking = format!("leaked_connections = 9.0\n{}", checkouts(0.05));
+    let finding = is_rolled_back(release(&checkouts(0.05), &leaking, METRICS).await, "connections").await;
+    assert!(finding.measured > 90.0 && finding.limit == 90.0, "{finding:?}");
+}
+
+#[tokio::test]
+async fn a_version_in_which_half_the_checkouts_are_lost_goes_back() {
+    let stage = release(&checkouts(0.05), &checkouts(0.025), METRICS).await;
+    is_rolled_back_by_the_evidence(stage, "checkouts").await;
+}
+
+#[tokio::test]
+async fn a_version_that_counts_no_checkout_at_all_goes_back() {
+    let stage = release(&checkouts(0.05), "", METRICS).await;
+    is_rolled_back_by_the_evidence(stage, "checkouts").await;
 }
 
 #[tokio::test]
 async fn a_version_that_fails_as_often_as_the_service_does_anyway_stays() {
-    let mut stage = service(0.01, "error_share = 0.01").await;
-    stage.play_until_settled(1).await;
-    assert_eq!(stage.serving_image().as_deref(), Some("shop:v9"));
-    stage.rest().await;
+    stays(service(0.01, "error_share = 0.01").await).await;
 }
 
 #[tokio::test]
 async fn a_version_that_fails_less_than_its_predecessor_stays() {
-    let mut stage = service(0.02, "error_share = 0.001").await;
-    stage.play_until_settled(1).await;
-    assert_eq!(stage.serving_image().as_deref(), Some("shop:v9"));
-    stage.rest().await;
+    stays(service(0.02, "error_share = 0.001").await).await;
+}
+
+#[tokio::test]
+async fn a_good_version_of_a_service_that_fails_in_clusters_stays() {
+    let noisy = "error_share = 0.003\nerror_cluster = 6.0";
+    stays(release(noisy, noisy, METRICS).await).await;
+}
+
+#[tokio::test]
+async fn a_version_that_is_a_tenth_slower_and_sells_as_much_stays() {
+    let (before, after) = ("latency = 0.06\n", "latency = 0.066\n");
+    let (before, after) = (format!("{before}{}", checkouts(0.05)), format!("{after}{}", checkouts(0.05)));
+    stays(release(&before, &after, METRICS).await).await;
+}
+
+#[tokio::test]
+async fn a_check_on_trial_says_what_it_would_have_done_and_decides_nothing() {
+    let members = r#""bake": "10m", "checks": { "latency": { "dryRun": true } }"#;
+    let stage = stays(release("latency = 0.06", "latency = 0.12", members).await).await;
+    let verdict = stage.status().verdict.as_ref().expect("a verdict");
+    assert!(verdict.dry_run.iter().any(|finding| finding.check == Check::Latency), "{verdict:#?}");
 }

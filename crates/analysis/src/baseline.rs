@@ -1,6 +1,10 @@
 //! Blue's history, frozen before the first production weight.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tidegate_model::{
+    MetricName,
+    calibration::Calibration,
     observation::{Counts, Minute, TargetGroup},
     verdict::Baseline,
 };
@@ -13,6 +17,11 @@ use crate::{
 
 /// Rates, latency and connections are those of so many last minutes; the calibration is of everything given.
 const RECENT: usize = 60;
+/// A request is called slow that takes so many times as long as what few requests take longer than: where all take alike, a
+/// version that is slower by less is no worse.
+const SLOWER: f64 = 1.15;
+/// No request is called slow that took less than this, in seconds: nobody feels it.
+const FELT: f64 = 0.05;
 /// Below this share of a minute's requests a group counts as idle; minutes with two busy groups are of a release.
 const IDLE: f64 = 0.02;
 
@@ -37,7 +46,36 @@ pub fn baseline(minutes: &[Minute], blue: &TargetGroup, at_least: usize) -> Opti
         latency: latencies.get(latencies.len() / 2).copied(),
         connections: recent.iter().filter_map(|minute| minute.connections).reduce(f64::max),
         calibration: Some(calibrate(&history(minutes))),
+        slow: slow(&with_traffic),
+        metrics: metrics(minutes, blue),
     })
+}
+
+/// The medians of the minutes' percentiles, if there are any.
+fn slow(minutes: &[(&Minute, &Counts)]) -> Option<[f64; 2]> {
+    let median = |which: usize| {
+        let mut all: Vec<f64> = minutes.iter().filter_map(|(_, counts)| counts.quantiles[which]).collect();
+        all.retain(|seconds| seconds.is_finite());
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).map(|seconds| (SLOWER * seconds).max(FELT))
+    };
+    Some([median(0)?, median(1)?])
+}
+
+/// How the team's own counts varied while blue served alone, by the metric's name.
+fn metrics(minutes: &[Minute], blue: &TargetGroup) -> BTreeMap<MetricName, Calibration> {
+    let names: BTreeSet<&MetricName> = minutes.iter().flat_map(|minute| minute.metrics.keys()).collect();
+    let history = |name: &MetricName| -> Vec<Pair> {
+        let alone = minutes.iter().filter_map(|minute| {
+            let serving = serving_alone(minute)?;
+            minute.groups.get(blue).filter(|counts| counts.requests == Some(serving.requests))?;
+            let counted = minute.metrics.get(name).and_then(|sides| sides.blue).unwrap_or(0.0);
+            let possible = counted.is_finite() && (0.0..=1e15).contains(&counted);
+            possible.then(|| Tally { requests: serving.requests, failures: counted.round() })
+        });
+        alone.map(|blue| Pair { blue, green: Tally::default() }).collect()
+    };
+    names.into_iter().map(|name| (name.clone(), calibrate(&history(name)))).collect()
 }
 
 /// The minutes in which one group served alone, whichever it was: the groups change places with each release.

@@ -96,6 +96,22 @@ fn likeliest(history: &[Pair], rate: f64) -> (Vec<Weighed>, f64) {
     (found, quiet)
 }
 
+/// How slow requests vary: more or less from minute to minute in each group, in bursts, and by a lasting difference of two
+/// fleets. Slowness is compared with blue's in the same minutes only, so nothing is learned from before.
+const SLOW: [(Dispersion, f64); 5] = [
+    (of(1.0, 0.003, 0.05), 0.25),
+    (of(2.0, 0.01, 0.1), 0.3),
+    (of(5.0, 0.03, 0.1), 0.2),
+    (of(2.0, 0.1, 0.15), 0.15),
+    (of(20.0, 0.03, 0.15), 0.1),
+];
+
+/// The calibration of counts of slow requests.
+pub(crate) fn of_slow() -> Calibration {
+    let one = |(dispersion, weight)| Weighed { dispersion, weight, common: fit::even() };
+    Calibration { rate: None, volume: 0.0, minutes: 0, dispersions: SLOW.map(one).to_vec() }
+}
+
 /// The calibration of a service of which nothing is known.
 pub fn uncalibrated() -> Calibration {
     let one = |(dispersion, weight)| Weighed { dispersion, weight, common: fit::even() };

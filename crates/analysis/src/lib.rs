@@ -1,36 +1,31 @@
 //! Verdicts: judging green against blue from closed CloudWatch minutes.
 //!
-//! One function, [`judge`], called by the planner in every pass in which green has production weight. Failed requests are judged
-//! by evidence that is calibrated on the service's own history ([`calibrate`], [`Process`]); latency, targets and connections are
-//! red flags with wide limits. Pure: no clock, no I/O; what is not in the question does not exist.
+//! One function, [`judge`], called by the planner in every pass in which green has production weight. Failed requests, slow
+//! requests and a team's own counts are judged by evidence ([`Process`]), for failures calibrated on the service's own history
+//! ([`calibrate`]); targets, connections and a team's own limits by the last few minutes. Pure: no clock, no I/O; what is not
+//! in the question does not exist.
 
 use jiff::Timestamp;
 use tidegate_model::{
     observation::{Counts, Minute, TargetGroup},
-    spec::Checks,
-    verdict::{Baseline, Check, Evidence, Finding, Unit, Verdict},
+    spec::{Checks, Toggle},
+    verdict::{Baseline, Check, Evidence, Finding, Verdict},
 };
+
+use compare::Gathered;
 
 mod baseline;
 mod calibration;
+mod compare;
 mod errors;
 mod evidence;
+mod limits;
 
 pub use baseline::baseline;
 pub use calibration::{MINUTES as CALIBRATION_MINUTES, calibrate, uncalibrated};
-pub use errors::{EVIDENCE_MINUTES, LIMIT, SUSPECT};
+pub use compare::{EVIDENCE_MINUTES, LIMIT, SUSPECT};
 pub use evidence::{Effects, Pair, Process, Tally};
 
-/// Latency, targets and connections are red flags: every one of the last three minutes must fail.
-const RED_FLAG_MINUTES: usize = 3;
-/// Green's p95 may be this many times the worse of blue now and blue's history (the guide's 200 ms against 50 ms).
-const LATENCY_FACTOR: f64 = 4.0;
-/// No p95 below this is a red flag, in seconds: on a service that answers in 2 ms four times that is nobody's pain.
-const LATENCY_FLOOR: f64 = 0.1;
-/// A p95 of fewer requests than this is the opinion of a single one.
-const LATENCY_MIN_REQUESTS: f64 = 20.0;
-/// Both colours together may hold this many times the connections that blue held alone, and five more for deploy tools.
-const CONNECTION_LIMIT: (f64, f64) = (2.0, 5.0);
 /// Traffic is due in a minute when the last known total times green's weight lets this many requests be expected.
 const DUE_REQUESTS: f64 = 10.0;
 /// So many minutes in a row without due traffic are *no data*.
@@ -44,7 +39,7 @@ const PASS: (usize, f64) = (3, 30.0);
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// Which checks are on.
-    pub checks: Checks,
+    pub checks: &'a Checks,
     /// The target group that served before.
     pub blue: &'a TargetGroup,
     /// The candidate's target group.
@@ -66,30 +61,52 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Start of the last closed minute that was looked at.
     pub until: Option<Timestamp>,
-    /// What speaks for green failing more often, if it was compared with blue.
+    /// What speaks for green being worse, if it was compared with blue.
     pub evidence: Option<Evidence>,
+    /// What checks on trial found: it decides nothing.
+    pub dry_run: Vec<Finding>,
 }
 
 /// Judges green against blue. Fail beats no data, no data beats everything else; the first failing check in the order
-/// errors, targets, latency, connections is the finding.
+/// evidence, errors, targets, latency, connections, the team's metrics is the finding.
 pub fn judge(question: &Question<'_>) -> Judgement {
     let judged: Vec<&Minute> = question
         .minutes
         .iter()
         .filter(|minute| minute.at.as_second() + 60 > question.traffic_since.as_second())
         .collect();
-    let evidence = question.checks.errors.is_on().then(|| errors::evidence(question, &judged)).flatten();
-    let verdict = finding(question, &judged, evidence.as_ref())
-        .map_or_else(|| without_finding(question, &judged, evidence.as_ref()), Verdict::Fail);
-    Judgement { verdict, until: judged.last().map(|minute| minute.at), evidence }
+    let gathered = compare::gather(question, &judged);
+    let (decisive, dry_run): (Vec<_>, Vec<_>) =
+        findings(question, &judged, &gathered).into_iter().partition(|(toggle, _)| toggle.is_on());
+    let verdict = decisive.into_iter().next().map_or_else(
+        || without_finding(question, &judged, gathered.evidence.as_ref()),
+        |(_, finding)| Verdict::Fail(finding),
+    );
+    Judgement {
+        verdict,
+        until: judged.last().map(|minute| minute.at),
+        evidence: gathered.evidence,
+        dry_run: dry_run.into_iter().map(|(_, finding)| finding).collect(),
+    }
 }
 
-fn finding(question: &Question<'_>, judged: &[&Minute], evidence: Option<&Evidence>) -> Option<Finding> {
+/// Everything that fails, each with what its check may do.
+fn findings(question: &Question<'_>, judged: &[&Minute], gathered: &Gathered) -> Vec<(Toggle, Finding)> {
     let checks = question.checks;
-    None.or_else(|| checks.errors.is_on().then(|| errors::finding(question, judged, evidence)).flatten())
-        .or_else(|| checks.targets.is_on().then(|| targets(question, judged)).flatten())
-        .or_else(|| checks.latency.is_on().then(|| latency(question, judged)).flatten())
-        .or_else(|| checks.database_connections.is_on().then(|| connections(question, judged)).flatten())
+    let compared = gathered.compared(Check::Errors);
+    let limits = [
+        (checks.errors, errors::finding(question, judged, compared)),
+        (checks.targets, limits::targets(question, judged)),
+        (checks.latency, limits::latency(question, judged)),
+        (checks.database_connections, limits::connections(question, judged)),
+    ];
+    let metrics = checks.metrics.iter().map(|(name, check)| {
+        let toggle = if check.dry_run { Toggle::DryRun } else { Toggle::On };
+        (toggle, limits::metric(question, judged, (name, check)))
+    });
+    let found = limits.into_iter().chain(metrics).filter(|(toggle, _)| toggle.is_judged());
+    let found = found.filter_map(|(toggle, finding)| Some((toggle, finding?)));
+    gathered.findings.iter().cloned().chain(found).collect()
 }
 
 fn without_finding(question: &Question<'_>, judged: &[&Minute], evidence: Option<&Evidence>) -> Verdict {
@@ -109,68 +126,6 @@ fn without_finding(question: &Question<'_>, judged: &[&Minute], evidence: Option
     } else {
         Verdict::Undecided
     }
-}
-
-/// A measured value over its limit in one minute.
-struct Breach {
-    at: Timestamp,
-    measured: f64,
-    limit: f64,
-}
-
-/// Looks at the last `window` minutes and finds, if at least `needed` of them breach.
-fn in_window(
-    judged: &[&Minute],
-    (window, needed): (usize, usize),
-    check: Check,
-    unit: Unit,
-    breach: impl Fn(&Minute) -> Option<Breach>,
-) -> Option<Finding> {
-    let looked_at = &judged[judged.len().saturating_sub(window)..];
-    let breaches: Vec<Breach> = looked_at.iter().filter_map(|minute| breach(minute)).collect();
-    if breaches.len() < needed {
-        return None;
-    }
-    let worst = breaches.iter().max_by(|a, b| a.measured.total_cmp(&b.measured))?;
-    Some(Finding {
-        check,
-        measured: worst.measured,
-        limit: worst.limit,
-        unit,
-        first_failing: breaches.first()?.at,
-        failing_minutes: u32::try_from(breaches.len()).unwrap_or(u32::MAX),
-        of_minutes: u32::try_from(looked_at.len()).unwrap_or(u32::MAX),
-        factor: None,
-    })
-}
-
-fn targets(question: &Question<'_>, judged: &[&Minute]) -> Option<Finding> {
-    in_window(judged, (RED_FLAG_MINUTES, RED_FLAG_MINUTES), Check::Targets, Unit::Count, |minute| {
-        let measured = minute.groups.get(question.green)?.unhealthy?;
-        (measured > 0.0).then_some(Breach { at: minute.at, measured, limit: 0.0 })
-    })
-}
-
-fn latency(question: &Question<'_>, judged: &[&Minute]) -> Option<Finding> {
-    let history = question.baseline.and_then(|b| b.latency);
-    in_window(judged, (RED_FLAG_MINUTES, RED_FLAG_MINUTES), Check::Latency, Unit::Seconds, |minute| {
-        let green = minute.groups.get(question.green)?;
-        let measured = green.latency.filter(|_| green.requests.is_some_and(|r| r >= LATENCY_MIN_REQUESTS))?;
-        let now = minute.groups.get(question.blue).and_then(|blue| blue.latency);
-        let reference = now.into_iter().chain(history).reduce(f64::max)?;
-        let limit = (LATENCY_FACTOR * reference).max(LATENCY_FLOOR);
-        (measured > limit).then_some(Breach { at: minute.at, measured, limit })
-    })
-}
-
-fn connections(question: &Question<'_>, judged: &[&Minute]) -> Option<Finding> {
-    let before = question.baseline.and_then(|b| b.connections)?;
-    let limit = CONNECTION_LIMIT.0 * before + CONNECTION_LIMIT.1;
-    let window = (RED_FLAG_MINUTES, RED_FLAG_MINUTES);
-    in_window(judged, window, Check::DatabaseConnections, Unit::Count, |minute| {
-        let measured = minute.connections?;
-        (measured > limit).then_some(Breach { at: minute.at, measured, limit })
-    })
 }
 
 /// Minutes at the end in which traffic was due and green reported none. Minutes that are not published yet look the same,

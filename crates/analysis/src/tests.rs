@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tidegate_model::spec::Toggle;
+use tidegate_model::{
+    MetricName,
+    observation::Sides,
+    spec::{MetricCheck, MetricRule},
+};
 
 use super::*;
 
@@ -16,7 +20,13 @@ fn at(minute: i64) -> Timestamp {
 }
 
 fn counts(requests: f64, failures: f64) -> Counts {
-    Counts { requests: Some(requests), failures, latency: Some(0.05), unhealthy: Some(0.0) }
+    Counts {
+        requests: Some(requests),
+        failures,
+        latency: Some(0.05),
+        unhealthy: Some(0.0),
+        ..Counts::default()
+    }
 }
 
 /// A world of closed minutes: blue and green counts by minute.
@@ -35,7 +45,12 @@ impl World {
             .map(|(i, (blue, green))| {
                 let both = [(group("blue"), blue), (group("green"), green)];
                 let groups: BTreeMap<_, _> = both.into_iter().filter_map(|(g, c)| Some((g, (*c)?))).collect();
-                Minute { at: at(i64::try_from(i).unwrap()), groups, connections: None }
+                Minute {
+                    at: at(i64::try_from(i).unwrap()),
+                    groups,
+                    connections: None,
+                    metrics: BTreeMap::new(),
+                }
             })
             .collect();
         Self { minutes, baseline: None, weight: 0.1, checks: Checks::default() }
@@ -47,7 +62,7 @@ impl World {
 
     fn judgement(&self) -> Judgement {
         judge(&Question {
-            checks: self.checks,
+            checks: &self.checks,
             blue: &group("blue"),
             green: &group("green"),
             baseline: self.baseline.as_ref(),
@@ -93,6 +108,8 @@ fn at_full_weight_green_is_judged_against_blues_frozen_minutes() {
         latency: Some(0.05),
         connections: None,
         calibration: None,
+        slow: None,
+        metrics: BTreeMap::new(),
     });
     assert!(matches!(world.verdict(), Verdict::Fail(_)));
     world.baseline.as_mut().unwrap().failures = 1_800.0;
@@ -132,6 +149,8 @@ fn a_total_outage_at_full_weight_is_no_data_by_blues_history() {
         latency: None,
         connections: None,
         calibration: None,
+        slow: None,
+        metrics: BTreeMap::new(),
     });
     assert_eq!(world.verdict(), Verdict::NoData { minutes: 5 });
 }
@@ -157,7 +176,7 @@ fn targets_that_stay_unhealthy_fail() {
 }
 
 #[test]
-fn connections_beyond_both_colours_share_fail_when_asked_for() {
+fn connections_beyond_both_colors_share_fail_when_asked_for() {
     let minute = (Some(counts(900.0, 0.0)), Some(counts(100.0, 0.0)));
     let mut world = World::of(&[minute; 3]);
     world.baseline = Some(Baseline {
@@ -168,6 +187,8 @@ fn connections_beyond_both_colours_share_fail_when_asked_for() {
         latency: None,
         connections: Some(10.0),
         calibration: None,
+        slow: None,
+        metrics: BTreeMap::new(),
     });
     for minute in &mut world.minutes {
         minute.connections = Some(26.0);
@@ -182,7 +203,7 @@ fn minutes_before_the_first_weight_are_not_judged() {
     let bad = (Some(counts(900.0, 0.0)), Some(counts(100.0, 30.0)));
     let world = World::of(&[bad; 3]);
     let later = judge(&Question {
-        checks: world.checks,
+        checks: &world.checks,
         blue: &group("blue"),
         green: &group("green"),
         baseline: None,
@@ -212,6 +233,7 @@ fn calibrated(world: &mut World) {
             at: at(i - 120),
             groups: BTreeMap::from([(group("blue"), counts(1_000.0, f64::from(u8::from(i % 3 != 0)) * 1.5))]),
             connections: None,
+            metrics: BTreeMap::new(),
         })
         .collect();
     world.baseline = baseline(&history, &group("blue"), 5);
@@ -252,7 +274,7 @@ fn on_the_way_there_the_release_is_suspect() {
 }
 
 #[test]
-fn an_incident_of_both_colours_is_nobodys_fault() {
+fn an_incident_of_both_colors_is_nobodys_fault() {
     let calm = (Some(counts(900.0, 1.0)), Some(counts(100.0, 0.0)));
     let incident = (Some(counts(900.0, 45.0)), Some(counts(100.0, 5.0)));
     let mut world = World::of(&[calm, calm, incident, incident, incident, calm]);
@@ -305,11 +327,13 @@ fn minutes_in_which_both_groups_were_busy_are_of_a_release_and_calibrate_nothing
         at: at(i),
         groups: BTreeMap::from([(group("blue"), counts(500.0, 1.0)), (group("green"), counts(500.0, 250.0))]),
         connections: None,
+        metrics: BTreeMap::new(),
     };
     let alone = |i, name| Minute {
         at: at(i),
         groups: BTreeMap::from([(group(name), counts(1_000.0, 1.0))]),
         connections: None,
+        metrics: BTreeMap::new(),
     };
     let history: Vec<Minute> = (0..60)
         .map(|i| alone(i, "green"))
@@ -320,4 +344,147 @@ fn minutes_in_which_both_groups_were_busy_are_of_a_release_and_calibrate_nothing
         baseline(&history, &group("blue"), 5).and_then(|b| b.calibration).expect("a calibration");
     assert_eq!(calibration.minutes, 120);
     assert!(calibration.rate.is_some_and(|rate| (rate - 1e-3).abs() < 1e-4), "{:?}", calibration.rate);
+}
+
+/// A minute in which so many of blue's 900 and of green's 100 requests were slower than both thresholds.
+fn slow(blue: [f64; 2], green: [f64; 2]) -> (Option<Counts>, Option<Counts>) {
+    let of = |requests, slow: [f64; 2]| Counts { slow: slow.map(Some), ..counts(requests, 0.0) };
+    (Some(of(900.0, blue)), Some(of(100.0, green)))
+}
+
+/// A world whose thresholds of slowness are known.
+fn timed(pairs: &[(Option<Counts>, Option<Counts>)]) -> World {
+    let mut world = World::of(pairs);
+    calibrated(&mut world);
+    world.baseline.as_mut().unwrap().slow = Some([0.06, 0.2]);
+    world
+}
+
+fn metric_check(judge: MetricRule) -> MetricCheck {
+    MetricCheck {
+        namespace: "Shop".into(),
+        metric: "Checkouts".into(),
+        dimensions: BTreeMap::new(),
+        statistic: "Sum".into(),
+        judge,
+        failing: 3,
+        of: 5,
+        after: None,
+        dry_run: false,
+    }
+}
+
+/// A world of good minutes with one metric of the team's own.
+fn counted(judge: MetricRule, values: &[(Option<f64>, Option<f64>)]) -> World {
+    let mut world = World::of(&vec![(Some(counts(900.0, 1.0)), Some(counts(100.0, 0.0))); values.len()]);
+    calibrated(&mut world);
+    let name: MetricName = "checkouts".parse().unwrap();
+    for (minute, (blue, green)) in world.minutes.iter_mut().zip(values) {
+        minute.metrics.insert(name.clone(), Sides { blue: *blue, green: *green });
+    }
+    world.checks.metrics.insert(name, metric_check(judge));
+    world
+}
+
+fn failed(world: &World) -> Finding {
+    let Verdict::Fail(finding) = world.verdict() else { panic!("{:#?}", world.judgement()) };
+    finding
+}
+
+#[test]
+fn a_version_that_is_slow_three_times_as_often_fails_and_a_fifth_oftener_does_not() {
+    let finding = failed(&timed(&[slow([90.0, 9.0], [30.0, 4.0]); 15]));
+    assert_eq!((finding.check, finding.limit), (Check::Latency, 0.1));
+    assert!(finding.measure.as_deref().is_some_and(|m| m.starts_with("requests slower than")), "{finding:?}");
+    assert_eq!(timed(&[slow([90.0, 9.0], [12.0, 1.0]); 120]).verdict(), Verdict::Pass);
+}
+
+#[test]
+fn the_first_two_minutes_of_a_fresh_fleet_are_not_held_against_it() {
+    let (cold, warm) = (slow([90.0, 9.0], [100.0, 60.0]), slow([90.0, 9.0], [10.0, 1.0]));
+    assert_eq!(timed(&[cold, cold, warm, warm, warm, warm]).verdict(), Verdict::Pass);
+    assert_eq!(timed(&[warm, warm, cold, cold, cold, cold]).verdict().as_str(), "fail");
+}
+
+#[test]
+fn what_slows_both_down_is_not_greens_fault() {
+    assert_eq!(timed(&[slow([700.0, 300.0], [78.0, 33.0]); 10]).verdict(), Verdict::Pass);
+}
+
+#[test]
+fn a_group_that_reports_times_and_no_slow_one_has_none() {
+    let (blue, green) = slow([0.0, 0.0], [40.0, 20.0]);
+    let silent = blue.map(|counts| Counts { slow: [None; 2], ..counts });
+    assert_eq!(timed(&[(silent, green); 8]).verdict().as_str(), "fail");
+    let unknown = silent.map(|counts| Counts { latency: None, ..counts });
+    assert_eq!(timed(&[(unknown, green); 8]).verdict(), Verdict::Pass, "of blue's times nothing is known");
+}
+
+#[test]
+fn a_drop_and_a_rise_are_judged_by_what_a_request_counts() {
+    let usual = (Some(45.0), Some(5.0));
+    for rule in [MetricRule::Drop, MetricRule::Rise] {
+        assert_eq!(counted(rule, &[usual; 30]).verdict(), Verdict::Pass, "{rule:?}");
+    }
+    let (lost, much) = ((Some(45.0), None), (Some(45.0), Some(20.0)));
+    assert_eq!(failed(&counted(MetricRule::Drop, &[lost; 30])).measure.as_deref(), Some("checkouts"));
+    assert_eq!(failed(&counted(MetricRule::Rise, &[much; 30])).check, Check::Metrics);
+    assert_eq!(counted(MetricRule::Rise, &[lost; 30]).verdict(), Verdict::Pass);
+    assert_eq!(counted(MetricRule::Drop, &[much; 30]).verdict(), Verdict::Pass);
+}
+
+#[test]
+fn a_limit_of_the_teams_own_is_broken_by_as_many_minutes_as_it_says() {
+    let (good, bad) = ((Some(10.0), Some(11.0)), (Some(10.0), Some(25.0)));
+    for rule in [MetricRule::Above(20.0), MetricRule::TimesBlue(2.0), MetricRule::OverBlue(12.0)] {
+        assert_eq!(counted(rule, &[bad, bad, good, good, good]).verdict(), Verdict::Pass, "{rule:?}");
+        let finding = failed(&counted(rule, &[bad, good, bad, good, bad]));
+        assert_eq!((finding.measured, finding.failing_minutes, finding.of_minutes), (25.0, 3, 5), "{rule:?}");
+    }
+    assert_eq!(failed(&counted(MetricRule::Below(12.0), &[good; 5])).limit, 12.0);
+    assert_eq!(counted(MetricRule::TimesBlue(2.0), &[(None, Some(25.0)); 5]).verdict(), Verdict::Pass);
+}
+
+#[test]
+fn a_metric_on_trial_is_shown_and_decides_nothing() {
+    for (rule, minute) in
+        [(MetricRule::Above(20.0), (None, Some(25.0))), (MetricRule::Drop, (Some(45.0), None))]
+    {
+        let mut world = counted(rule, &[minute; 30]);
+        world.checks.metrics.values_mut().for_each(|check| check.dry_run = true);
+        let judgement = world.judgement();
+        assert_eq!(judgement.verdict, Verdict::Pass, "{rule:?}");
+        assert_eq!(judgement.dry_run.len(), 1, "{judgement:#?}");
+    }
+}
+
+#[test]
+fn a_metric_that_says_nothing_costs_the_others_no_more_than_its_share() {
+    let bad = (Some(counts(900.0, 1.0)), Some(counts(100.0, 2.0)));
+    let mut alone = World::of(&[bad; 12]);
+    calibrated(&mut alone);
+    let mut beside = alone.minutes.clone();
+    let name: MetricName = "checkouts".parse().unwrap();
+    for minute in &mut beside {
+        minute.metrics.insert(name.clone(), Sides { blue: Some(45.0), green: Some(5.0) });
+    }
+    let mut both = World { minutes: beside, baseline: alone.baseline.clone(), weight: 0.1, ..World::of(&[]) };
+    both.checks.metrics.insert(name, metric_check(MetricRule::Drop));
+    let (alone, both) = (evidence(&alone).factor, evidence(&both).factor);
+    assert!(both < alone && both > alone - 0.1, "{both} beside {alone}");
+}
+
+#[test]
+fn values_that_cannot_be_never_panic_and_are_never_held_against_green() {
+    let rules = [MetricRule::Drop, MetricRule::Rise, MetricRule::TimesBlue(2.0), MetricRule::OverBlue(1.0)];
+    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -5.0, 1e300] {
+        // A team's own value may be negative; a count may not.
+        for rule in rules.into_iter().filter(|rule| rule.by_evidence() || odd != -5.0) {
+            for sides in [(Some(odd), Some(5.0)), (Some(odd), Some(odd))] {
+                assert_eq!(counted(rule, &[sides; 6]).verdict(), Verdict::Pass, "{rule:?} {odd}");
+            }
+        }
+        let world = timed(&[slow([odd, 9.0], [30.0, odd]); 6]);
+        assert_eq!(world.verdict(), Verdict::Pass, "{odd}");
+    }
 }

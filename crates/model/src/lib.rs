@@ -24,4 +24,4 @@ pub mod waiting;
 
 pub use digest::Digest;
 pub use fact::{Fact, Why};
-pub use name::{ChangeName, ParameterVersion, ReleaseName};
+pub use name::{ChangeName, MetricName, ParameterVersion, ReleaseName};

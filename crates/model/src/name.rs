@@ -14,6 +14,11 @@ pub struct ReleaseName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct ChangeName(String);
 
+/// The name that a team gives a metric it is judged by, under the same rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MetricName(String);
+
 /// The text is not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a name is 1 to 63 lowercase letters, digits and hyphens and does not begin with a hyphen")]
@@ -66,6 +71,7 @@ macro_rules! name {
 
 name!(ReleaseName);
 name!(ChangeName);
+name!(MetricName);
 
 /// The version number that Parameter Store gives a parameter: from 1, plus one for each write, from 1 again after a
 /// delete and re-create.

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Fact,
+    Digest, Fact, MetricName,
     name::Marker,
     orders::{Orders, ParameterRead},
     revision::{RevisionArn, TaskDefinition},
     runner::{Placement, SeenTask},
     schema::{ChangePlan, CheckScope, SchemaObservation},
-    spec::{DatabaseSpec, Problem},
+    spec::{DatabaseSpec, MetricCheck, Problem},
 };
 
 /// Everything read for one release.
@@ -315,6 +315,17 @@ pub struct Minute {
     pub groups: BTreeMap<TargetGroup, Counts>,
     /// Database connections (average), if asked for.
     pub connections: Option<f64>,
+    /// The team's own metrics, as far as they reported.
+    pub metrics: BTreeMap<MetricName, Sides>,
+}
+
+/// A metric's value in one minute for each color; `None` if none was reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sides {
+    /// For blue, if it has one of its own.
+    pub blue: Option<f64>,
+    /// For green, or for both together.
+    pub green: Option<f64>,
 }
 
 /// What one target group did in one minute. Count metrics that CloudWatch reports only when not zero are 0 here once
@@ -329,6 +340,10 @@ pub struct Counts {
     pub latency: Option<f64>,
     /// UnHealthyHostCount, Minimum.
     pub unhealthy: Option<f64>,
+    /// TargetResponseTime, p90 and p99, in seconds, while it is not yet known what is slow here.
+    pub quantiles: [Option<f64>; 2],
+    /// How many requests took longer than each of the two thresholds (`TC`, trimmed count), once those are known.
+    pub slow: [Option<f64>; 2],
 }
 
 /// An RDS instance.
@@ -438,12 +453,36 @@ pub enum TaskKey {
 }
 
 /// Which metric minutes are needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MinutesNeeds {
     /// How many closed minutes back from now.
     pub count: u32,
     /// The RDS instance whose connections are wanted.
     pub connections_of: Option<String>,
+    /// What is slow, in seconds; while it is not known, the response time's percentiles are wanted instead of counts.
+    pub slow: Option<[f64; 2]>,
+    /// The team's own metrics.
+    pub metrics: BTreeMap<MetricName, MetricNeeds>,
+}
+
+/// A metric of the team's own, and whose values are wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricNeeds {
+    /// The metric.
+    pub check: MetricCheck,
+    /// Who stands for `blue` in its dimensions.
+    pub blue: Color,
+    /// Who stands for `green`; `None` while its revision is not registered.
+    pub green: Option<Color>,
+}
+
+/// What a dimension may tell a color by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Color {
+    /// The target group.
+    pub group: TargetGroup,
+    /// The revision that runs behind it.
+    pub revision: RevisionArn,
 }
 
 /// What to look at in the database.

@@ -13,7 +13,7 @@ use crate::{
     gate::GateReading,
     ledger::Event,
     spec::Problem,
-    verdict::{Evidence, Verdict},
+    verdict::{Evidence, Finding, Verdict},
     waiting::Waiting,
 };
 
@@ -408,7 +408,10 @@ pub struct VerdictStatus {
     pub message: String,
     /// The end of the last closed minute that it rests on.
     pub until: Option<Timestamp>,
-    /// What speaks for green failing more often, if it was compared with blue.
+    /// What speaks for green being worse, if it was compared with blue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+    /// What checks on trial found: it decides nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run: Vec<Finding>,
 }

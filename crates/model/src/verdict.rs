@@ -1,9 +1,11 @@
 //! Verdicts: the result of judging green against blue, with the figures it rests on.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::Calibration;
+use crate::{MetricName, calibration::Calibration};
 
 /// The result of judging green against blue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,7 +17,7 @@ pub enum Verdict {
     Fail(Finding),
     /// Too little was seen to say.
     Undecided,
-    /// It looks as if green failed more often than blue, and not yet so clearly that it is rolled back.
+    /// It looks as if green were worse than blue, and not yet so clearly that it is rolled back.
     Suspect,
     /// Green should have had traffic and reports none, for so many closed minutes in a row.
     NoData {
@@ -58,47 +60,92 @@ pub struct Finding {
     /// Power of ten of the evidence, where the verdict rests on evidence; the limit is then what blue had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
+    /// What was measured, where the check's name does not say it: what was counted, or the team's name of a metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<String>,
 }
 
-/// What speaks for green failing more often than blue, over all closed minutes since green got traffic.
+/// What speaks for green being worse than blue, over all closed minutes since green got traffic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// Closed minutes in which both had requests, or green alone.
-    pub minutes: u32,
-    /// Blue's requests in them.
-    pub blue_requests: f64,
-    /// How many of those failed.
-    pub blue_failures: f64,
-    /// Green's requests in them.
-    pub green_requests: f64,
-    /// How many of those failed.
-    pub green_failures: f64,
-    /// Power of ten: what was seen is so many times likelier if green is worse than if it is as blue.
+    /// Power of ten: what was seen is so many times likelier if green is worse than if it is as blue. The mean of the metrics'
+    /// evidence by their shares, those on trial left out.
     pub factor: f64,
     /// From this power on green is rolled back: a good release reaches it once in so many.
     pub limit: f64,
-    /// What is known of the service before the release, in words.
-    pub calibration: String,
+    /// What it is made of.
+    pub metrics: Vec<MetricEvidence>,
+}
+
+impl Evidence {
+    /// The metric whose evidence weighs most.
+    pub fn strongest(&self) -> Option<&MetricEvidence> {
+        let weight = |metric: &MetricEvidence| metric.share.log10() + metric.factor;
+        self.metrics.iter().filter(|m| m.share > 0.0).max_by(|a, b| weight(a).total_cmp(&weight(b)))
+    }
 }
 
 impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let rate = |failures: f64, requests: f64| {
-            if requests > 0.0 {
-                Unit::Ratio.show((failures / requests).min(1.0))
-            } else {
-                "nothing".to_owned()
-            }
+        if let Some(strongest) = self.strongest() {
+            write!(f, "{strongest}: ")?;
+        }
+        let (factor, limit) = (to_one(self.factor), to_one(self.limit));
+        write!(f, "evidence of {factor} that green is worse, {limit} roll it back")
+    }
+}
+
+/// What one metric's counts say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricEvidence {
+    /// The check that looks at it.
+    pub check: Check,
+    /// What is counted, for people: `failed requests`, `requests slower than 120 ms`, the name of a team's metric.
+    pub counted: String,
+    /// Its share in the mean, 0 to 1; 0 if it is on trial.
+    pub share: f64,
+    /// Closed minutes in which both had requests, or green alone.
+    pub minutes: u32,
+    /// Blue's requests in them.
+    pub blue_requests: f64,
+    /// How many of those counted.
+    pub blue_counted: f64,
+    /// Green's requests in them.
+    pub green_requests: f64,
+    /// How many of those counted.
+    pub green_counted: f64,
+    /// Power of ten, as in [`Evidence`].
+    pub factor: f64,
+    /// What is known of the service before the release, in words.
+    pub calibration: String,
+}
+
+impl MetricEvidence {
+    /// What of green's requests counted, 0 to 1.
+    pub fn green_rate(&self) -> f64 {
+        self.green_counted / self.green_requests.max(1.0)
+    }
+
+    /// What of blue's requests counted, 0 to 1.
+    pub fn blue_rate(&self) -> f64 {
+        self.blue_counted / self.blue_requests.max(1.0)
+    }
+}
+
+impl std::fmt::Display for MetricEvidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rate = |counted: f64, requests: f64| {
+            if requests > 0.0 { Unit::Ratio.show(counted / requests) } else { "nothing".to_owned() }
         };
         write!(
             f,
-            "{} of green and {} of blue failed in {} minutes: evidence of {} that green is worse, {} roll it back",
-            rate(self.green_failures, self.green_requests),
-            rate(self.blue_failures, self.blue_requests),
-            self.minutes,
-            to_one(self.factor),
-            to_one(self.limit)
+            "{} are {} of green's and {} of blue's in {} minutes",
+            self.counted,
+            rate(self.green_counted, self.green_requests),
+            rate(self.blue_counted, self.blue_requests),
+            self.minutes
         )
     }
 }
@@ -114,11 +161,11 @@ pub fn to_one(power: f64) -> String {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let measure = self.measure.as_deref().unwrap_or(self.check.as_str());
         if let Some(power) = self.factor {
             return write!(
                 f,
-                "{} of green {} against {} of blue in {} minutes: evidence of {} that green is worse",
-                self.check.as_str(),
+                "{measure} of green {} against {} of blue in {} minutes: evidence of {} that green is worse",
                 self.unit.show(self.measured),
                 self.unit.show(self.limit),
                 self.of_minutes,
@@ -127,8 +174,7 @@ impl std::fmt::Display for Finding {
         }
         write!(
             f,
-            "{} of green {} over the limit {} in {} of {} minutes",
-            self.check.as_str(),
+            "{measure} of green {} over the limit {} in {} of {} minutes",
             self.unit.show(self.measured),
             self.unit.show(self.limit),
             self.failing_minutes,
@@ -146,11 +192,13 @@ pub enum Check {
     Latency,
     Targets,
     DatabaseConnections,
+    Metrics,
 }
 
 impl Check {
     /// Every check.
-    pub const ALL: [Self; 4] = [Self::Errors, Self::Latency, Self::Targets, Self::DatabaseConnections];
+    pub const ALL: [Self; 5] =
+        [Self::Errors, Self::Latency, Self::Targets, Self::DatabaseConnections, Self::Metrics];
 
     /// The check's name, as in a spec.
     pub fn as_str(self) -> &'static str {
@@ -159,6 +207,7 @@ impl Check {
             Self::Latency => "latency",
             Self::Targets => "targets",
             Self::DatabaseConnections => "databaseConnections",
+            Self::Metrics => "metrics",
         }
     }
 }
@@ -173,6 +222,8 @@ pub enum Unit {
     Seconds,
     /// A number of things.
     Count,
+    /// A metric's own unit, which is not known here.
+    Plain,
 }
 
 impl Unit {
@@ -182,6 +233,7 @@ impl Unit {
             Self::Ratio => format!("{:.2} %", value * 100.0),
             Self::Seconds => format!("{:.0} ms", value * 1_000.0),
             Self::Count => format!("{value:.0}"),
+            Self::Plain => format!("{value}"),
         }
     }
 }
@@ -205,4 +257,11 @@ pub struct Baseline {
     /// How often and how irregularly the service fails by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// Above this a request is slow, in seconds: somewhat more than what one in ten, and one in a hundred, takes longer than,
+    /// and never less than what anybody feels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<[f64; 2]>,
+    /// How the team's own counts vary by themselves, by the metric's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<MetricName, Calibration>,
 }

@@ -6,10 +6,12 @@ use tidegate_model::{
     Fact, ReleaseName,
     decision::Step,
     ledger::{Accepted, ChangeState, ReleaseState, Rollout, RolloutPhase},
-    observation::{GroupNeeds, LogNeeds, MinutesNeeds, Needs, SchemaNeeds, TaskKey, TaskNeeds},
+    observation::{
+        Color, GroupNeeds, LogNeeds, MetricNeeds, MinutesNeeds, Needs, SchemaNeeds, TaskKey, TaskNeeds,
+    },
     orders::{Orders, ParameterRead},
     schema::CheckScope,
-    spec::{self, ContractMode, RevisionSpec, Spec, Traffic},
+    spec::{self, ContractMode, MetricCheck, RevisionSpec, Spec, Traffic},
 };
 
 use crate::{change::unopened, engine::codedeploy::config_name, gates::quiet_wanted};
@@ -103,20 +105,27 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout, now: Timestamp) {
         | RolloutPhase::Shifting
         | RolloutPhase::Confirming
         | RolloutPhase::Baking => {
-            let count =
-                if rollout.baseline.is_some() { judged_minutes(rollout, now) } else { HISTORY_MINUTES };
-            let connections = spec.spec.checks.database_connections.is_on();
-            needs.minutes = Some(MinutesNeeds {
-                count,
-                connections_of: spec
-                    .spec
-                    .schema
-                    .as_ref()
-                    .filter(|_| connections)
-                    .map(|s| s.database.instance.clone()),
-            });
+            needs.minutes = Some(minutes_needs(rollout, now));
         }
         RolloutPhase::Retiring | RolloutPhase::RollingBack(_) => {}
+    }
+}
+
+/// What blue's history is made of, and then what green is judged by.
+fn minutes_needs(rollout: &Rollout, now: Timestamp) -> MinutesNeeds {
+    let spec = &rollout.start.spec.spec;
+    let count = if rollout.baseline.is_some() { judged_minutes(rollout, now) } else { HISTORY_MINUTES };
+    let database = spec.schema.as_ref().filter(|_| spec.checks.database_connections.is_judged());
+    let blue = Color { group: rollout.start.blue_group.clone(), revision: rollout.start.blue.clone() };
+    let green = rollout.green.as_ref();
+    let green = green.map(|arn| Color { group: rollout.start.green_group.clone(), revision: arn.clone() });
+    let metric =
+        |check: &MetricCheck| MetricNeeds { check: check.clone(), blue: blue.clone(), green: green.clone() };
+    MinutesNeeds {
+        count,
+        connections_of: database.map(|schema| schema.database.instance.clone()),
+        slow: rollout.baseline.as_ref().and_then(|baseline| baseline.slow),
+        metrics: spec.checks.metrics.iter().map(|(name, check)| (name.clone(), metric(check))).collect(),
     }
 }
 

@@ -339,7 +339,7 @@ fn verdict(draft: &Draft<'_>) -> Option<VerdictStatus> {
                 Verdict::Fail(finding) => finding.to_string(),
                 Verdict::Pass => "green is no worse than blue".into(),
                 Verdict::Undecided => "too little was seen to say".into(),
-                Verdict::Suspect => "green may be failing more often than blue".into(),
+                Verdict::Suspect => "green may be worse than blue".into(),
                 Verdict::NoData { minutes } => {
                     format!("green reported nothing for {minutes} minutes in which traffic was due")
                 }
@@ -347,6 +347,7 @@ fn verdict(draft: &Draft<'_>) -> Option<VerdictStatus> {
             verdict: judgement.verdict.clone(),
             until: judgement.until,
             evidence: judgement.evidence.clone(),
+            dry_run: judgement.dry_run.clone(),
         }),
         None => draft.previous.and_then(|status| status.verdict.clone()),
     }

@@ -50,7 +50,12 @@ impl Judge {
 
     /// Every detector's minute of decision, in the order of the names.
     pub(crate) fn all(&self, release: usize, pairs: &[Pair]) -> Vec<Option<usize>> {
-        let wide = Effects { times: vec![1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0], added: vec![] };
+        let wide = Effects {
+            times: vec![1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0],
+            added: vec![],
+            times_without_rate: vec![],
+            ..Effects::errors()
+        };
         let ours = [
             self.ours(release, pairs),
             first(&self.split[release % HISTORIES], &wide, pairs),

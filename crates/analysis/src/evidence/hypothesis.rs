@@ -134,6 +134,7 @@ impl Track {
 #[derive(Clone, Debug)]
 pub(super) struct Pairing {
     setting: Setting,
+    tolerated: f64,
     null: Track,
     alternatives: Vec<(Effect, Track)>,
 }
@@ -166,7 +167,7 @@ impl Pairing {
         let hidden = setting.start();
         let nothing = Track { ln: f64::NEG_INFINITY, hidden };
         let alternatives = effects.of(setting.rate).into_iter().map(|effect| (effect, nothing)).collect();
-        Self { setting, null: Track { ln: 0.0, hidden }, alternatives }
+        Self { setting, tolerated: effects.tolerated, null: Track { ln: 0.0, hidden }, alternatives }
     }
 
     /// Sees one more minute; a share `onset` of the prior says that green is worse from this minute on.
@@ -174,9 +175,9 @@ impl Pairing {
         let before = self.null;
         self.begin(before, onset);
         self.grow();
-        let splits = self.setting.splits(pair, 1.0);
+        let splits = self.setting.splits(pair, self.tolerated);
         let mut ln = self.null.hidden.drift.observe(&splits);
-        if let Some(totals) = self.setting.totals(pair, 1.0) {
+        if let Some(totals) = self.setting.totals(pair, self.tolerated) {
             ln += self.null.hidden.common.observe(&totals);
         }
         self.null.ln += ln;

@@ -42,26 +42,54 @@ pub struct Pair {
 /// The effects that are looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effects {
-    /// Green fails so many times as often; ascending.
+    /// Up to so many times as often as blue's is no worse.
+    pub tolerated: f64,
+    /// It happens so many times as often to green's requests as to blue's; ascending, each above what is tolerated.
     pub times: Vec<f64>,
-    /// This share of green's requests fails on top; ascending. Looked for only when the service's own rate is known, and
+    /// This share of green's requests is struck on top; ascending. Looked for only when the service's own rate is known, and
     /// only where it at least doubles that.
     pub added: Vec<f64>,
+    /// Where the service's own rate is not known, large effects are looked for as ratios too.
+    pub times_without_rate: Vec<f64>,
 }
-
-/// Where the service's own rate is not known, large effects are looked for as ratios too.
-const WITHOUT_RATE: [f64; 4] = [10.0, 30.0, 100.0, 1_000.0];
 
 impl Effects {
     /// For failed requests.
     pub fn errors() -> Self {
-        Self { times: vec![2.0, 4.0], added: vec![1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.9] }
+        Self {
+            tolerated: 1.0,
+            times: vec![2.0, 4.0],
+            added: vec![1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.9],
+            times_without_rate: vec![10.0, 30.0, 100.0, 1_000.0],
+        }
+    }
+
+    /// For requests slower than one in ten, and than one in a hundred, usually is. A tenth slower is tolerated: it makes a
+    /// quarter more of the former and a third more of the latter where times spread as they usually do.
+    pub fn slow() -> [Self; 2] {
+        let of = |tolerated, times: &[f64]| Self {
+            tolerated,
+            times: times.to_vec(),
+            added: vec![],
+            times_without_rate: vec![],
+        };
+        [of(1.25, &[1.8, 3.0, 6.0]), of(1.35, &[2.2, 5.0, 15.0, 50.0])]
+    }
+
+    /// For what is counted by a team: more or less of it by a half is what can be meant.
+    pub fn counted() -> Self {
+        Self {
+            tolerated: 1.0,
+            times: vec![1.4, 2.0, 4.0],
+            added: vec![],
+            times_without_rate: vec![10.0, 100.0],
+        }
     }
 
     fn of(&self, rate: Option<f64>) -> Vec<Effect> {
         let times = self.times.iter().copied().map(Effect::Times);
         match rate {
-            None => times.chain(WITHOUT_RATE.map(Effect::Times)).collect(),
+            None => times.chain(self.times_without_rate.iter().copied().map(Effect::Times)).collect(),
             Some(rate) => {
                 let added = self.added.iter().filter(|added| **added >= 2.0 * rate).copied();
                 times.chain(added.map(Effect::Added)).collect()

@@ -85,7 +85,7 @@ fn both_hypotheses_are_probabilities_of_everything_that_can_be_seen() {
     let rates = [Some(2e-4), None];
     for (rate, dispersion) in rates.into_iter().flat_map(|rate| [(rate, INDEPENDENT), (rate, ROUGH)]) {
         // Effects small enough for few failures in a thousand requests, so that the sum can be taken.
-        let effects = Effects { times: vec![2.0, 4.0], added: vec![5e-4] };
+        let effects = Effects { added: vec![5e-4], times_without_rate: vec![], ..Effects::errors() };
         let setting = || Setting::new(dispersion, rate, 1_000.0, even_at_one());
         let (mut null, mut alternative) = (0.0, 0.0);
         // Without a rate only the split has a law: given a number of failures it sums to one.

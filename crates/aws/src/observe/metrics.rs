@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_cloudwatch::types as cw;
 use jiff::Timestamp;
 use tidegate_model::{
-    Fact, ReleaseName,
-    observation::{Alarm, Counts, Minute, Needs, Observation, TargetGroup},
+    Fact, MetricName, ReleaseName,
+    observation::{Alarm, Color, Counts, Minute, Needs, Observation, TargetGroup},
+    spec::{MetricCheck, PLACEHOLDERS},
 };
 
 use crate::{Aws, budget::Bucket, call::Operation, parameters::instant};
@@ -19,6 +20,9 @@ const ALARMS_A_CALL: usize = 100;
 /// delay is not documented.
 const PUBLICATION_SECONDS: i64 = 60;
 
+/// The percentiles of the response time that say what is slow.
+const QUANTILES: [&str; 2] = ["p90", "p99"];
+
 const DATA: Operation =
     Operation { service: "cloudwatch", name: "GetMetricData", bucket: Bucket::CloudWatch };
 const ALARMS: Operation = Operation { service: "cloudwatch", name: "DescribeAlarms", bucket: Bucket::Alarms };
@@ -30,7 +34,20 @@ enum Meaning {
     Failures(TargetGroup),
     Latency(TargetGroup),
     Unhealthy(TargetGroup),
+    /// The response time's first or second percentile.
+    Quantile(TargetGroup, usize),
+    /// Requests above the first or second threshold of slowness.
+    Slow(TargetGroup, usize),
     Connections,
+    /// A team's own metric, of blue or of green.
+    Own(MetricName, Side),
+}
+
+/// Whose value a team's own metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Blue,
+    Green,
 }
 
 /// A query of a release.
@@ -90,13 +107,8 @@ impl Aws {
         let mut all = vec![];
         for target_group in &group.target_groups {
             let Some(balancer) = self.balancer_of(target_group) else { continue };
-            let alb = |metric: &str, statistic: &str| alb_stat(metric, statistic, &balancer, target_group);
-            let group = || target_group.clone();
-            all.push(query(Meaning::Requests(group()), alb("RequestCount", "Sum")));
-            all.push(query(Meaning::Failures(group()), alb("HTTPCode_Target_5XX_Count", "Sum")));
-            all.push(query(Meaning::Failures(group()), alb("TargetConnectionErrorCount", "Sum")));
-            all.push(query(Meaning::Latency(group()), alb("TargetResponseTime", "p95")));
-            all.push(query(Meaning::Unhealthy(group()), alb("UnHealthyHostCount", "Minimum")));
+            let stats = group_stats(&balancer, target_group, minutes.slow);
+            all.extend(stats.into_iter().map(|(meaning, stat)| query(meaning, stat)));
         }
         if let Some(instance) = &minutes.connections_of {
             let dimensions = [("DBInstanceIdentifier", instance.as_str())];
@@ -105,7 +117,34 @@ impl Aws {
                 stat("AWS/RDS", "DatabaseConnections", "Average", &dimensions),
             ));
         }
+        for (name, metric) in &minutes.metrics {
+            let sides = [
+                (Side::Blue, "blue", metric.check.judge.compares().then_some(&metric.blue)),
+                (Side::Green, "green", metric.green.as_ref()),
+            ];
+            for (side, word, color) in sides {
+                let own = color.and_then(|color| self.own_stat(&metric.check, word, color));
+                all.extend(own.map(|stat| query(Meaning::Own(name.clone(), side), stat)));
+            }
+        }
         all
+    }
+
+    /// A team's own metric for one color; `None` while its load balancer is not known.
+    fn own_stat(&self, check: &MetricCheck, word: &str, color: &Color) -> Option<cw::MetricStat> {
+        let [word_holder, definition_holder, group_holder, balancer_holder] = PLACEHOLDERS;
+        let mut dimensions: Vec<(&str, String)> = vec![];
+        for (name, value) in &check.dimensions {
+            let mut value = value.replace(word_holder, word);
+            value = value.replace(definition_holder, color.revision.short());
+            value = value.replace(group_holder, dimension(&color.group.0));
+            if value.contains(balancer_holder) {
+                value = value.replace(balancer_holder, dimension(&self.balancer_of(&color.group)?));
+            }
+            dimensions.push((name, value));
+        }
+        let dimensions: Vec<(&str, &str)> = dimensions.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        Some(stat(&check.namespace, &check.metric, &check.statistic, &dimensions))
     }
 
     /// The answers of up to 500 queries, by their position.
@@ -204,15 +243,26 @@ fn empty_minutes(need: &Needs, end: i64) -> Vec<Minute> {
 fn fill(minutes: &mut [Minute], meaning: &Meaning, series: &Series) {
     for minute in minutes {
         let Some(value) = series.get(&minute.at.as_second()).copied() else { continue };
+        let groups = &mut minute.groups;
         let mut counts = |group: &TargetGroup, set: &dyn Fn(&mut Counts)| {
-            set(minute.groups.entry(group.clone()).or_default());
+            set(groups.entry(group.clone()).or_default());
         };
         match meaning {
             Meaning::Requests(group) => counts(group, &|c| c.requests = Some(value)),
             Meaning::Failures(group) => counts(group, &|c| c.failures += value),
             Meaning::Latency(group) => counts(group, &|c| c.latency = Some(value)),
             Meaning::Unhealthy(group) => counts(group, &|c| c.unhealthy = Some(value)),
+            Meaning::Quantile(group, which) => counts(group, &|c| c.quantiles[*which] = Some(value)),
+            // A trimmed count may be a fraction where CloudWatch keeps a distribution instead of every value.
+            Meaning::Slow(group, which) => counts(group, &|c| c.slow[*which] = Some(value.round())),
             Meaning::Connections => minute.connections = Some(value),
+            Meaning::Own(name, side) => {
+                let sides = minute.metrics.entry(name.clone()).or_default();
+                match side {
+                    Side::Blue => sides.blue = Some(value),
+                    Side::Green => sides.green = Some(value),
+                }
+            }
         }
     }
 }
@@ -221,6 +271,33 @@ fn fill(minutes: &mut [Minute], meaning: &Meaning, series: &Series) {
 fn dimension(arn: &str) -> &str {
     let resource = arn.rsplit(':').next().unwrap_or(arn);
     resource.strip_prefix("loadbalancer/").unwrap_or(resource)
+}
+
+/// The queries of one target group. While it is not known what is slow here, the percentiles that will say so.
+fn group_stats(
+    balancer: &str,
+    group: &TargetGroup,
+    slow: Option<[f64; 2]>,
+) -> Vec<(Meaning, cw::MetricStat)> {
+    let alb = |metric: &str, statistic: &str| alb_stat(metric, statistic, balancer, group);
+    let of = || group.clone();
+    let time = |which: usize| {
+        let (meaning, statistic) = match slow {
+            None => (Meaning::Quantile(of(), which), QUANTILES[which].to_owned()),
+            // Lower bounds are exclusive (source: CloudWatch statistics definitions, trimmed count).
+            Some(thresholds) => (Meaning::Slow(of(), which), format!("TC({}:)", thresholds[which])),
+        };
+        (meaning, alb("TargetResponseTime", &statistic))
+    };
+    vec![
+        (Meaning::Requests(of()), alb("RequestCount", "Sum")),
+        (Meaning::Failures(of()), alb("HTTPCode_Target_5XX_Count", "Sum")),
+        (Meaning::Failures(of()), alb("TargetConnectionErrorCount", "Sum")),
+        (Meaning::Latency(of()), alb("TargetResponseTime", "p95")),
+        (Meaning::Unhealthy(of()), alb("UnHealthyHostCount", "Minimum")),
+        time(0),
+        time(1),
+    ]
 }
 
 fn alb_stat(metric: &str, statistic: &str, balancer: &str, group: &TargetGroup) -> cw::MetricStat {

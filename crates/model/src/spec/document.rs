@@ -287,6 +287,21 @@ impl<'a, 'v> Node<'a, 'v> {
         }
     }
 
+    /// A finite number from `min` to `max`.
+    pub fn number(&self, doc: &mut Document<'_>, min: f64, max: f64) -> Option<f64> {
+        let ast::Value::NumberLit(literal) = self.value else {
+            self.wrong_type(doc, "a number");
+            return None;
+        };
+        match literal.value.parse::<f64>() {
+            Ok(number) if (min..=max).contains(&number) => Some(number),
+            Ok(_) | Err(_) => {
+                doc.note(self, Code::OutOfRange, format!("a number from {min} to {max} is needed"), "");
+                None
+            }
+        }
+    }
+
     /// True or false.
     pub fn boolean(&self, doc: &mut Document<'_>) -> Option<bool> {
         if let ast::Value::BooleanLit(literal) = self.value {

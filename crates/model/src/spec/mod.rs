@@ -12,12 +12,14 @@ use serde_json::Value;
 
 use crate::{ChangeName, duration::Span, revision::Overlay, runner::TaskRunner};
 
+mod checks;
 mod document;
 mod probes;
 mod problem;
 mod read;
 mod schema;
 
+pub use checks::{Checks, MetricCheck, MetricRule, PLACEHOLDERS, Toggle};
 pub use document::{Document, Member, Members, Node, place};
 pub use problem::{Code, Problem};
 pub use read::read;
@@ -220,72 +222,6 @@ pub struct Expect {
     /// JSON pointer to the value that must stand there.
     #[serde(default)]
     pub json: BTreeMap<String, Value>,
-}
-
-/// Which checks judge green.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Checks {
-    /// Failed requests of green against blue's.
-    #[serde(default = "Toggle::on")]
-    pub errors: Toggle,
-    /// Response time of green against blue's (only a red flag in this version).
-    #[serde(default = "Toggle::on")]
-    pub latency: Toggle,
-    /// Unhealthy targets of green.
-    #[serde(default = "Toggle::on")]
-    pub targets: Toggle,
-    /// Connections to the database during the release against those before it.
-    #[serde(default = "Toggle::off")]
-    pub database_connections: Toggle,
-}
-
-impl Default for Checks {
-    fn default() -> Self {
-        Self {
-            errors: Toggle::On,
-            latency: Toggle::On,
-            targets: Toggle::On,
-            database_connections: Toggle::Off,
-        }
-    }
-}
-
-/// A check is on (`{}` in a spec) or `"off"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "on and off")]
-pub enum Toggle {
-    On,
-    Off,
-}
-
-impl Toggle {
-    fn on() -> Self {
-        Self::On
-    }
-
-    fn off() -> Self {
-        Self::Off
-    }
-
-    /// True if the check is on.
-    pub fn is_on(self) -> bool {
-        self == Self::On
-    }
-}
-
-impl JsonSchema for Toggle {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Toggle".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "description": "{} switches the check on, \"off\" switches it off",
-            "anyOf": [{ "const": "off" }, { "type": "object", "additionalProperties": false }],
-        })
-    }
 }
 
 /// The schema change that a revision needs.

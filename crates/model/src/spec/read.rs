@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     Checks, Code, CodeDeployTraffic, Document, ExactRevision, ImageOverlay, Members, Node, Problem,
-    RevisionSpec, ServiceKey, Shift, Spec, Toggle, Traffic, default_bake,
+    RevisionSpec, ServiceKey, Shift, Spec, Traffic,
+    checks::checks,
+    default_bake,
     probes::{probes, texts},
     schema::schema,
 };
@@ -248,45 +250,6 @@ fn bake(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Span> {
         return None;
     }
     Some(span)
-}
-
-fn checks(doc: &mut Document<'_>, node: &Node<'_, '_>, with_database: bool) -> Option<Checks> {
-    let members = node.object(doc, &["errors", "latency", "targets", "databaseConnections"])?;
-    let mut read = |key: &str, default: Toggle| match members.get(key) {
-        None => Some(default),
-        Some(node) => toggle(doc, node),
-    };
-    let (errors, latency) = (read("errors", Toggle::On), read("latency", Toggle::On));
-    let (targets, connections) = (read("targets", Toggle::On), read("databaseConnections", Toggle::Off));
-    if let (Some(Toggle::On), Some(node), false) =
-        (connections, members.get("databaseConnections"), with_database)
-    {
-        doc.note(
-            node,
-            Code::Conflict,
-            "the check of database connections needs a schema section",
-            "it names the database instance",
-        );
-    }
-    Some(Checks { errors: errors?, latency: latency?, targets: targets?, database_connections: connections? })
-}
-
-fn toggle(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Toggle> {
-    const HOW: &str = "a check is switched on by {} and off by \"off\"";
-    match node.as_str() {
-        Some("off") => Some(Toggle::Off),
-        Some(_) => {
-            doc.note(node, Code::BadValue, HOW, "");
-            None
-        }
-        None => {
-            let settings = node.free_object(doc)?;
-            for setting in &settings {
-                doc.note_at(setting.at, &node.path, Code::UnknownKey, "a check takes no settings", HOW);
-            }
-            settings.is_empty().then_some(Toggle::On)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ pub(crate) fn healthy_so_far(rollout: &Rollout, judgement: Option<&Judgement>) -
             Class::NeedsTime,
             judgement
                 .and_then(|j| j.evidence.as_ref())
-                .map_or_else(|| "green may be failing more often than blue".to_owned(), ToString::to_string),
+                .map_or_else(|| "green may be worse than blue".to_owned(), ToString::to_string),
             "it becomes clear with more requests: it passes, or it is rolled back",
         ),
         Some(Verdict::Fail(finding)) => {

@@ -33,7 +33,7 @@ pub(super) fn judged(draft: &mut Draft<'_>, rollout: &Rollout, percent: f64) -> 
     let since = rollout.traffic_since?;
     let judgement = match &draft.seen.minutes {
         Fact::Known(minutes) => judge(&Question {
-            checks: rollout.start.spec.spec.checks,
+            checks: &rollout.start.spec.spec.checks,
             blue: &rollout.start.blue_group,
             green: &rollout.start.green_group,
             baseline: rollout.baseline.as_ref(),

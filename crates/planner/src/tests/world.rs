@@ -266,6 +266,8 @@ fn rollout(flight: &Flight, accepted: &Accepted) -> Rollout {
         latency: None,
         connections: None,
         calibration: None,
+        slow: None,
+        metrics: BTreeMap::new(),
     };
     Rollout {
         start: RolloutStart {
@@ -534,7 +536,8 @@ fn minutes(kind: Minutes) -> Vec<seen::Minute> {
         Minutes::GreenOnly => BTreeMap::from([(green_group(), counts(0.0))]),
         Minutes::GreenFails => BTreeMap::from([(blue_group(), counts(0.0)), (green_group(), counts(50.0))]),
     };
-    let minute = |back: i64| seen::Minute { at: ago(60 * back), groups: groups.clone(), connections: None };
+    let minute =
+        |back: i64| seen::Minute { at: ago(60 * back), groups: groups.clone(), ..seen::Minute::default() };
     (1..=15).rev().map(minute).collect()
 }
 

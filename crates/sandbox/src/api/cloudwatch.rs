@@ -7,7 +7,7 @@ use crate::{
     node::Node,
     world::{
         World,
-        cloudwatch::{Alarm, AlarmState, Comparison, MetricKey, Missing},
+        cloudwatch::{Alarm, AlarmState, Comparison, MetricKey, Missing, Trimmed},
     },
 };
 
@@ -68,6 +68,7 @@ fn period(node: &Node) -> Result<i64, ApiError> {
 
 fn is_statistic(name: &str) -> bool {
     ["Sum", "Average", "Minimum", "Maximum", "SampleCount"].contains(&name)
+        || Trimmed::parse(name).is_some()
         || name.strip_prefix('p').is_some_and(|p| p.parse::<f64>().is_ok_and(|p| (0.0..=100.0).contains(&p)))
 }
 

@@ -76,7 +76,10 @@ impl Datum {
             "SampleCount" => Some(count),
             "Minimum" => self.values.first().map(|(v, _)| *v),
             "Maximum" => self.values.last().map(|(v, _)| *v),
-            _ => self.percentile(name.strip_prefix('p')?.parse().ok()?, count),
+            _ => match Trimmed::parse(name) {
+                Some(trimmed) => trimmed.of(&self.values, count),
+                None => self.percentile(name.strip_prefix('p')?.parse().ok()?, count),
+            },
         }
     }
 
@@ -103,6 +106,54 @@ impl Datum {
             self.add(*value, *count);
         }
         self.unit = other.unit;
+    }
+}
+
+/// A statistic over the values between two bounds: `TC(0.5:)`, `PR(:1)`, `TS(0.1:2)`, `TM(:3)`. Bounds in percent are not
+/// simulated. Source: CloudWatch statistics definitions: the lower bound is exclusive, the upper inclusive.
+pub(crate) struct Trimmed {
+    kind: TrimmedKind,
+    low: f64,
+    high: f64,
+}
+
+enum TrimmedKind {
+    Count,
+    Rank,
+    Sum,
+    Mean,
+}
+
+impl Trimmed {
+    /// Reads its name; `None` if it is none.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (word, bounds) = name.strip_suffix(')')?.split_once('(')?;
+        let kind = match word {
+            "TC" => TrimmedKind::Count,
+            "PR" => TrimmedKind::Rank,
+            "TS" => TrimmedKind::Sum,
+            "TM" => TrimmedKind::Mean,
+            _ => return None,
+        };
+        let (low, high) = bounds.split_once(':')?;
+        let bound = |text: &str, open: f64| match text {
+            "" => Some(open),
+            _ => text.parse().ok().filter(|bound: &f64| bound.is_finite()),
+        };
+        let (low, high) = (bound(low, f64::NEG_INFINITY)?, bound(high, f64::INFINITY)?);
+        (bounds != ":" && low < high).then_some(Self { kind, low, high })
+    }
+
+    fn of(&self, values: &[(f64, f64)], count: f64) -> Option<f64> {
+        let within = || values.iter().filter(|(value, _)| *value > self.low && *value <= self.high);
+        let number: f64 = within().map(|(_, n)| n).sum();
+        let sum: f64 = within().map(|(value, n)| value * n).sum();
+        match self.kind {
+            TrimmedKind::Count => Some(number),
+            TrimmedKind::Rank => Some(100.0 * number / count),
+            TrimmedKind::Sum => Some(sum),
+            TrimmedKind::Mean => (number > 0.0).then(|| sum / number),
+        }
     }
 }
 

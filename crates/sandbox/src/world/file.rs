@@ -22,8 +22,8 @@ use crate::{live::database::Seed, node::Node};
 mod parts;
 
 use parts::{
-    AlarmPart, DefinitionPart, DeploymentGroupPart, File, ImagePart, InstancePart, ParameterPart, SecretPart,
-    ServicePart,
+    AlarmPart, CountedPart, DefinitionPart, DeploymentGroupPart, File, ImagePart, InstancePart,
+    ParameterPart, SecretPart, ServicePart,
 };
 
 /// Services start before there is traffic on them, so that a history holds no start-up failures.
@@ -201,11 +201,23 @@ impl World {
             error_share: part.error_share,
             later_error_share: part.later_error_share,
             sound_minutes: part.sound_minutes,
+            error_cluster: part.error_cluster,
             latency: part.latency.unwrap_or(Behaviour::default().latency),
+            leaked_connections: part.leaked_connections,
+            counted: part.counted.iter().map(CountedPart::counted).collect(),
             unhealthy: part.unhealthy,
             missing: part.missing,
         };
         demand(behaviour.latency > 0.0, &place, "latency must be positive (seconds)")?;
+        let clusters = behaviour.error_cluster.is_none_or(|size| (1.0..=1e6).contains(&size));
+        demand(clusters, &place, "error_cluster must be from 1 to 1000000")?;
+        let rates = behaviour.counted.iter().map(|counted| counted.share);
+        let mut rates = rates.chain([behaviour.leaked_connections]);
+        demand(
+            rates.all(|rate| (0.0..=1e6).contains(&rate)),
+            &place,
+            "shares and leaks must not be negative",
+        )?;
         match self.traffic.images.insert(part.name.clone(), behaviour) {
             None => Ok(()),
             Some(_) => Err(WorldFileError::Twice { place }),

@@ -366,17 +366,17 @@ impl World {
     /// every instance that was not restored. Live: what was counted last.
     pub(crate) fn database_connections(&self) -> Vec<(String, f64)> {
         let pools = u32::try_from(self.ecs.running_service_tasks()).unwrap_or(u32::MAX).saturating_mul(POOL);
-        let live = self.is_live();
+        let (live, leaked) = (self.is_live(), self.leaked_connections());
         let counted = |instance: &Instance| match (live, instance.restored) {
-            (true, _) => instance.connections,
-            (false, false) => Some(pools),
-            (false, true) => Some(0),
+            (true, _) => instance.connections.map(f64::from),
+            (false, false) => Some(f64::from(pools) + leaked),
+            (false, true) => Some(0.0),
         };
         self.rds
             .instances
             .values()
             .filter(|instance| instance.status != InstanceStatus::Creating)
-            .filter_map(|instance| Some((instance.id.clone(), f64::from(counted(instance)?))))
+            .filter_map(|instance| Some((instance.id.clone(), counted(instance)?)))
             .collect()
     }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Mode, World,
-    cloudwatch::dimension,
+    cloudwatch::{MetricKey, dimension},
     live::{Answer, Served, TargetState},
 };
 
@@ -23,7 +23,7 @@ pub struct Traffic {
 }
 
 /// How an image answers.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Behaviour {
     /// Share of requests answered with 5xx, 0 to 1.
     pub error_share: f64,
@@ -31,8 +31,14 @@ pub struct Behaviour {
     pub later_error_share: Option<f64>,
     /// Minutes under traffic before `later_error_share` counts.
     pub sound_minutes: u32,
+    /// Failures come in clusters of this size, as many as chance has it; `None` if they come evenly.
+    pub error_cluster: Option<f64>,
     /// Median response time in seconds.
     pub latency: f64,
+    /// Database connections that it takes in each minute under traffic and never gives back.
+    pub leaked_connections: f64,
+    /// What it counts itself, as the team's own metrics.
+    pub counted: Vec<Counted>,
     /// True if its targets never pass a health check.
     pub unhealthy: bool,
     /// True if its tasks cannot be pulled.
@@ -45,11 +51,27 @@ impl Default for Behaviour {
             error_share: 0.0,
             later_error_share: None,
             sound_minutes: 0,
+            error_cluster: None,
             latency: 0.02,
+            leaked_connections: 0.0,
+            counted: vec![],
             unhealthy: false,
             missing: false,
         }
     }
+}
+
+/// A metric that an image publishes of its own accord.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// The namespace.
+    pub namespace: String,
+    /// The metric's name.
+    pub metric: String,
+    /// Its dimensions; `{taskDefinition}` in a value stands for the tasks' own, as `family:revision`.
+    pub dimensions: BTreeMap<String, String>,
+    /// How many a request, on average.
+    pub share: f64,
 }
 
 /// Serves the minute that closes now, in modelled mode.
@@ -99,14 +121,18 @@ fn serve(
         return;
     }
     let image = world.image_behind(group).unwrap_or_default();
-    let behaviour = world.traffic.images.get(&image).copied().unwrap_or_default();
+    let behaviour = world.traffic.images.get(&image).cloned().unwrap_or_default();
     let minutes = world.traffic.age(group, &image);
     let share = match behaviour.later_error_share {
         Some(later) if minutes > behaviour.sound_minutes => later,
         Some(_) | None => behaviour.error_share,
     };
-    let noise = 0.8 + 0.4 * unit(seed, at, group);
-    let failures = (requests * share * noise).round().min(requests);
+    let failures = match behaviour.error_cluster {
+        Some(size) => size.round() * poisson(requests * share / size.round(), unit(seed, at, group)),
+        None => (requests * share * (0.8 + 0.4 * unit(seed, at, group))).round(),
+    };
+    let failures = failures.min(requests);
+    count_own(world, at, seed, group, &behaviour, requests);
     let good = requests - failures;
     if failures > 0.0 {
         world.count_served(
@@ -123,6 +149,48 @@ fn serve(
             let seconds = Some(behaviour.latency * factor);
             world.count_served(at, dimension(load_balancer), &served(Answer::Status(200), seconds), count);
         }
+    }
+}
+
+/// Publishes what the tasks behind a group count themselves: nothing where there is nothing to count.
+fn count_own(world: &mut World, at: Timestamp, seed: u64, group: &str, image: &Behaviour, requests: f64) {
+    let definition = world.definition_behind(group).unwrap_or_default();
+    for counted in &image.counted {
+        let count = poisson(requests * counted.share, unit(seed, at, &format!("{group}/{}", counted.metric)));
+        if count > 0.0 {
+            let mut key = MetricKey::new(&counted.namespace, &counted.metric, []);
+            for (name, value) in &counted.dimensions {
+                key.dimensions.insert(name.clone(), value.replace("{taskDefinition}", &definition));
+            }
+            world.cloudwatch.record(at, key, 1.0, count, "Count");
+        }
+    }
+}
+
+/// A number of independent events with this mean, by one uniform number; beyond a few hundred the mean itself.
+fn poisson(mean: f64, unit: f64) -> f64 {
+    if mean > 500.0 {
+        return mean.round();
+    }
+    let (mut count, mut probability) = (0.0, (-mean).exp());
+    let mut rest = unit;
+    while rest > probability && count < 2_000.0 {
+        rest -= probability;
+        count += 1.0;
+        probability *= mean / count;
+    }
+    count
+}
+
+impl World {
+    /// Connections that running images took and did not give back.
+    pub(crate) fn leaked_connections(&self) -> f64 {
+        let leaked = |(group, (image, minutes)): (&String, &(String, u32))| {
+            let alive = self.image_behind(group).is_some_and(|running| running == *image);
+            let rate = self.traffic.images.get(image).map_or(0.0, |image| image.leaked_connections);
+            if alive { f64::from(*minutes) * rate } else { 0.0 }
+        };
+        self.traffic.served_minutes.iter().map(leaked).sum()
     }
 }
 

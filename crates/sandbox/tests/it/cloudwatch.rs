@@ -369,3 +369,26 @@ async fn a_day_passes_in_an_instant_and_leaves_its_minutes() {
     // Far above what it takes, far below what a sleep or a scan of all minutes at each minute would take.
     assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn counts_between_bounds_are_exclusive_below_and_inclusive_above() {
+    let stage = Stage::story();
+    let blue = dimensions(&stage, "ecommerce-blue").await;
+    stage.pass_minutes(5);
+    let time = |id: &str, statistic: &str| query(id, "TargetResponseTime", statistic, &blue);
+    let asked = ["SampleCount", "TC(0.02:)", "TC(:0.02)", "TC(0.02:0.04)", "TC(10:)", "PR(:0.02)"];
+    let queries = asked.iter().enumerate().map(|(i, statistic)| time(&format!("q{i}"), statistic)).collect();
+    let found = values(&stage, 1, 2, queries).await;
+    let [all, above, within, middle, none, rank] = found.iter().map(|v| v[0]).collect::<Vec<_>>()[..] else {
+        panic!("{found:?}");
+    };
+    assert!(above > 0.0 && middle > 0.0 && middle < above, "{found:?}");
+    assert_eq!((above + within, none), (all, 0.0));
+    assert!((rank - 100.0 * within / all).abs() < 1e-9, "{found:?}");
+    for wrong in ["TC()", "TC(:)", "TC(2:1)", "XX(1:)", "TC(a:)"] {
+        let minute = |n| at(start() + SignedDuration::from_mins(n));
+        let data = stage.cloudwatch().get_metric_data().start_time(minute(1)).end_time(minute(2));
+        let refused = data.metric_data_queries(time("q", wrong)).send().await;
+        assert_eq!(code(refused), "ValidationError", "{wrong}");
+    }
+}

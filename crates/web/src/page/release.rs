@@ -6,7 +6,7 @@ use tidegate_model::{
     gate::{GateReading, GateState},
     ledger::EventKind,
     status::{CertificateStatus, ConditionStatus, Grade, ReleaseStatus, SchemaStatus},
-    verdict::Verdict,
+    verdict::{Evidence, Verdict, to_one},
 };
 
 use super::{banner, html::Html, strip, summary};
@@ -172,13 +172,33 @@ fn verdict(html: &mut Html, status: &ReleaseStatus) {
         html.raw("</dl>");
     }
     if let Some(evidence) = &verdict.evidence {
-        html.wrap("<p>", &evidence.to_string(), "</p>");
-        html.wrap("<p class=none>before the release: ", &evidence.calibration, "</p>");
+        self::evidence(html, evidence);
+    }
+    for finding in &verdict.dry_run {
+        html.wrap("<p class=none>on trial, decides nothing: ", &finding.to_string(), "</p>");
     }
     if let Some(until) = verdict.until {
         html.raw("<p class=none>on closed minutes until ").time(until).raw("</p>");
     }
     html.raw("</section>");
+}
+
+fn evidence(html: &mut Html, evidence: &Evidence) {
+    html.wrap("<p>Evidence that green is worse: ", &to_one(evidence.factor), ", rolled back at ");
+    html.wrap("", &to_one(evidence.limit), "</p>");
+    html.raw("<div class=scroll><table><thead><tr><th scope=col>Counted<th scope=col>Green<th scope=col>Blue<th scope=col>Minutes<th scope=col>Evidence<th scope=col>Share<th scope=col>Before the release</tr></thead><tbody>");
+    for metric in &evidence.metrics {
+        let share =
+            if metric.share > 0.0 { format!("{:.0} %", 100.0 * metric.share) } else { "on trial".into() };
+        let part = |counted: f64, requests: f64| format!("{counted:.0} of {requests:.0}");
+        html.wrap("<tr><td>", &metric.counted, "<td class=num>");
+        html.wrap("", &part(metric.green_counted, metric.green_requests), "<td class=num>");
+        html.wrap("", &part(metric.blue_counted, metric.blue_requests), "<td class=num>");
+        html.wrap("", &metric.minutes.to_string(), "<td class=num>");
+        html.wrap("", &to_one(metric.factor), "<td class=num>");
+        html.wrap("", &share, "<td>").wrap("", &metric.calibration, "</tr>");
+    }
+    html.raw("</tbody></table></div>");
 }
 
 fn objects(html: &mut Html, objects: &[String]) {

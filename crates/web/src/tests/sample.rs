@@ -11,7 +11,7 @@ use tidegate_model::{
         CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, Published, ReleaseStatus,
         RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
-    verdict::Verdict,
+    verdict::{Check, Evidence, MetricEvidence, Verdict},
     waiting::{Class, OnDeadline, Reason, Waiting},
 };
 
@@ -69,7 +69,8 @@ pub(crate) fn release(name: &str) -> ReleaseStatus {
             verdict: Verdict::Pass,
             message: "green is no worse than blue".into(),
             until: Some(ago(1)),
-            evidence: None,
+            evidence: Some(evidence()),
+            dry_run: vec![],
         }),
         events: vec![
             event(40, EventKind::Normal, "SpecAccepted", "spec version 12 is in force"),
@@ -181,4 +182,28 @@ fn gates() -> Vec<GateReading> {
         GateReading { gate: Gate::NoBlockers, state: GateState::NotApplicable },
         GateReading { gate: Gate::ReadersGone, state: GateState::Closed(closed) },
     ]
+}
+
+fn evidence() -> Evidence {
+    let metric = |check, counted: &str, share, green_counted, blue_counted| MetricEvidence {
+        check,
+        counted: counted.into(),
+        share,
+        minutes: 27,
+        blue_requests: 20_412.0,
+        blue_counted,
+        green_requests: 9_630.0,
+        green_counted,
+        factor: -0.7,
+        calibration: "it fails in 0.040 % of requests by itself, in clusters of about 3".into(),
+    };
+    Evidence {
+        factor: -0.6,
+        limit: 3.0,
+        metrics: vec![
+            metric(Check::Errors, "failed requests", 0.9, 4.0, 9.0),
+            metric(Check::Latency, "requests slower than 120 ms", 0.1, 961.0, 2_050.0),
+            metric(Check::Metrics, "checkouts", 0.0, 288.0, 611.0),
+        ],
+    }
 }

@@ -406,11 +406,19 @@ impl World {
         self.ecs.tasks.values().find(serves).map(|task| task.image.clone())
     }
 
+    /// The task definition that runs behind a target group, as `family:revision`.
+    pub(crate) fn definition_behind(&self, group: &str) -> Option<String> {
+        let serves =
+            |task: &&Task| task.target_group.as_deref() == Some(group) && task.state == TaskState::Running;
+        let task = self.ecs.tasks.values().find(serves)?;
+        task.task_definition.rsplit('/').next().map(str::to_owned)
+    }
+
     /// True if a modelled task passes its health checks.
     pub(crate) fn passes_checks(&self, address: SocketAddr) -> bool {
         let task =
             self.ecs.tasks.values().find(|t| t.address == Some(address) && t.state == TaskState::Running);
-        task.is_some_and(|t| !self.traffic.images.get(&t.image).copied().unwrap_or_default().unhealthy)
+        task.is_some_and(|t| !self.traffic.images.get(&t.image).is_some_and(|image| image.unhealthy))
     }
 
     /// An address for a modelled task: never given twice.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::world::{ecs::Controller, rds::Groups};
+use crate::world::{ecs::Controller, rds::Groups, traffic::Counted};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -234,9 +234,35 @@ pub(super) struct ImagePart {
     pub(super) later_error_share: Option<f64>,
     #[serde(default)]
     pub(super) sound_minutes: u32,
+    pub(super) error_cluster: Option<f64>,
     pub(super) latency: Option<f64>,
+    #[serde(default)]
+    pub(super) leaked_connections: f64,
+    #[serde(default)]
+    pub(super) counted: Vec<CountedPart>,
     #[serde(default)]
     pub(super) unhealthy: bool,
     #[serde(default)]
     pub(super) missing: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CountedPart {
+    namespace: String,
+    metric: String,
+    #[serde(default)]
+    dimensions: BTreeMap<String, String>,
+    share: f64,
+}
+
+impl CountedPart {
+    pub(super) fn counted(&self) -> Counted {
+        Counted {
+            namespace: self.namespace.clone(),
+            metric: self.metric.clone(),
+            dimensions: self.dimensions.clone(),
+            share: self.share,
+        }
+    }
 }
