@@ -48,6 +48,7 @@ pub fn baseline(minutes: &[Minute], blue: &TargetGroup, at_least: usize) -> Opti
         calibration: Some(calibrate(&history(minutes))),
         slow: slow(&with_traffic),
         metrics: metrics(minutes, blue),
+        detectable: vec![],
     })
 }
 

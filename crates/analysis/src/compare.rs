@@ -11,8 +11,8 @@ use tidegate_model::{
     MetricName,
     calibration::Calibration,
     observation::Minute,
-    spec::{MetricCheck, MetricRule, Toggle},
-    verdict::{Check, Evidence, Finding, MetricEvidence, Unit},
+    spec::{Checks, MetricCheck, MetricRule, Toggle},
+    verdict::{Baseline, Check, Evidence, Finding, MetricEvidence, Unit},
 };
 
 use super::{Question, errors};
@@ -133,6 +133,14 @@ fn comparisons<'a>(question: &Question<'a>) -> Vec<Comparison<'a>> {
         all.push(Comparison::new(Measure::Metric(name, check), known.describe(), share, process));
     }
     all
+}
+
+/// The share that failed requests will have in the evidence, if they decide at all.
+pub fn share_of_errors(checks: &Checks, baseline: &Baseline) -> Option<f64> {
+    let slow = checks.latency.is_on() && baseline.slow.is_some();
+    let counted = checks.metrics.values().any(|check| check.judge.by_evidence() && !check.dry_run);
+    let others = if slow { 2.0 * SHARES.1 } else { 0.0 } + if counted { SHARES.2 } else { 0.0 };
+    checks.errors.is_on().then_some(SHARES.0 / (SHARES.0 + others))
 }
 
 /// Makes the shares of what decides sum to one.

@@ -19,12 +19,14 @@ mod calibration;
 mod compare;
 mod errors;
 mod evidence;
+mod foresight;
 mod limits;
 
 pub use baseline::baseline;
 pub use calibration::{MINUTES as CALIBRATION_MINUTES, calibrate, uncalibrated};
-pub use compare::{EVIDENCE_MINUTES, LIMIT, SUSPECT};
+pub use compare::{EVIDENCE_MINUTES, LIMIT, SUSPECT, share_of_errors};
 pub use evidence::{Effects, Pair, Process, Tally};
+pub use foresight::foresee;
 
 /// Traffic is due in a minute when the last known total times green's weight lets this many requests be expected.
 const DUE_REQUESTS: f64 = 10.0;

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tidegate_model::{
     MetricName,
+    calibration::Calibration,
     observation::Sides,
     spec::{MetricCheck, MetricRule},
+    verdict::Detectable,
 };
 
 use super::*;
@@ -110,6 +112,7 @@ fn at_full_weight_green_is_judged_against_blues_frozen_minutes() {
         calibration: None,
         slow: None,
         metrics: BTreeMap::new(),
+        detectable: vec![],
     });
     assert!(matches!(world.verdict(), Verdict::Fail(_)));
     world.baseline.as_mut().unwrap().failures = 1_800.0;
@@ -151,6 +154,7 @@ fn a_total_outage_at_full_weight_is_no_data_by_blues_history() {
         calibration: None,
         slow: None,
         metrics: BTreeMap::new(),
+        detectable: vec![],
     });
     assert_eq!(world.verdict(), Verdict::NoData { minutes: 5 });
 }
@@ -189,6 +193,7 @@ fn connections_beyond_both_colors_share_fail_when_asked_for() {
         calibration: None,
         slow: None,
         metrics: BTreeMap::new(),
+        detectable: vec![],
     });
     for minute in &mut world.minutes {
         minute.connections = Some(26.0);
@@ -487,4 +492,26 @@ fn values_that_cannot_be_never_panic_and_are_never_held_against_green() {
         let world = timed(&[slow([odd, 9.0], [30.0, odd]); 6]);
         assert_eq!(world.verdict(), Verdict::Pass, "{odd}");
     }
+}
+
+#[test]
+fn what_would_be_found_is_told_and_more_traffic_finds_more() {
+    let told = |volume: f64| {
+        let mut world = World::of(&[]);
+        calibrated(&mut world);
+        let calibration = world.baseline.and_then(|baseline| baseline.calibration).expect("a calibration");
+        foresee(&Calibration { volume, ..calibration }, 0.9, |minute| 0.1 * f64::from(1 + minute / 3))
+    };
+    let (little, much) = (told(60.0), told(30_000.0));
+    let minutes = |told: &[Detectable]| -> Vec<u32> {
+        told.iter().map(|one| one.minutes.unwrap_or(u32::MAX)).collect()
+    };
+    assert_eq!((little.len(), much.len()), (5, 5));
+    assert!(
+        minutes(&little).iter().zip(minutes(&much)).all(|(little, much)| *little >= much),
+        "{little:?} {much:?}"
+    );
+    assert_eq!(minutes(&much)[4], 1, "an outage shows itself in its first minute");
+    assert_eq!(little[0].minutes, None, "twice as many failures of six an hour are not to be seen");
+    assert_eq!(foresee(&uncalibrated(), 1.0, |_| 0.1), []);
 }

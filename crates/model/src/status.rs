@@ -13,7 +13,7 @@ use crate::{
     gate::GateReading,
     ledger::Event,
     spec::Problem,
-    verdict::{Evidence, Finding, Verdict},
+    verdict::{Detectable, Evidence, Finding, Verdict},
     waiting::Waiting,
 };
 
@@ -269,6 +269,9 @@ pub struct RolloutStatus {
     pub baked_seconds: Option<i64>,
     /// Bake time wanted, in seconds.
     pub bake_seconds: Option<i64>,
+    /// What would be found in this release, and how fast, once blue's history is frozen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detectable: Vec<Detectable>,
     /// Why the last rollout went back, if it did.
     pub cause: Option<String>,
     /// The cause's stable word.

@@ -264,4 +264,46 @@ pub struct Baseline {
     /// How the team's own counts vary by themselves, by the metric's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<MetricName, Calibration>,
+    /// What would be found in this release, and how fast.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detectable: Vec<Detectable>,
+}
+
+/// A regression, and after how many closed minutes under traffic it would usually be rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Detectable {
+    /// What would be wrong with green.
+    pub regression: Regression,
+    /// Closed minutes; `None` if it would not be found while evidence is gathered.
+    pub minutes: Option<u32>,
+}
+
+impl std::fmt::Display for Detectable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.minutes {
+            Some(1) => write!(f, "{} in 1 minute", self.regression),
+            Some(minutes) => write!(f, "{} in {minutes} minutes", self.regression),
+            None => write!(f, "{} not at this traffic", self.regression),
+        }
+    }
+}
+
+/// How green could be worse.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Regression {
+    /// It fails so many times as often as the service does anyway.
+    Times(f64),
+    /// This share of its requests fails on top, 0 to 1.
+    Share(f64),
+}
+
+impl std::fmt::Display for Regression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Times(times) => write!(f, "{times} times as many failures"),
+            Self::Share(share) => write!(f, "{} % of requests failing", share * 100.0),
+        }
+    }
 }

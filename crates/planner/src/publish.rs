@@ -165,6 +165,10 @@ fn rollout(draft: &Draft<'_>) -> RolloutStatus {
         green_weight_asked: asked.map(f64::from),
         baked_seconds: in_flight.map(|r| r.bake.served_at(draft.now).as_secs()),
         bake_seconds: in_flight.map(|r| r.start.spec.spec.bake.duration().as_secs()),
+        detectable: in_flight
+            .and_then(|r| r.baseline.as_ref())
+            .map(|baseline| baseline.detectable.clone())
+            .unwrap_or_default(),
         cause: cause.as_ref().map(ToString::to_string),
         cause_reason: cause.map(|c| c.as_str().to_owned()),
     }

@@ -1,7 +1,7 @@
 //! Which ledger entries people want to read as events, and in what words.
 
 use super::{Broken, Entry, EventKind, Resolution, RolloutEnd, RolloutKind};
-use crate::decision::Outcome;
+use crate::{calibration::Calibration, decision::Outcome};
 
 /// The event that an entry is: kind, CamelCase reason, sentence. `None` for bookkeeping.
 pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)> {
@@ -54,6 +54,18 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         ),
         Entry::RollbackDeploymentKnown(id) => {
             (Normal, "RollbackDeploymentKnown", format!("deployment {id} rolls back"))
+        }
+        Entry::BaselineTaken(baseline) => {
+            let found: Vec<String> = baseline.detectable.iter().map(ToString::to_string).collect();
+            let found = if found.is_empty() {
+                String::new()
+            } else {
+                format!("; green would go back by {}", found.join(", "))
+            };
+            let calibration = baseline.calibration.as_ref();
+            let history =
+                calibration.map_or_else(|| "it is not calibrated".to_owned(), Calibration::describe);
+            (Normal, "BaselineTaken", format!("blue's history is frozen: {history}{found}"))
         }
         Entry::TrafficSeen => (Normal, "TrafficSeen", "green has its first production weight".into()),
         Entry::Frozen(true) => (
@@ -122,7 +134,6 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
             (Warning, "StepRefused", format!("a step was refused ({code}); it is tried again later"))
         }
         Entry::Hold { present: false }
-        | Entry::BaselineTaken(_)
         | Entry::Confirmed
         | Entry::BakeClock { .. }
         | Entry::EvidenceMarked(_)

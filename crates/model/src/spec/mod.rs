@@ -149,6 +149,21 @@ pub enum Shift {
     AllAtOnce,
 }
 
+impl Shift {
+    /// Green's share of the traffic so many minutes after its first weight, 0 to 1.
+    pub fn green_share(self, minute: u32) -> f64 {
+        let steps = |every: Span| minute / every.whole_minutes().unwrap_or(1).max(1);
+        match self {
+            Self::AllAtOnce => 1.0,
+            Self::Linear { percent, every } => {
+                (f64::from(percent) / 100.0 * f64::from(1 + steps(every))).min(1.0)
+            }
+            Self::Canary { percent, r#for } if steps(r#for) == 0 => f64::from(percent) / 100.0,
+            Self::Canary { .. } => 1.0,
+        }
+    }
+}
+
 /// One request of a verification and what must come back. The host is never given: probes go to the release's own
 /// listeners.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,9 +1,10 @@
 //! The verdict in a pass: asks the judge when green has weight, freezes blue's history before that.
 
-use tidegate_analysis::{Judgement, Question, baseline, judge};
+use tidegate_analysis::{Judgement, Question, baseline, foresee, judge, share_of_errors};
 use tidegate_model::{
     Fact,
     ledger::{Cause, Entry, Rollout},
+    spec::Traffic,
     verdict::Verdict,
 };
 
@@ -22,7 +23,13 @@ pub(super) fn take_baseline(draft: &mut Draft<'_>, rollout: &Rollout) {
         .minutes
         .known()
         .and_then(|minutes| baseline(minutes, &rollout.start.blue_group, BASELINE_MINUTES));
-    if let Some(taken) = taken {
+    if let Some(mut taken) = taken {
+        let spec = &rollout.start.spec.spec;
+        let Traffic::Codedeploy(traffic) = &spec.traffic;
+        if let (Some(calibration), Some(share)) = (&taken.calibration, share_of_errors(&spec.checks, &taken))
+        {
+            taken.detectable = foresee(calibration, share, |minute| traffic.shift.green_share(minute));
+        }
         draft.note(Entry::BaselineTaken(taken));
     }
 }

@@ -268,6 +268,7 @@ fn rollout(flight: &Flight, accepted: &Accepted) -> Rollout {
         calibration: None,
         slow: None,
         metrics: BTreeMap::new(),
+        detectable: vec![],
     };
     Rollout {
         start: RolloutStart {

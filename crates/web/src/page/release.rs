@@ -5,7 +5,7 @@ use tidegate_model::{
     duration::human,
     gate::{GateReading, GateState},
     ledger::EventKind,
-    status::{CertificateStatus, ConditionStatus, Grade, ReleaseStatus, SchemaStatus},
+    status::{CertificateStatus, ConditionStatus, Grade, ReleaseStatus, SchemaStatus, VerdictStatus},
     verdict::{Evidence, Verdict, to_one},
 };
 
@@ -152,10 +152,22 @@ fn rollback(html: &mut Html, status: &ReleaseStatus) {
 
 fn verdict(html: &mut Html, status: &ReleaseStatus) {
     html.raw("<section class=panel><h2>Verdict</h2>");
-    let Some(verdict) = &status.verdict else {
-        html.raw("<p class=none>Green has not been judged yet.</p></section>");
-        return;
-    };
+    if let Some(verdict) = &status.verdict {
+        judged(html, verdict);
+    } else {
+        html.raw("<p class=none>Green has not been judged yet.</p>");
+    }
+    if !status.rollout.detectable.is_empty() {
+        html.raw("<p class=none>At this traffic the release usually goes back by");
+        for (i, detectable) in status.rollout.detectable.iter().enumerate() {
+            html.wrap(if i == 0 { " " } else { ", " }, &detectable.to_string(), "");
+        }
+        html.raw("</p>");
+    }
+    html.raw("</section>");
+}
+
+fn judged(html: &mut Html, verdict: &VerdictStatus) {
     html.raw("<p class=big>").raw(match verdict.verdict {
         Verdict::Pass => "<span class=\"badge good\">✓ pass</span>",
         Verdict::Fail(_) => "<span class=\"badge bad\">✗ fail</span>",
@@ -180,7 +192,6 @@ fn verdict(html: &mut Html, status: &ReleaseStatus) {
     if let Some(until) = verdict.until {
         html.raw("<p class=none>on closed minutes until ").time(until).raw("</p>");
     }
-    html.raw("</section>");
 }
 
 fn evidence(html: &mut Html, evidence: &Evidence) {

@@ -11,7 +11,7 @@ use tidegate_model::{
         CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, Published, ReleaseStatus,
         RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
-    verdict::{Check, Evidence, MetricEvidence, Verdict},
+    verdict::{Check, Detectable, Evidence, MetricEvidence, Regression, Verdict},
     waiting::{Class, OnDeadline, Reason, Waiting},
 };
 
@@ -135,6 +135,11 @@ fn rollout() -> RolloutStatus {
         green_weight_asked: Some(80.0),
         baked_seconds: Some(240),
         bake_seconds: Some(480),
+        detectable: vec![
+            Detectable { regression: Regression::Times(2.0), minutes: None },
+            Detectable { regression: Regression::Share(0.01), minutes: Some(9) },
+            Detectable { regression: Regression::Share(1.0), minutes: Some(1) },
+        ],
         cause: None,
         cause_reason: None,
     }
