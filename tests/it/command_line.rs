@@ -17,13 +17,13 @@ fn tidegate() -> Command {
     command
 }
 
-fn run(arguments: &[&str], input: &str) -> Output {
+pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
     let mut child = tidegate().args(arguments).spawn().expect("it runs");
     child.stdin.take().expect("an input").write_all(input.as_bytes()).expect("the input is taken");
     child.wait_with_output().expect("it ends")
 }
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 

@@ -1,12 +1,13 @@
 //! Verdicts in process and in virtual time: which versions go back, and which good ones stay, on a service that fails a little
 //! by itself.
 
+use crate::command_line::{out, run};
 use jiff::SignedDuration;
 use tidegate_model::{
     status::Summary,
     verdict::{Check, Finding, Verdict},
 };
-use tidegate_tests::stage::{Stage, WORLD, spec_with};
+use tidegate_tests::stage::{RELEASE, Stage, WORLD, spec_with};
 
 /// What is put into the spec's checks where a test says nothing else.
 const METRICS: &str = r#""bake": "10m", "checks": { "metrics": {
@@ -55,8 +56,18 @@ async fn is_rolled_back(mut stage: Stage, measure: &str) -> Finding {
     let evidence = verdict.evidence.expect("evidence");
     assert!(evidence.metrics.iter().all(|metric| metric.green_requests > 0.0), "{evidence:#?}");
     assert!(evidence.metrics.iter().all(|metric| !metric.calibration.is_empty()), "{evidence:#?}");
+    is_judged_again_from_the_ledger(&stage, finding);
     stage.rest().await;
     finding.clone()
+}
+
+/// The command line reads the ledger beside the daemon and comes to the same finding.
+fn is_judged_again_from_the_ledger(stage: &Stage, finding: &Finding) {
+    let ledger = stage.ledger().to_str().expect("a path");
+    let replay = run(&["judge", "--from-ledger", RELEASE, "--ledger", ledger], "");
+    assert_eq!(replay.status.code(), Some(4), "{replay:?}");
+    let told = out(&replay);
+    assert_eq!(told.lines().last(), Some(format!("fail: {finding}").as_str()), "{told}");
 }
 
 async fn stays(mut stage: Stage) -> Stage {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -153,6 +153,14 @@ impl Stage {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+
+    /// The ledger's file.
+    ///
+    /// # Panics
+    /// If the controller was stopped for good.
+    pub fn ledger(&self) -> &Path {
+        self.ledger.as_deref().expect("a ledger path")
     }
 
     /// Loses the ledger and starts anew.

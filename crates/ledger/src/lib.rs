@@ -167,20 +167,7 @@ impl Ledger {
     /// [`LedgerError::Damaged`] if its chain does not hold.
     pub async fn history(&self, release: &ReleaseName) -> Result<std::vec::IntoIter<Record>, LedgerError> {
         let mut connection = self.0.connection.lock().await;
-        let mut rows = sqlx::query(
-            "SELECT release, seq, at, format, body, previous, hash FROM entries WHERE release = ? ORDER BY seq",
-        )
-        .bind(release.as_str())
-        .fetch(&mut *connection);
-        let mut head = Head::default();
-        let mut records = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(LedgerError::reading)? {
-            let (record, next) = open_row(&row, &head)
-                .map_err(|why| LedgerError::Damaged { release: release.clone(), why })?;
-            records.push(record);
-            head = next;
-        }
-        Ok(records.into_iter())
+        records(&mut connection, release).await
     }
 
     /// Whether this process still holds the ledger for itself. A daemon that does not must stop.
@@ -198,6 +185,47 @@ impl Ledger {
         // The map is only ever inserted into, so a panic elsewhere cannot have left it half written.
         self.0.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A ledger that is only read, beside a daemon that may have it open: for people who ask what happened.
+pub struct ReadOnly(Mutex<SqliteConnection>);
+
+impl ReadOnly {
+    /// Opens the ledger at `path` for reading. Nothing is made, locked or changed.
+    ///
+    /// # Errors
+    /// What is wrong with the file, its absence included.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self(Mutex::new(open::to_read(path).await?)))
+    }
+
+    /// As [`Ledger::history`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn history(&self, release: &ReleaseName) -> Result<std::vec::IntoIter<Record>, LedgerError> {
+        records(&mut *self.0.lock().await, release).await
+    }
+}
+
+async fn records(
+    connection: &mut SqliteConnection,
+    release: &ReleaseName,
+) -> Result<std::vec::IntoIter<Record>, LedgerError> {
+    let mut rows = sqlx::query(
+        "SELECT release, seq, at, format, body, previous, hash FROM entries WHERE release = ? ORDER BY seq",
+    )
+    .bind(release.as_str())
+    .fetch(connection);
+    let mut head = Head::default();
+    let mut records = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(LedgerError::reading)? {
+        let (record, next) =
+            open_row(&row, &head).map_err(|why| LedgerError::Damaged { release: release.clone(), why })?;
+        records.push(record);
+        head = next;
+    }
+    Ok(records.into_iter())
 }
 
 /// One release's chain while it is being folded.

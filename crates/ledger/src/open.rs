@@ -41,6 +41,11 @@ pub(crate) async fn file(path: &Path) -> Result<SqliteConnection, OpenError> {
     Ok(connection)
 }
 
+/// Opens the database at `path` as it is.
+pub(crate) async fn to_read(path: &Path) -> Result<SqliteConnection, OpenError> {
+    prepare(SqliteConnectOptions::new().filename(path).read_only(true), path).await
+}
+
 /// A database in memory, with the same table.
 pub(crate) async fn memory() -> Result<SqliteConnection, OpenError> {
     prepare(SqliteConnectOptions::new().in_memory(true), Path::new(":memory:")).await

@@ -307,7 +307,8 @@ pub struct Alarm {
 }
 
 /// One closed minute of the load balancer's metrics.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Minute {
     /// Its start.
     pub at: Timestamp,
@@ -320,7 +321,8 @@ pub struct Minute {
 }
 
 /// A metric's value in one minute for each color; `None` if none was reported.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Sides {
     /// For blue, if it has one of its own.
     pub blue: Option<f64>,
@@ -330,7 +332,8 @@ pub struct Sides {
 
 /// What one target group did in one minute. Count metrics that CloudWatch reports only when not zero are 0 here once
 /// RequestCount is present.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// RequestCount, Sum; `None` if the group reported none.
     pub requests: Option<f64>,

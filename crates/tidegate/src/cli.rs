@@ -29,7 +29,7 @@ pub enum Verb {
     Validate(ValidateArgs),
     /// Tell what each statement of a change does, and everything that is wrong with its files. Exit code 3 if something is.
     Lint(LintArgs),
-    /// Judge green against blue from a CSV file of minutes, as the daemon does. Exit code 4 if green is rolled back.
+    /// Judge green against blue as the daemon does, from the ledger or a CSV file of minutes. Exit code 4 if green is rolled back.
     Judge(JudgeArgs),
     /// Run a whole change on a copy of a database and measure it. Exit code 4 if a step fails.
     Rehearse(RehearseArgs),
@@ -133,12 +133,23 @@ pub struct ValidateArgs {
 pub struct JudgeArgs {
     /// Closed minutes since green's first traffic, oldest first, under the header
     /// `blue_requests,blue_failures,green_requests,green_failures`.
-    #[arg(long, value_name = "FILE")]
-    pub csv: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "from_ledger",
+        conflicts_with = "from_ledger"
+    )]
+    pub csv: Option<PathBuf>,
     /// Minutes of the service before, under the header `requests,failures`, with `other_requests,other_failures` of a second
     /// zone where they are known. Without it only the split between blue and green tells.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "csv")]
     pub history: Option<PathBuf>,
+    /// Judge again what the ledger kept of this release's last judged rollout: when it went back, or green took over everything.
+    #[arg(long, value_name = "RELEASE", requires = "ledger")]
+    pub from_ledger: Option<String>,
+    /// The ledger's file. It is only read; a daemon may have it open.
+    #[arg(long, env = "TIDEGATE_LEDGER", value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     pub output: Output,

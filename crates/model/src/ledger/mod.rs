@@ -13,11 +13,11 @@ use serde_json::Value;
 use crate::{
     Digest, ParameterVersion,
     decision::{Outcome, Step},
-    observation::TargetGroup,
+    observation::{Minute, TargetGroup},
     revision::RevisionArn,
     runner::TaskEnd,
     schema::{ChangePlan, CheckReading},
-    spec::{Problem, SchemaSpec, Spec},
+    spec::{Checks, Problem, SchemaSpec, Spec},
     verdict::{Baseline, Finding},
 };
 
@@ -81,6 +81,8 @@ pub enum Entry {
     Frozen(bool),
     /// The release goes back: sticky, no later forward step for this rollout.
     RollbackDecided(Cause),
+    /// What green was judged by, when it took over everything or went back: for explanation and replay.
+    Judged(Box<Judged>),
     /// The rollout ended.
     RolloutEnded(RolloutEnd),
     /// A change was opened for this release.
@@ -117,6 +119,28 @@ pub enum Entry {
         /// What became of it.
         resolution: Resolution,
     },
+}
+
+/// Everything that a verdict rested on: judging it again gives it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Judged {
+    /// The spec version that asked for green.
+    pub version: ParameterVersion,
+    /// Blue's target group.
+    pub blue: TargetGroup,
+    /// Green's target group.
+    pub green: TargetGroup,
+    /// The checks in force.
+    pub checks: Checks,
+    /// Blue's history.
+    pub baseline: Option<Baseline>,
+    /// When green got its first production weight.
+    pub traffic_since: Timestamp,
+    /// Green's production weight at the end, 0 to 1.
+    pub weight: f64,
+    /// The closed minutes, oldest first.
+    pub minutes: Vec<Minute>,
 }
 
 /// An accepted spec with everything that is pinned at acceptance.

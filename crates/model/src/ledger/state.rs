@@ -183,6 +183,8 @@ impl ReleaseState {
             Entry::Hold { present } => self.hold(at, *present),
             Entry::RolloutStarted(start) => self.rollout = Some(Rollout::new(start, at)),
             Entry::RolloutEnded(end) => self.end_rollout(at, end),
+            // For people and replays: nothing is decided by it.
+            Entry::Judged(_) => {}
             Entry::ChangeOpened(opened) => self.change = Some(ChangeState::new(opened, at)),
             Entry::EvidenceMarked(_)
             | Entry::RowsChecked(_)
@@ -388,6 +390,7 @@ impl Rollout {
             | Entry::OrderIgnored { .. }
             | Entry::Hold { .. }
             | Entry::RolloutStarted(_)
+            | Entry::Judged(_)
             | Entry::RolloutEnded(_)
             | Entry::ChangeOpened(_)
             | Entry::EvidenceMarked(_)

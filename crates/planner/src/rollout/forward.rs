@@ -63,6 +63,7 @@ fn people_turn_back(draft: &Draft<'_>, rollout: &Rollout) -> Option<Cause> {
 
 /// Decides to go back, and does the first step of it in the same pass.
 fn turn_back(draft: &mut Draft<'_>, cause: Cause) {
+    judge::keep(draft);
     draft.note(Entry::RollbackDecided(cause));
     back::go_back(draft);
 }
@@ -294,6 +295,7 @@ fn confirming(draft: &mut Draft<'_>, rollout: &Rollout, frozen: Frozen) {
         }
     }
     if missing.is_empty() && frozen == Frozen::No {
+        judge::keep(draft);
         enter(draft, RolloutPhase::Baking);
         draft.note(Entry::BakeClock { running: true });
         draft.look_in(1);

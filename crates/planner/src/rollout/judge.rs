@@ -3,12 +3,13 @@
 use tidegate_analysis::{Judgement, Question, baseline, foresee, judge, share_of_errors};
 use tidegate_model::{
     Fact,
-    ledger::{Cause, Entry, Rollout},
+    ledger::{Cause, Entry, Judged, Rollout},
+    observation::Minute,
     spec::Traffic,
     verdict::Verdict,
 };
 
-use crate::draft::Draft;
+use crate::{draft::Draft, traffic::green_percent};
 
 /// Blue's last closed minutes with traffic that must exist before the first weight.
 const BASELINE_MINUTES: usize = 5;
@@ -57,6 +58,26 @@ pub(super) fn judged(draft: &mut Draft<'_>, rollout: &Rollout, percent: f64) -> 
     };
     draft.judgement = Some(judgement.clone());
     Some(judgement)
+}
+
+/// Keeps what green was judged by: a verdict that decided something can be judged again by anybody.
+pub(super) fn keep(draft: &mut Draft<'_>) {
+    let Some(rollout) = draft.rollout() else { return };
+    let (Some(since), Fact::Known(minutes)) = (rollout.traffic_since, &draft.seen.minutes) else { return };
+    let green = rollout.start.green_group.clone();
+    // A number that is none has no text in the ledger, and was not judged either.
+    let finite = |minute: &&Minute| minute.groups.values().all(|counts| counts.failures.is_finite());
+    let judged = Judged {
+        version: rollout.start.spec.version,
+        blue: rollout.start.blue_group.clone(),
+        checks: rollout.start.spec.spec.checks.clone(),
+        baseline: rollout.baseline.clone(),
+        traffic_since: since,
+        weight: green_percent(&draft.seen.listeners, &green).unwrap_or(0.0) / 100.0,
+        green,
+        minutes: minutes.iter().filter(finite).cloned().collect(),
+    };
+    draft.note(Entry::Judged(Box::new(judged)));
 }
 
 /// The cause for going back that a verdict is while traffic moves; in the bake silence only stops the clock.

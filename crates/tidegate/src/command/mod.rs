@@ -40,7 +40,7 @@ async fn carry_out(verb: Verb) -> Result<Exit, Failure> {
         Verb::Sandbox(args) => sandbox::run(&args).await,
         Verb::Demo(args) => demo::run(&args).await,
         Verb::Validate(args) => validate::run(&args),
-        Verb::Judge(args) => judge::run(&args),
+        Verb::Judge(args) => judge::run(&args).await,
         Verb::Lint(args) => lint::run(&args).await,
         Verb::Rehearse(args) => rehearse::run(&args).await,
         Verb::RestorePlan(args) => restore_plan::run(&args).await,

@@ -1,7 +1,4 @@
-//! `tidegate judge`: the verdict on anybody's minutes of blue and green, from CSV files.
-//!
-//! The same evidence as the daemon's, minute by minute, for replays and for trying it on one's own data. It reads two files and
-//! prints; nothing else.
+//! The verdict on anybody's minutes of failed requests, from CSV files: the same evidence as the daemon's.
 
 use std::path::Path;
 
@@ -11,7 +8,7 @@ use tidegate_analysis::{Effects, LIMIT, Pair, Process, SUSPECT, Tally, calibrate
 use tidegate_model::{calibration::Calibration, verdict::to_one};
 
 use crate::{
-    cli::{JudgeArgs, Output},
+    cli::Output,
     exit::{Exit, Failure},
 };
 
@@ -54,14 +51,14 @@ struct Judged {
     factor: f64,
 }
 
-pub(super) fn run(args: &JudgeArgs) -> Result<Exit, Failure> {
-    let calibration = match &args.history {
+pub(super) fn run(csv: &Path, past: Option<&Path>, output: Output) -> Result<Exit, Failure> {
+    let calibration = match past {
         Some(path) => calibrate(&history(path).map_err(Failure::usage)?),
         None => uncalibrated(),
     };
-    let pairs = minutes(&args.csv).map_err(Failure::usage)?;
+    let pairs = minutes(csv).map_err(Failure::usage)?;
     let judged = judge(&calibration, &pairs);
-    match args.output {
+    match output {
         Output::Text => text(&calibration, &judged),
         Output::Json => println!("{:#}", as_json(&calibration, &judged)),
     }
