@@ -1,6 +1,6 @@
 //! The detectors that are compared: ours, its special cases, and what people run today.
 
-use tidegate_analysis::{Effects, Pair, Process, calibrate, uncalibrated};
+use tidegate_analysis::{Effects, Pair, Process, Tally, calibrate, uncalibrated};
 use tidegate_model::calibration::{Calibration, Dispersion};
 
 use crate::{
@@ -18,6 +18,7 @@ const HISTORIES: usize = 4;
 /// What a service's releases are judged with.
 pub(crate) struct Judge {
     joint: Vec<Calibration>,
+    one_part: Vec<Calibration>,
     split: Vec<Calibration>,
     plain: Calibration,
     history: f64,
@@ -25,7 +26,13 @@ pub(crate) struct Judge {
 
 /// The detectors' names: ours first.
 pub(crate) fn names() -> Vec<&'static str> {
-    let ours = ["tidegate: joint", "split only", "split, no history", "plain (independent failures)"];
+    let ours = [
+        "tidegate: joint",
+        "history without zones",
+        "split only",
+        "split, no history",
+        "plain (independent failures)",
+    ];
     ours.into_iter().chain(BASELINES.iter().map(|(name, _)| *name)).collect()
 }
 
@@ -33,14 +40,16 @@ impl Judge {
     /// Learns from histories of the service under a law of noise.
     pub(crate) fn new(seed: u64, service: Service, history: Noise) -> Self {
         let mut world = World::new(seed, service, history);
-        let joint: Vec<Calibration> = (0..HISTORIES).map(|_| calibrate(&world.history(HISTORY))).collect();
+        let histories: Vec<Vec<Pair>> = (0..HISTORIES).map(|_| world.history(HISTORY)).collect();
+        let joint: Vec<Calibration> = histories.iter().map(|history| calibrate(history)).collect();
+        let one_part = histories.iter().map(|history| calibrate(&together(history))).collect();
         let split = joint.iter().map(|prior| Calibration { rate: None, ..prior.clone() }).collect();
         let mut plain = uncalibrated();
         plain.dispersions.truncate(1);
         plain.dispersions[0].dispersion =
             Dispersion { cluster: 1.0, jitter: 0.0, drift: 1e-9, outliers: 0.0 };
         plain.dispersions[0].weight = 1.0;
-        Self { joint, split, plain, history: service.rate }
+        Self { joint, one_part, split, plain, history: service.rate }
     }
 
     /// Ours alone.
@@ -58,12 +67,22 @@ impl Judge {
         };
         let ours = [
             self.ours(release, pairs),
+            first(&self.one_part[release % HISTORIES], &Effects::errors(), pairs),
             first(&self.split[release % HISTORIES], &wide, pairs),
             first(&uncalibrated(), &wide, pairs),
             first(&self.plain, &wide, pairs),
         ];
         ours.into_iter().chain(BASELINES.iter().map(|(_, decide)| decide(pairs, self.history))).collect()
     }
+}
+
+/// The same minutes where zones are not told apart.
+fn together(history: &[Pair]) -> Vec<Pair> {
+    let sum = |pair: &Pair| Tally {
+        requests: pair.blue.requests + pair.green.requests,
+        failures: pair.blue.failures + pair.green.failures,
+    };
+    history.iter().map(|pair| Pair { blue: sum(pair), green: Tally::default() }).collect()
 }
 
 fn first(calibration: &Calibration, effects: &Effects, pairs: &[Pair]) -> Option<usize> {
