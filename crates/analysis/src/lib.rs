@@ -21,12 +21,14 @@ mod errors;
 mod evidence;
 mod foresight;
 mod limits;
+mod ramp;
 
 pub use baseline::baseline;
 pub use calibration::{MINUTES as CALIBRATION_MINUTES, calibrate, uncalibrated};
 pub use compare::{EVIDENCE_MINUTES, LIMIT, SUSPECT, share_of_errors};
 pub use evidence::{Effects, Pair, Process, Tally};
 pub use foresight::foresee;
+pub use ramp::{FIRST_WEIGHT, Ramping, next_weight};
 
 /// Traffic is due in a minute when the last known total times green's weight lets this many requests be expected.
 const DUE_REQUESTS: f64 = 10.0;

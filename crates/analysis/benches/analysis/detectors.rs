@@ -52,6 +52,18 @@ impl Judge {
         Self { joint, one_part, split, plain, history: service.rate }
     }
 
+    /// For [`Self::ours`] only: nothing else is learned.
+    pub(crate) fn ours_alone(seed: u64, service: Service, history: Noise) -> Self {
+        let mut world = World::new(seed, service, history);
+        let joint = (0..HISTORIES).map(|_| calibrate(&world.history(HISTORY))).collect();
+        Self { joint, one_part: vec![], split: vec![], plain: uncalibrated(), history: service.rate }
+    }
+
+    /// What was learned before one release.
+    pub(crate) fn calibration(&self, release: usize) -> &Calibration {
+        &self.joint[release % HISTORIES]
+    }
+
     /// Ours alone.
     pub(crate) fn ours(&self, release: usize, pairs: &[Pair]) -> Option<usize> {
         first(&self.joint[release % HISTORIES], &Effects::errors(), pairs)

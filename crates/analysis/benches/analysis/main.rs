@@ -11,10 +11,15 @@ mod baselines;
 mod detectors;
 mod floor;
 mod measure;
+mod plot;
+mod ramps;
 mod report;
 mod simulate;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use measure::Family;
 use simulate::{CLUSTER, COMMON, GAMMA, GIANTS, GOOD, HELD_OUT, MIXED, POISSON, STICKY, Service, World};
@@ -36,7 +41,8 @@ const FAMILIES: [Family; 10] = [
 fn main() {
     // cargo adds words of its own.
     let full = std::env::args().any(|word| word == "full");
-    let (good_releases, bad_releases) = if full { (20_000, 150) } else { (1_600, 20) };
+    let (good_releases, bad_releases, ramp_releases) =
+        if full { (20_000, 150, 1_000) } else { (1_600, 20, 100) };
     let services = services(&[300.0, 3e3, 3e4, 3e5], &[1e-5, 1e-4, 1e-3, 1e-2]);
     let with_regressions = services_with_regressions();
     speed();
@@ -45,9 +51,16 @@ fn main() {
         (family, cells)
     });
     report::print_good(&good);
-    for noise in [POISSON, GAMMA, CLUSTER, MIXED, HELD_OUT] {
-        report::print_bad(noise.name, &measure::bad(&noise, &with_regressions, bad_releases));
-    }
+    let bad = [POISSON, GAMMA, CLUSTER, MIXED, HELD_OUT]
+        .map(|noise| (noise.name, measure::bad(&noise, &with_regressions, bad_releases)));
+    bad.iter().for_each(|(name, cells)| report::print_bad(name, cells));
+    let finished = ramps::good(ramp_releases);
+    report::print_ramps(&ramps::bad(ramp_releases), &finished);
+    // Cargo runs a benchmark in its package's folder.
+    let folder = Path::new("../../target/bench/analysis");
+    let drawn = plot::all(folder, &good, &bad, &finished).unwrap();
+    println!();
+    drawn.iter().for_each(|path| println!("drawn: {}", path.canonicalize().unwrap().display()));
 }
 
 /// Medians of how long a calibration and a judgement of thirty minutes take.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A verdict takes effect this many minutes after the minute that it rests on: publication and a pass.
-const DELAY: usize = 1;
+pub(crate) const DELAY: usize = 1;
 
 /// One family of good releases.
 #[derive(Clone, Copy)]
@@ -47,6 +47,14 @@ pub(crate) struct Bad {
 pub(crate) struct Cost {
     pub(crate) bad: f64,
     pub(crate) missed: f64,
+}
+
+impl Cost {
+    /// Takes in one of so many releases.
+    pub(crate) fn add(&mut self, bad: f64, missed: bool, of: usize) {
+        self.bad += bad / of as f64;
+        self.missed += f64::from(u8::from(missed)) / of as f64;
+    }
 }
 
 /// Good releases of one family in every service.
@@ -85,8 +93,7 @@ pub(crate) fn bad(noise: &Noise, services: &[Service], releases: usize) -> Vec<B
             let add = |cost: &mut Cost, at: Option<usize>| {
                 let last = happened.owed.len() - 1;
                 let until = at.map_or(last, |at| (at + DELAY).min(last));
-                cost.bad += happened.owed[..=until].iter().sum::<f64>() / releases as f64;
-                cost.missed += f64::from(u8::from(at.is_none())) / releases as f64;
+                cost.add(happened.owed[..=until].iter().sum(), at.is_none(), releases);
             };
             for (cost, at) in costs.iter_mut().zip(judges[*s].all(release, &happened.pairs)) {
                 add(cost, at);
@@ -98,7 +105,7 @@ pub(crate) fn bad(noise: &Noise, services: &[Service], releases: usize) -> Vec<B
 }
 
 /// Works on all jobs with every core, and tells how far it is.
-fn each<T: Sync, R: Send>(what: &str, jobs: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn each<T: Sync, R: Send>(what: &str, jobs: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let (next, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let done: Vec<Mutex<Option<R>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {

@@ -3,6 +3,7 @@
 use crate::{
     detectors::names,
     measure::{Bad, Cost, Family, Good},
+    ramps::{Compared, Finished},
     simulate::{KINDS, Service},
 };
 
@@ -110,4 +111,51 @@ pub(crate) fn print_bad(name: &str, cells: &[Bad]) {
         println!(" **{ratio:.2}** | {:.1} |", 100.0 * missed);
     }
     println!("\nNot counted, because the oracle misses a fifth or more: {}", excluded(cells).join("; "));
+}
+
+/// Prints what regressions cost on the ramp that goes by the evidence, and how long good releases take on it.
+pub(crate) fn print_ramps(bad: &[Compared], good: &[Finished]) {
+    println!(
+        "\n## The ramp that goes by the evidence: bad requests over the linear ramp's floor (misses in %)\n"
+    );
+    println!(
+        "| noise | service | regression | floor, requests | judge on the linear ramp | adaptive |\n|---|---|---|---|---|---|"
+    );
+    let over = |cell: &Compared, cost: Cost| cost.bad / cell.floor.bad;
+    for cell in bad {
+        println!(
+            "| {} | {} | {} | {:.1} | {:.2} ({:.1}) | {:.2} ({:.1}) |",
+            cell.noise.name,
+            named(cell.service),
+            cell.kind,
+            cell.floor.bad,
+            over(cell, cell.linear),
+            100.0 * cell.linear.missed,
+            over(cell, cell.adaptive),
+            100.0 * cell.adaptive.missed
+        );
+    }
+    let mean = |of: fn(&Compared) -> Cost| {
+        let ln: f64 = bad.iter().map(|cell| over(cell, of(cell)).ln()).sum();
+        (ln / bad.len() as f64).exp()
+    };
+    println!(
+        "\nGeometric mean: {:.2} on the linear ramp, **{:.2}** on the adaptive one.\n",
+        mean(|cell| cell.linear),
+        mean(|cell| cell.adaptive)
+    );
+    for finished in good {
+        let minutes = &finished.minutes;
+        let at = |share: f64| minutes[((minutes.len() - 1) as f64 * share) as usize];
+        println!(
+            "- good releases, {}: everything served after {} minutes (95 %: {}, 99.9 %: {}, all: {}); {} of {} rolled back",
+            finished.noise.name,
+            at(0.5),
+            at(0.95),
+            at(0.999),
+            at(1.0),
+            finished.rolled_back,
+            finished.rolled_back + minutes.len()
+        );
+    }
 }

@@ -112,6 +112,10 @@ pub(crate) struct Release {
     pub(crate) common: Vec<f64>,
     /// Expected failures of each minute that are owed to the regression.
     pub(crate) owed: Vec<f64>,
+    lasting: f64,
+    blue: Slow,
+    green: Slow,
+    wander: f64,
 }
 
 /// Everything random of a cell.
@@ -128,32 +132,45 @@ impl World {
 
     /// A release under the weights of a ramp (green's share of each minute).
     pub(crate) fn release(&mut self, regression: &Regression, weights: &[f64]) -> Release {
-        let common = self.common(weights.len());
-        let lasting = self.normal(self.noise.release).exp();
-        let (mut blue, mut green) = (Slow::default(), Slow::default());
-        let mut release = Release { pairs: vec![], common: common.clone(), owed: vec![] };
-        let mut wander = self.normal(0.25);
-        for (minute, weight) in weights.iter().enumerate() {
-            wander = 0.95 * wander + self.normal(0.08);
-            let volume = self.service.rpm * if self.noise.bursts { wander } else { self.normal(0.1) }.exp();
-            let requests = self.poisson(volume);
-            let of_green = self.binomial(requests, *weight);
-            let of_blue = requests - of_green;
-            let on = regression.on(minute);
-            let rate = self.service.rate * common[minute];
-            let times = 1.0 + (regression.times - 1.0) * on;
-            let b = blue.next(self);
-            let blue_failures = self.failures(of_blue, rate * b);
-            let g = green.next(self);
-            let old = self.failures(of_green, self.service.rate * times * common[minute] * g * lasting);
-            let added = self.binomial(of_green - old, regression.added * on);
-            release.owed.push(of_green * (rate * (times - 1.0) + regression.added * on));
-            release.pairs.push(Pair {
-                blue: Tally { requests: of_blue, failures: blue_failures },
-                green: Tally { requests: of_green, failures: old + added },
-            });
+        let mut release = self.begin(weights.len());
+        for weight in weights {
+            self.minute(&mut release, regression, *weight);
         }
         release
+    }
+
+    /// A release of at most so many minutes, before its first one.
+    pub(crate) fn begin(&mut self, minutes: usize) -> Release {
+        let common = self.common(minutes);
+        let lasting = self.normal(self.noise.release).exp();
+        let (blue, green) = (Slow::default(), Slow::default());
+        let wander = self.normal(0.25);
+        Release { pairs: vec![], common, owed: vec![], lasting, blue, green, wander }
+    }
+
+    /// One more minute of it.
+    pub(crate) fn minute(&mut self, release: &mut Release, regression: &Regression, weight: f64) {
+        let minute = release.pairs.len();
+        let common = release.common[minute];
+        release.wander = 0.95 * release.wander + self.normal(0.08);
+        let volume =
+            self.service.rpm * if self.noise.bursts { release.wander } else { self.normal(0.1) }.exp();
+        let requests = self.poisson(volume);
+        let of_green = self.binomial(requests, weight);
+        let of_blue = requests - of_green;
+        let on = regression.on(minute);
+        let rate = self.service.rate * common;
+        let times = 1.0 + (regression.times - 1.0) * on;
+        let b = release.blue.next(self);
+        let blue_failures = self.failures(of_blue, rate * b);
+        let g = release.green.next(self);
+        let old = self.failures(of_green, self.service.rate * times * common * g * release.lasting);
+        let added = self.binomial(of_green - old, regression.added * on);
+        release.owed.push(of_green * (rate * (times - 1.0) + regression.added * on));
+        release.pairs.push(Pair {
+            blue: Tally { requests: of_blue, failures: blue_failures },
+            green: Tally { requests: of_green, failures: old + added },
+        });
     }
 
     /// Minutes of one version, seen in two zones.
@@ -279,7 +296,7 @@ pub(crate) fn sizes() -> Vec<f64> {
 }
 
 /// A slow log factor of one group.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Slow(Option<f64>);
 
 impl Slow {
