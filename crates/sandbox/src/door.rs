@@ -1,7 +1,7 @@
 //! The HTTP door: one loopback port on which any SDK, boto3 and the AWS CLI find every service.
 //!
 //! Which service is meant is told by X-Amz-Target, by the path, or by Action and Version, as [`crate::protocol`] reads them.
-//! Below `/_sandbox/` is the sandbox's own: its clock, its logs and its faults.
+//! Below `/v4/` is the task metadata endpoint. Below `/_sandbox/` is the sandbox's own: its clock, its logs and its faults.
 
 use std::{
     io,
@@ -24,6 +24,7 @@ use crate::{
     Disconnected, Sandbox,
     fault::Fault,
     live::accept::{self, Answers, Body, full},
+    metadata,
 };
 
 /// More than the largest request of any service: a task definition is 64 KB, PutMetricData 1 MB.
@@ -144,6 +145,9 @@ impl Answers for Service {
         if let Some(own) = head.uri.path().strip_prefix(OWN) {
             return Ok(self.own(&head.method, own, &body));
         }
+        if let (&Method::GET, Some(path)) = (&head.method, head.uri.path().strip_prefix(metadata::PATH)) {
+            return Ok(self.metadata(path));
+        }
         // Cancel safe: a call that a fault holds has no effect before it goes on.
         tokio::select! {
             response = self.sandbox.answer(Request::from_parts(head, body)) => Ok(response?.map(full)),
@@ -179,6 +183,13 @@ impl Service {
                 &json!({ "error": "this path does not take that method" }),
             ),
             (_, _) => say(StatusCode::NOT_FOUND, &json!({ "error": "the sandbox has no such path" })),
+        }
+    }
+
+    fn metadata(&self, path: &str) -> Response<Body> {
+        match metadata::answer(&self.sandbox.world(), path) {
+            Some(told) => say(StatusCode::OK, &told),
+            None => say(StatusCode::NOT_FOUND, &json!({ "error": "there is no such container" })),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod door;
 pub mod error;
 pub mod fault;
 pub mod live;
+mod metadata;
 pub mod node;
 pub mod protocol;
 pub mod world;

@@ -17,12 +17,16 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 use tokio::task::spawn_blocking;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster::{Cluster, ClusterError, Setup};
 use crate::world::live::{LiveDatabase, LiveSnapshot};
 
 /// A cluster that could not be started is tried again after this long.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often the connections of an instance are counted, in real time: at sixty times real time twice in each minute.
+const COUNT_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a fresh instance holds besides its initial database. Has no `Debug`: it holds passwords.
 #[derive(Clone, Default)]
@@ -64,6 +68,13 @@ pub enum DatabaseReport {
         /// The folder of its server's log files.
         logs: PathBuf,
     },
+    /// So many clients are connected to an instance.
+    Connections {
+        /// The instance.
+        id: String,
+        /// Their number.
+        count: u32,
+    },
     /// A snapshot's copy is done, or failed.
     Copied {
         /// The snapshot.
@@ -89,7 +100,7 @@ struct State {
 
 enum Instance {
     Starting,
-    Running(Arc<Cluster>),
+    Running { cluster: Arc<Cluster>, _counting: AbortOnDropHandle<()> },
     Failed(Instant),
 }
 
@@ -105,7 +116,8 @@ impl Databases {
 
     /// Takes over a cluster that runs already: its instance is ready as soon as the world wants it.
     pub fn adopt(&self, id: &str, cluster: Cluster) {
-        lock(&self.state).instances.insert(id.to_owned(), Instance::Running(Arc::new(cluster)));
+        let running = running(id, cluster, &self.state);
+        lock(&self.state).instances.insert(id.to_owned(), running);
     }
 
     /// Starts the instances and copies that are wanted, lets the others go.
@@ -148,7 +160,7 @@ impl Databases {
         match state.instances.get(&database.id) {
             Some(Instance::Starting) => return,
             Some(Instance::Failed(since)) if since.elapsed() < TRY_AGAIN => return,
-            Some(Instance::Running(cluster)) => {
+            Some(Instance::Running { cluster, .. }) => {
                 let (id, address, logs) = (database.id.clone(), cluster.address(), cluster.logs());
                 let report = DatabaseReport::Ready { id, address, logs };
                 state.reports.push(report);
@@ -159,16 +171,16 @@ impl Databases {
         state.instances.insert(database.id.clone(), Instance::Starting);
         drop(state);
         let seed = self.seeds.get(&database.id).cloned().unwrap_or_default();
-        let (database, state) = (database.clone(), self.state.clone());
+        let (database, shared) = (database.clone(), self.state.clone());
         tokio::spawn(async move {
             let started = start(&database, &seed).await;
-            let mut state = lock(&state);
+            let mut state = lock(&shared);
             let Some(instance) = state.instances.get_mut(&database.id) else {
                 // Deleted while it was starting.
                 return;
             };
             match started {
-                Ok(cluster) => *instance = Instance::Running(Arc::new(cluster)),
+                Ok(cluster) => *instance = running(&database.id, cluster, &shared),
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::error!(instance = database.id, %error, cause, "a database instance did not start");
@@ -180,7 +192,7 @@ impl Databases {
 
     fn copy(&self, snapshot: &LiveSnapshot) {
         let mut state = lock(&self.state);
-        let Some(Instance::Running(cluster)) = state.instances.get(&snapshot.instance) else { return };
+        let Some(Instance::Running { cluster, .. }) = state.instances.get(&snapshot.instance) else { return };
         let cluster = cluster.clone();
         if !state.copying.insert(snapshot.id.clone()) {
             return;
@@ -197,6 +209,32 @@ impl Databases {
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A running instance, whose connections are counted as long as it runs.
+fn running(id: &str, cluster: Cluster, state: &Arc<Mutex<State>>) -> Instance {
+    let counting = count_connections(id.to_owned(), cluster.options("postgres"), state.clone());
+    Instance::Running {
+        cluster: Arc::new(cluster),
+        _counting: AbortOnDropHandle::new(tokio::spawn(counting)),
+    }
+}
+
+/// Counts the clients of an instance again and again, without the session that counts: the metric leaves RDS's own sessions
+/// out (source: the RDS user guide, DatabaseConnections).
+async fn count_connections(id: String, options: PgConnectOptions, state: Arc<Mutex<State>>) {
+    const COUNT: &str = "SELECT count(*) FROM pg_stat_activity \
+                         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    loop {
+        if let Ok(mut session) = options.connect().await {
+            while let Ok(count) = sqlx::query_scalar::<_, i64>(COUNT).fetch_one(&mut session).await {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                lock(&state).reports.push(DatabaseReport::Connections { id: id.clone(), count });
+                tokio::time::sleep(COUNT_AGAIN).await;
+            }
+        }
+        tokio::time::sleep(COUNT_AGAIN).await;
+    }
 }
 
 /// A snapshot may be deleted and made again under its name, so the folder gets a name of its own.

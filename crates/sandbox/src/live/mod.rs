@@ -207,6 +207,7 @@ impl Reality {
                     world.report_log_folder(&id, logs);
                     world.database_ready(&id, address);
                 }
+                DatabaseReport::Connections { id, count } => world.report_connections(&id, count),
                 DatabaseReport::Copied { id, outcome } => world.snapshot_copied(&id, outcome),
             }
         }

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Program, watchdog::Watchdog};
-use crate::{live::port, world::live::LiveTask};
+use crate::{live::port, metadata, world::live::LiveTask};
 
 /// A process that does not listen after this long will not.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -93,10 +93,14 @@ async fn spawn(launch: &Launch<'_>) -> io::Result<(Child, SocketAddr)> {
             command.env(name, value);
         }
     }
+    let (container, region) = (metadata::container_id(&launch.task.id), region(&launch.task.id));
     command
+        .env("AWS_REGION", region)
+        .env("AWS_DEFAULT_REGION", region)
         .envs(&launch.program.environment)
         .envs(&launch.task.environment)
         .env("AWS_ENDPOINT_URL", launch.endpoint)
+        .env(metadata::VARIABLE, format!("{}{}{container}", launch.endpoint, metadata::PATH))
         .env("HOST", address.ip().to_string())
         .env("PORT", address.port().to_string())
         .stdin(Stdio::piped())
@@ -105,6 +109,11 @@ async fn spawn(launch: &Launch<'_>) -> io::Result<(Child, SocketAddr)> {
         .process_group(0)
         .kill_on_drop(true);
     Ok((command.spawn()?, address))
+}
+
+/// The region of an ARN.
+fn region(arn: &str) -> &str {
+    arn.split(':').nth(3).unwrap_or_default()
 }
 
 async fn begin(child: &mut Child, group: u32, watchdog: &Watchdog) -> io::Result<()> {
