@@ -1,4 +1,4 @@
-//! The shop's HTTP API: customers, health and version.
+//! The shop's HTTP API: customers and their checkouts, health and version.
 //!
 //! Called by: the service. Must not: log requests, or answer with a server's error message (it may hold data).
 
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Path, Query, Request as HttpRequest, State},
+    extract::{DefaultBodyLimit, FromRef, Path, Query, Request as HttpRequest, State},
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
+    conduct::Conduct,
     customer::{Customer, Refused, Request},
-    fault::Fault,
     store::Store,
 };
 
@@ -32,17 +32,37 @@ const LIST_LIMIT: i64 = 20;
 const LIST_LIMIT_MAX: i64 = 100;
 
 /// The routes of a version of the shop.
-pub(crate) fn router(store: Store, fault: Fault) -> Router {
+pub(crate) fn router(store: Store, conduct: Conduct) -> Router {
     let customers = Router::new()
         .route("/api/customers", get(list).post(create))
         .route("/api/customers/{id}", get(read).put(update).delete(remove))
+        .route("/api/customers/{id}/checkout", post(check_out))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(fault, fail_a_share));
+        .layer(middleware::from_fn_with_state(conduct.clone(), behave));
     Router::new()
         .route("/health", get(health))
         .route("/version", get(version))
         .merge(customers)
-        .with_state(store)
+        .with_state(Shop { store, conduct })
+}
+
+/// What the handlers need.
+#[derive(Clone)]
+struct Shop {
+    store: Store,
+    conduct: Conduct,
+}
+
+impl FromRef<Shop> for Store {
+    fn from_ref(shop: &Shop) -> Self {
+        shop.store.clone()
+    }
+}
+
+impl FromRef<Shop> for Conduct {
+    fn from_ref(shop: &Shop) -> Self {
+        shop.conduct.clone()
+    }
 }
 
 async fn create(State(store): State<Store>, Json(body): Json<Request>) -> Result<Response, ApiError> {
@@ -64,6 +84,19 @@ async fn update(
 
 async fn remove(State(store): State<Store>, Path(id): Path<i64>) -> Result<StatusCode, ApiError> {
     if store.delete(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::NotFound) }
+}
+
+/// The customer buys what is in the basket, which this shop does not know, and has it sent to the address.
+async fn check_out(
+    State(store): State<Store>,
+    State(conduct): State<Conduct>,
+    Path(id): Path<i64>,
+) -> Result<Response, ApiError> {
+    let customer = store.read(id).await?.ok_or(ApiError::NotFound)?;
+    if !conduct.checkouts.takes_one() {
+        return Err(ApiError::PaymentRefused);
+    }
+    Ok((StatusCode::CREATED, Json(json!({"shipped_to": customer}))).into_response())
 }
 
 #[derive(Deserialize)]
@@ -95,8 +128,10 @@ async fn version(State(store): State<Store>) -> Response {
     Json(json!({"version": store.version().number()})).into_response()
 }
 
-async fn fail_a_share(State(fault): State<Fault>, request: HttpRequest, next: Next) -> Response {
-    if fault.strikes() {
+async fn behave(State(conduct): State<Conduct>, request: HttpRequest, next: Next) -> Response {
+    conduct.leak.counts_a_request();
+    conduct.pace.wait().await;
+    if conduct.fault.strikes() {
         let body = Json(json!({"error": "internal error"}));
         return (StatusCode::INTERNAL_SERVER_ERROR, body).into_response();
     }
@@ -107,6 +142,8 @@ async fn fail_a_share(State(fault): State<Fault>, request: HttpRequest, next: Ne
 enum ApiError {
     #[error("no such customer")]
     NotFound,
+    #[error("payment is refused")]
+    PaymentRefused,
     #[error(transparent)]
     Refused(#[from] Refused),
     #[error("database failed")]
@@ -118,6 +155,7 @@ impl IntoResponse for ApiError {
         let mut body = json!({"error": self.to_string()});
         let status = match &self {
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::PaymentRefused => StatusCode::PAYMENT_REQUIRED,
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Database(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
                 StatusCode::SERVICE_UNAVAILABLE

@@ -9,7 +9,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use crate::{Version, fault::Fault};
+use crate::{ConductSettings, Version};
 
 /// Everything but the password.
 #[derive(Clone, Debug, clap::Parser)]
@@ -27,12 +27,9 @@ pub struct Settings {
     /// The database and how to reach it; its password comes only from DB_PASSWORD.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// Requests that version 4 serves before it begins to fail.
-    #[arg(long, env = "SHOP_FAULT_AFTER", default_value_t = 50)]
-    pub fault_after: u64,
-    /// Share of requests that version 4 then fails, from 0 to 1.
-    #[arg(long, env = "SHOP_FAULT_SHARE", default_value_t = 0.3)]
-    pub fault_share: f64,
+    /// How it behaves besides what its version does.
+    #[command(flatten)]
+    pub conduct: ConductSettings,
 }
 
 /// Where the database is.
@@ -63,11 +60,6 @@ impl Password {
 }
 
 impl Settings {
-    /// The fault of the version, if it has one.
-    pub fn fault(&self) -> Fault {
-        if self.version.is_faulty() { Fault::new(self.fault_after, self.fault_share) } else { Fault::none() }
-    }
-
     /// How to connect. Statements are not logged; sessions carry the version's name. TLS is verified fully,
     /// except on loopback, where there is none.
     pub fn connect_options(&self, password: &Password) -> PgConnectOptions {

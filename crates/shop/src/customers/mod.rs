@@ -50,13 +50,14 @@ pub struct Customers {
     target: SocketAddr,
     rate: u32,
     awkward_percent: u32,
+    checkout_percent: u32,
     seed: u64,
 }
 
 impl Customers {
     /// Customers of the shop that listens on `target` (a load balancer's listener), 120 requests a second.
     pub fn new(target: SocketAddr) -> Self {
-        Self { target, rate: RATE, awkward_percent: 0, seed: 1 }
+        Self { target, rate: RATE, awkward_percent: 0, checkout_percent: 0, seed: 1 }
     }
 
     /// Requests a second, at least 1.
@@ -72,6 +73,12 @@ impl Customers {
         Self { awkward_percent: percent.min(100), ..self }
     }
 
+    /// Share of requests, in percent, that are checkouts; none when nothing is asked.
+    #[must_use]
+    pub fn checkout_percent(self, percent: u32) -> Self {
+        Self { checkout_percent: percent.min(100), ..self }
+    }
+
     /// Another sequence of actions.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
@@ -84,6 +91,7 @@ impl Customers {
             tally: Tally::new(),
             memory: Memory::default(),
             awkward_percent: AtomicU32::new(self.awkward_percent),
+            checkout_percent: self.checkout_percent,
             stop: CancellationToken::new(),
         });
         let shoppers = TaskTracker::new();
@@ -105,6 +113,7 @@ struct Shared {
     tally: Tally,
     memory: Memory,
     awkward_percent: AtomicU32,
+    checkout_percent: u32,
     stop: CancellationToken,
 }
 

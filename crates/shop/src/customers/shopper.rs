@@ -1,4 +1,4 @@
-//! One shopper: creates customers, reads them back, changes them, looks at the list.
+//! One shopper: creates customers, reads them back, changes them, looks at the list, and buys for them.
 //!
 //! Called by: `Customers::start`, as a task. Must not: touch a customer of another shopper.
 
@@ -47,6 +47,7 @@ enum Action {
     Read(Owned),
     Update(usize),
     List,
+    CheckOut(Owned),
 }
 
 impl Shopper {
@@ -67,6 +68,7 @@ impl Shopper {
                 Action::Read(owned) => self.read(owned).await,
                 Action::Update(index) => self.update(index).await,
                 Action::List => self.list().await,
+                Action::CheckOut(owned) => self.check_out(owned).await,
             }
         }
     }
@@ -76,6 +78,11 @@ impl Shopper {
             return Action::Create;
         }
         let index = self.random.random_range(0..self.owned.len());
+        // Nobody draws a lot where nobody buys: the sequence of the other actions stays what it was.
+        let buys = self.shared.checkout_percent;
+        if buys > 0 && self.random.random_range(0..100) < buys {
+            return Action::CheckOut(self.owned[index]);
+        }
         match self.random.random_range(0..100) {
             0..25 if self.owned.len() < OWNED_MAX => Action::Create,
             0..55 => Action::Update(index),
@@ -154,6 +161,18 @@ impl Shopper {
             Err(cause) => Outcome::Failed(cause),
             Ok(answer) if answer.status == StatusCode::OK && is_list(&answer) => Outcome::Fine,
             Ok(_) => Outcome::Wrong("list is no list of customers"),
+        };
+        self.shared.tally.count(request, outcome);
+    }
+
+    async fn check_out(&mut self, owned: Owned) {
+        let path = format!("/api/customers/{}/checkout", owned.id);
+        let (request, answer) = self.send(Method::POST, path, None).await;
+        let outcome = match answer {
+            Err(cause) => Outcome::Failed(cause),
+            Ok(answer) if answer.status == StatusCode::CREATED => Outcome::Bought,
+            Ok(answer) if answer.status == StatusCode::PAYMENT_REQUIRED => Outcome::Lost,
+            Ok(_) => Outcome::Wrong("answer to a checkout is no 201"),
         };
         self.shared.tally.count(request, outcome);
     }

@@ -71,6 +71,10 @@ pub struct Report {
     pub wrong: u64,
     /// Writes refused with 4xx: awkward addresses that a version has no column for.
     pub refused: u64,
+    /// Checkouts that were taken.
+    pub bought: u64,
+    /// Checkouts that were refused, though nothing was wrong with them.
+    pub lost: u64,
     /// The slowest answer that arrived.
     pub slowest: Duration,
     /// Failures by cause.
@@ -97,6 +101,10 @@ pub(super) enum Outcome {
     Failed(Cause),
     Wrong(&'static str),
     Refused,
+    /// A checkout was taken.
+    Bought,
+    /// A checkout was refused.
+    Lost,
 }
 
 /// The counters that shoppers share.
@@ -126,6 +134,14 @@ impl Tally {
         let mut failed = false;
         let cause = match outcome {
             Outcome::Fine => None,
+            Outcome::Bought => {
+                report.bought += 1;
+                None
+            }
+            Outcome::Lost => {
+                report.lost += 1;
+                None
+            }
             Outcome::Refused => {
                 report.refused += 1;
                 None
@@ -175,12 +191,15 @@ mod tests {
         tally.count(request(2), Outcome::Failed(Cause::Status(503)));
         tally.count(request(2), Outcome::Wrong("lost"));
         tally.count(request(2), Outcome::Refused);
+        tally.count(request(1), Outcome::Bought);
+        tally.count(request(1), Outcome::Lost);
         let report = tally.report();
-        assert_eq!((report.sent, report.failed, report.wrong, report.refused), (4, 1, 1, 1));
+        assert_eq!((report.sent, report.failed, report.wrong, report.refused), (6, 1, 1, 1));
+        assert_eq!((report.bought, report.lost), (1, 1));
         assert_eq!(report.causes, BTreeMap::from([(Cause::Status(503), 1)]));
         let history: Vec<(u64, u64)> =
             report.history.iter().map(|second| (second.sent, second.failed)).collect();
-        assert_eq!(history, [(1, 0), (0, 0), (3, 1)]);
+        assert_eq!(history, [(1, 0), (2, 0), (3, 1)]);
         assert_eq!(report.first_failures.len(), 2);
     }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "everything here is a test or a test's helper")]
 
 mod cluster;
+mod conduct;
 mod customers;
 mod migrations;
 mod process;
