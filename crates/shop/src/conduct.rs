@@ -37,7 +37,7 @@ pub struct ConductSettings {
     pub leak_every: u64,
     /// Most connections that are leaked.
     #[arg(long, env = "SHOP_LEAK_MOST", default_value_t = 30)]
-    pub leak_most: usize,
+    pub leak_most: u64,
     /// Share of checkouts that is refused though nothing is wrong with it, from 0 to 1.
     #[arg(long, env = "SHOP_CHECKOUTS_LOST", default_value_t = 0.0)]
     pub checkouts_lost: f64,

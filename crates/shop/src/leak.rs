@@ -16,7 +16,7 @@ pub(crate) struct Leak(Option<Arc<State>>);
 struct State {
     options: PgConnectOptions,
     every: u64,
-    most: usize,
+    most: u64,
     served: AtomicU64,
     kept: Mutex<Vec<PgConnection>>,
 }
@@ -28,7 +28,7 @@ impl Leak {
     }
 
     /// Opens and keeps a connection with every so-manieth request, at most so many of them.
-    pub(crate) fn new(options: PgConnectOptions, every: u64, most: usize) -> Self {
+    pub(crate) fn new(options: PgConnectOptions, every: u64, most: u64) -> Self {
         let (every, kept) = (every.max(1), Mutex::default());
         Self(Some(Arc::new(State { options, every, most, served: AtomicU64::new(0), kept })))
     }
@@ -37,20 +37,15 @@ impl Leak {
     pub(crate) fn counts_a_request(&self) {
         let Some(state) = &self.0 else { return };
         let served = state.served.fetch_add(1, Ordering::Relaxed) + 1;
-        if served.is_multiple_of(state.every) && state.kept().len() < state.most {
+        // Connections that are still being opened count as well.
+        if served.is_multiple_of(state.every) && served / state.every <= state.most {
             let state = state.clone();
             tokio::spawn(async move {
                 // A server that takes no more connections has been leaked to its limit.
                 if let Ok(connection) = state.options.connect().await {
-                    state.kept().push(connection);
+                    state.kept.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
                 }
             });
         }
-    }
-}
-
-impl State {
-    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
