@@ -151,7 +151,7 @@ fn rollback(html: &mut Html, status: &ReleaseStatus) {
 }
 
 fn verdict(html: &mut Html, status: &ReleaseStatus) {
-    html.raw("<section class=panel><h2>Verdict</h2>");
+    html.raw("<section class=\"panel row\"><h2>Verdict</h2>");
     if let Some(verdict) = &status.verdict {
         judged(html, verdict);
     } else {
