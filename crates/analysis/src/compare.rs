@@ -130,7 +130,7 @@ fn comparisons<'a>(question: &Question<'a>) -> Vec<Comparison<'a>> {
         // The total of what a team counts follows its customers: only how it splits between the colors is judged.
         let known = baseline.metrics.get(name).cloned().unwrap_or_else(uncalibrated);
         let process = Process::new(&Calibration { rate: None, ..known.clone() }, &Effects::counted());
-        all.push(Comparison::new(Measure::Metric(name, check), known.describe(), share, process));
+        all.push(Comparison::new(Measure::Metric(name, check), known.describe_counted(), share, process));
     }
     all
 }

@@ -49,20 +49,30 @@ pub struct Dispersion {
 }
 
 impl Calibration {
-    /// The likeliest dispersion, in words for people.
+    /// The likeliest dispersion of failures, in words for people.
     pub fn describe(&self) -> String {
+        self.told("it fails in", "failure")
+    }
+
+    /// The same of what a team counts itself.
+    pub fn describe_counted(&self) -> String {
+        self.told("it is counted in", "count")
+    }
+
+    fn told(&self, what: &str, one: &str) -> String {
         let Some(rate) = self.rate else {
-            return "no history: only the split of failures between blue and green tells, which takes longer"
-                .into();
+            return format!(
+                "no history: only the split of {one}s between blue and green tells, which takes longer"
+            );
         };
         let likeliest = self.dispersions.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
-        let how = likeliest.map_or_else(String::new, |likeliest| likeliest.dispersion.describe());
-        format!("it fails in {:.3} % of requests by itself, {how}", rate * 100.0)
+        let how = likeliest.map_or_else(String::new, |likeliest| likeliest.dispersion.describe(one));
+        format!("{what} {:.3} % of requests by itself, {how}", rate * 100.0)
     }
 }
 
 impl Dispersion {
-    fn describe(&self) -> String {
+    fn describe(&self, one: &str) -> String {
         let mut words = vec![];
         if self.cluster >= 1.5 {
             words.push(format!("in clusters of about {:.0}", self.cluster));
@@ -76,6 +86,6 @@ impl Dispersion {
         if self.outliers > 1e-3 {
             words.push(format!("and all on one side in {:.1} % of minutes", 100.0 * self.outliers));
         }
-        if words.is_empty() { "one failure apart from another".into() } else { words.join(", ") }
+        if words.is_empty() { format!("one {one} apart from another") } else { words.join(", ") }
     }
 }
