@@ -4,6 +4,7 @@ mod cli;
 mod command_line;
 mod crash;
 mod docs;
+mod eight_versions;
 mod hands;
 mod iam;
 mod killed;

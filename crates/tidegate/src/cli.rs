@@ -25,6 +25,8 @@ pub enum Verb {
     Sandbox(SandboxArgs),
     /// Tell the whole story live: two good versions, a contract, a bad version that rolls back.
     Demo(DemoArgs),
+    /// Release eight versions under live traffic, four bad and four good, and hold each verdict against what is true.
+    Verdicts(VerdictsArgs),
     /// Check a spec and say everything that is wrong with it. Exit code 3 if something is.
     Validate(ValidateArgs),
     /// Tell what each statement of a change does, and everything that is wrong with its files. Exit code 3 if something is.
@@ -116,6 +118,29 @@ pub struct DemoArgs {
     /// Leave everything running at the end until interrupted.
     #[arg(long)]
     pub stay: bool,
+}
+
+/// Arguments of `verdicts`.
+#[derive(Clone, Debug, Args)]
+pub struct VerdictsArgs {
+    /// How many times faster than real time AWS's schedule runs.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub speed: u32,
+    /// Requests a second, in real time.
+    #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rate: u32,
+    /// Minutes of the world's time in which a service makes a history before the first release.
+    #[arg(long, default_value_t = 40, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(10..=600))]
+    pub history: u32,
+    /// Release only this version; may be given several times.
+    #[arg(long, value_name = "VERSION")]
+    pub only: Vec<String>,
+    /// Where to serve the daemon's page and metrics; a free port if absent.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Write what was measured into this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// Arguments of `validate`.

@@ -13,3 +13,4 @@ pub mod exit;
 pub mod local;
 mod logging;
 mod telemetry;
+pub mod verdicts;

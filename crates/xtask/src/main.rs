@@ -45,7 +45,7 @@ enum Task {
 }
 
 /// What can be measured.
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Bench {
     /// What a schema change costs whoever uses the database meanwhile.
     Schema {
@@ -62,6 +62,12 @@ enum Bench {
         #[arg(long)]
         full: bool,
     },
+    /// Whether eight versions, four bad and four good, get the verdict they deserve under live traffic: some fifteen minutes.
+    Verdicts {
+        /// Handed to `tidegate verdicts`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,7 +76,8 @@ fn main() -> ExitCode {
         Task::Test { rest } => test(&rest),
         Task::Bench { what: Bench::Schema { rows, runs } } => bench_schema(rows, runs),
         Task::Bench { what: Bench::Analysis { full } } => bench_analysis(full),
-        Task::Demo { rest } => demo(&rest),
+        Task::Bench { what: Bench::Verdicts { rest } } => live("verdicts", &rest),
+        Task::Demo { rest } => live("demo", &rest),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -118,10 +125,11 @@ fn bench_analysis(full: bool) -> Result<(), Failed> {
     cargo(["bench", "--locked", "-p", "tidegate-analysis", "--bench", "analysis", "--", size])
 }
 
-fn demo(rest: &[String]) -> Result<(), Failed> {
+/// A verb of the binary that plays on a live stage.
+fn live(verb: &str, rest: &[String]) -> Result<(), Failed> {
     tools::postgresql()?;
     run::say("building; the first time this takes some minutes");
     cargo(["build", "--locked", "-p", "tidegate", "-p", "tidegate-shop"])?;
     let program = run::target().join("debug").join("tidegate");
-    run::command(program, ["demo"].into_iter().chain(rest.iter().map(String::as_str)))
+    run::command(program, [verb].into_iter().chain(rest.iter().map(String::as_str)))
 }

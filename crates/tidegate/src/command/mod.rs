@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     daemon, demo,
     exit::{Exit, Failure},
-    logging,
+    logging, verdicts,
 };
 
 mod ask;
@@ -39,6 +39,7 @@ async fn carry_out(verb: Verb) -> Result<Exit, Failure> {
         Verb::Run(args) => run(&args).await,
         Verb::Sandbox(args) => sandbox::run(&args).await,
         Verb::Demo(args) => demo::run(&args).await,
+        Verb::Verdicts(args) => verdicts::run(&args).await,
         Verb::Validate(args) => validate::run(&args),
         Verb::Judge(args) => judge::run(&args).await,
         Verb::Lint(args) => lint::run(&args).await,

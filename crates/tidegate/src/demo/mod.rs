@@ -1,8 +1,8 @@
 //! `tidegate demo`: the whole story live on one machine, with what it promises measured and printed.
 //!
 //! [`stage`] starts world, daemon and customers; [`story`] plays the scenes, as people would: by writing parameters and
-//! reading what the daemon says; [`watch`] scrapes and samples meanwhile; [`report`] holds the promises against what was
-//! measured. The exit code says whether all were kept.
+//! reading what the daemon says ([`teller`]); [`watch`] scrapes and samples meanwhile; [`report`] holds the promises against what was
+//! measured. The exit code says whether all were kept. [`crate::verdicts`] plays on the same stage.
 
 use std::time::Instant;
 
@@ -14,15 +14,20 @@ use crate::{
     logging,
 };
 
+mod counts;
 pub mod report;
 mod stage;
 mod story;
+mod teller;
 mod timeline;
 mod watch;
 
+pub(crate) use counts::Counts;
+pub(crate) use stage::{Setting, Stage};
+pub(crate) use teller::Teller;
+pub(crate) use timeline::Timeline;
+
 use report::Report;
-use stage::Stage;
-use timeline::Timeline;
 
 /// Plays the story and prints the report.
 ///
@@ -57,7 +62,9 @@ pub async fn run(args: &DemoArgs) -> Result<Exit, Failure> {
 }
 
 async fn play(args: &DemoArgs, timeline: &Timeline) -> Result<(Stage, Report), Failure> {
-    let mut stage = Stage::start(args, timeline).await?;
+    let DemoArgs { speed, rate, listen, .. } = *args;
+    let setting = Setting { speed, rate, listen, ..Setting::default() };
+    let mut stage = Stage::start(&setting, timeline).await?;
     let report = story::tell(&mut stage, timeline).await?;
     Ok((stage, report))
 }

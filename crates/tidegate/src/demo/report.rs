@@ -2,15 +2,12 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use aws_sdk_cloudwatch::{
-    Client as CloudWatch,
-    types::{Dimension, Statistic},
-};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tidegate_shop::customers::{ReadBack, Report as Traffic};
 
 use super::{
+    counts::Counts,
     stage::Stage,
     watch::{Seen, Weights},
 };
@@ -268,90 +265,6 @@ impl Seen {
         let after = self.weights.iter().filter(|(at, _)| *at >= from);
         after.map(|(_, weights)| 100.0 * share_besides(weights, blue)).fold(0.0, f64::max)
     }
-}
-
-/// Requests and target errors of each group in each minute, as CloudWatch has them.
-struct Counts {
-    requests: BTreeMap<String, BTreeMap<Timestamp, f64>>,
-    errors: BTreeMap<String, BTreeMap<Timestamp, f64>>,
-}
-
-/// A share of a minute's requests.
-struct Served {
-    share: f64,
-    requests: f64,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("read {metric} from CloudWatch")]
-struct Unread {
-    metric: &'static str,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl Counts {
-    async fn read(stage: &Stage, seen: &Seen) -> Result<Self, Failure> {
-        let client = CloudWatch::new(stage.people.config());
-        let now = stage.local.sandbox.now();
-        let groups: std::collections::BTreeSet<&String> =
-            seen.weights.iter().flat_map(|(_, weights)| weights.keys()).collect();
-        let balancer = stage.load_balancer();
-        let mut counts = Self { requests: BTreeMap::new(), errors: BTreeMap::new() };
-        for group in groups {
-            counts
-                .requests
-                .insert(group.clone(), sums(&client, "RequestCount", &balancer, group, now).await?);
-            counts.errors.insert(
-                group.clone(),
-                sums(&client, "HTTPCode_Target_5XX_Count", &balancer, group, now).await?,
-            );
-        }
-        Ok(counts)
-    }
-
-    fn first_failing(&self, from: Timestamp) -> Option<Timestamp> {
-        let minutes = self.errors.values().flatten().filter(|(at, errors)| **at >= from && **errors > 0.0);
-        minutes.map(|(at, _)| *at).min()
-    }
-
-    /// Share of a minute's requests that the other groups served.
-    fn share_besides(&self, minute: Timestamp, blue: &str) -> Option<Served> {
-        let at = |group: &BTreeMap<Timestamp, f64>| group.get(&minute).copied().unwrap_or(0.0);
-        let requests: f64 = self.requests.values().map(at).sum();
-        let besides: f64 = self.requests.iter().filter(|(group, _)| *group != blue).map(|(_, g)| at(g)).sum();
-        (requests > 0.0).then(|| Served { share: besides / requests, requests })
-    }
-}
-
-async fn sums(
-    client: &CloudWatch,
-    metric: &'static str,
-    balancer: &str,
-    group: &str,
-    now: Timestamp,
-) -> Result<BTreeMap<Timestamp, f64>, Failure> {
-    let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
-    let asked = client
-        .get_metric_statistics()
-        .namespace("AWS/ApplicationELB")
-        .metric_name(metric)
-        .dimensions(dimension("LoadBalancer", balancer))
-        .dimensions(dimension("TargetGroup", group.rsplit(':').next().unwrap_or(group)))
-        .start_time(time(now - SignedDuration::from_hours(12)))
-        .end_time(time(now))
-        .period(60)
-        .statistics(Statistic::Sum)
-        .send();
-    let answer = asked.await.map_err(|e| Failure::internal(Unread { metric, source: e.into() }))?;
-    let points = answer.datapoints().iter().filter_map(|point| {
-        let at = Timestamp::from_second(point.timestamp()?.secs()).ok()?;
-        Some((at, point.sum()?))
-    });
-    Ok(points.collect())
-}
-
-fn time(at: Timestamp) -> aws_sdk_cloudwatch::primitives::DateTime {
-    aws_sdk_cloudwatch::primitives::DateTime::from_secs(at.as_second())
 }
 
 #[cfg(test)]

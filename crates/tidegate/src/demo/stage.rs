@@ -1,18 +1,17 @@
 //! The stage of the story: world, daemon, customers and people.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tidegate_shop::customers::{Customers, Report as Traffic, Running, Writes};
 
 use super::{timeline::Timeline, watch::Watch};
 use crate::{
-    cli::DemoArgs,
     exit::Failure,
     local::{Daemon, DaemonSettings, Local, LocalSettings, People, story},
 };
 
 /// The release of the story.
-pub(super) const RELEASE: &str = "ecommerce";
+pub(crate) const RELEASE: &str = "ecommerce";
 /// Customers in the database before the story begins.
 const CUSTOMERS: u32 = 3_000;
 /// How long processes and databases may take to be up.
@@ -24,30 +23,49 @@ enum StageError {
     ShopSilent { address: SocketAddr, logs: PathBuf },
 }
 
+/// How it is set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Setting {
+    /// How many times faster than real time AWS's schedule runs.
+    pub(crate) speed: u32,
+    /// Requests a second.
+    pub(crate) rate: u32,
+    /// Share of them that are checkouts, in percent.
+    pub(crate) checkout_percent: u32,
+    /// Where the daemon serves; a free port if absent.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Variables of the version that serves first, besides the story's.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
 /// Everything that runs.
-pub(super) struct Stage {
-    pub(super) local: Arc<Local>,
-    pub(super) daemon: Arc<Daemon>,
-    pub(super) people: People,
+pub(crate) struct Stage {
+    pub(crate) local: Arc<Local>,
+    pub(crate) daemon: Arc<Daemon>,
+    pub(crate) people: People,
     /// Until they go home.
     pub(super) customers: Option<Running>,
-    pub(super) watch: Watch,
-    pub(super) migrations: PathBuf,
+    pub(crate) watch: Watch,
+    pub(crate) migrations: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl Stage {
-    pub(super) async fn start(args: &DemoArgs, timeline: &Timeline) -> Result<Self, Failure> {
+    /// Starts everything, and waits until the first version serves.
+    ///
+    /// # Errors
+    /// If something does not start; the text names what, and where its log is.
+    pub(crate) async fn start(setting: &Setting, timeline: &Timeline) -> Result<Self, Failure> {
         timeline.scene("The world");
         let folder =
             tempfile::Builder::new().prefix("tidegate-demo-").tempdir().map_err(Failure::internal)?;
         let ports = story::Ports::free().map_err(Failure::internal)?;
         let migrations = story::write_migrations(folder.path()).map_err(Failure::internal)?;
         let local = Local::start(LocalSettings {
-            world: story::world_on(ports).map_err(Failure::internal)?,
+            world: story::world_of(ports, &setting.environment).map_err(Failure::internal)?,
             catalogue: Some(story::catalogue().map_err(Failure::internal)?),
             sql: vec![story::initial(CUSTOMERS, None)],
-            speed: args.speed,
+            speed: setting.speed,
             listen: crate::local::ANYWHERE,
             folder: Some(folder.path().join("sandbox")),
         })
@@ -56,18 +74,19 @@ impl Stage {
         timeline.note(&format!(
             "a simulated AWS at {}, {} times as fast as real time",
             local.url(),
-            args.speed
+            setting.speed
         ));
         let shop = SocketAddr::from(([127, 0, 0, 1], ports.production));
         wait_for_shop(shop, &local).await?;
         timeline
             .note(&format!("PostgreSQL is up with {CUSTOMERS} customers, version 1 serves at http://{shop}"));
-        let customers = Customers::new(shop).rate(args.rate).start();
-        timeline.note(&format!("customers come: {} requests a second, reads and writes, half of them on kept connections, nobody tries again", args.rate));
+        let customers = Customers::new(shop).rate(setting.rate).checkout_percent(setting.checkout_percent);
+        let customers = customers.start();
+        timeline.note(&format!("customers come: {} requests a second, reads and writes, half of them on kept connections, nobody tries again", setting.rate));
         let daemon = Daemon::start(&DaemonSettings {
             program: std::env::current_exe().map_err(Failure::internal)?,
             endpoint: local.url(),
-            listen: args.listen.unwrap_or(crate::local::ANYWHERE),
+            listen: setting.listen.unwrap_or(crate::local::ANYWHERE),
             ledger: folder.path().join("ledger.sqlite"),
             log: folder.path().join("daemon.log"),
             migrations: folder.path().join("migrations"),
@@ -82,7 +101,7 @@ impl Stage {
     }
 
     /// What the customers counted so far.
-    pub(super) fn traffic(&self) -> Traffic {
+    pub(crate) fn traffic(&self) -> Traffic {
         self.customers.as_ref().map(Running::report).unwrap_or_default()
     }
 
@@ -95,7 +114,7 @@ impl Stage {
     }
 
     /// The load balancer as CloudWatch's dimension has it: `app/<name>/<id>`, the middle of its listeners' ARNs.
-    pub(super) fn load_balancer(&self) -> String {
+    pub(crate) fn load_balancer(&self) -> String {
         let listeners = self.local.sandbox.world().live_listeners();
         let middle = |arn: &str| {
             let (balancer, _) = arn.split_once(":listener/")?.1.rsplit_once('/')?;
@@ -105,7 +124,7 @@ impl Stage {
     }
 
     /// Stops everything and waits for it.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.customers);
         self.watch.stop().await;
         if let Some(daemon) = Arc::into_inner(self.daemon)

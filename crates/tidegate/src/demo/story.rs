@@ -9,18 +9,18 @@ use aws_sdk_rds::Client as Rds;
 use serde_json::{Value, json};
 use tidegate_model::{
     gate::{Gate, GateState},
-    status::{ReleaseStatus, Summary},
+    status::Summary,
 };
 use tidegate_shop::customers::{Forms, ReadBack, Writes};
 
 use super::{
     report::{self, Report, Rollback},
     stage::{RELEASE, Stage},
+    teller::Teller,
     timeline::Timeline,
 };
 use crate::{exit::Failure, local::story::INSTANCE};
 
-const LOOK: Duration = Duration::from_millis(100);
 /// No scene takes longer, at any sensible speed.
 const SCENE_LIMIT: Duration = Duration::from_secs(240);
 /// The restored copy's instance.
@@ -28,10 +28,6 @@ const RESTORED: &str = "ecommerce-db-restored";
 
 #[derive(Debug, thiserror::Error)]
 enum StoryError {
-    #[error("{scene}: not reached in {} s; the release is {state}", SCENE_LIMIT.as_secs())]
-    TooLong { scene: &'static str, state: String },
-    #[error("{scene}: the release went back: {cause}")]
-    WentBack { scene: &'static str, cause: String },
     #[error("restore the snapshot")]
     Restore(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("read acknowledged writes back from {database}")]
@@ -42,8 +38,7 @@ enum StoryError {
 
 /// Plays everything.
 pub(super) async fn tell(stage: &mut Stage, timeline: &Timeline) -> Result<Report, Failure> {
-    let mut teller =
-        Teller { stage: &*stage, timeline, phase: String::new(), schema: String::new(), weight: None };
+    let mut teller = Teller::new(stage, timeline, SCENE_LIMIT);
     let named = teller.version_2().await?;
     teller.version_3().await?;
     let copy = teller.contract().await?;
@@ -55,14 +50,6 @@ pub(super) async fn tell(stage: &mut Stage, timeline: &Timeline) -> Result<Repor
     let copied = read_copy(stage, timeline, &acknowledged, &copy).await?;
     let live = read_live(stage, timeline, &acknowledged).await?;
     report::evaluate(stage, &report::Told { named, good, copied, live, rollback }).await
-}
-
-struct Teller<'s> {
-    stage: &'s Stage,
-    timeline: &'s Timeline,
-    phase: String,
-    schema: String,
-    weight: Option<f64>,
 }
 
 /// A copy of the database: its snapshot, and until when acknowledged writes must be in it.
@@ -161,89 +148,11 @@ impl Teller<'_> {
         self.until("the restored copy is up", |_| restored(stage).then_some(())).await
     }
 
-    async fn settled(&mut self, scene: &'static str, version: u64) -> Result<(), Failure> {
-        let end = self
-            .until(scene, |status| match status.summary {
-                Summary::RolledBack => Some(Err(status.rollout.cause.clone().unwrap_or_default())),
-                Summary::Healthy
-                    if status.rollout.phase == "settled"
-                        && status.versions.in_force.is_some_and(|v| v.0 == version) =>
-                {
-                    Some(Ok(()))
-                }
-                Summary::Healthy
-                | Summary::Progressing
-                | Summary::Waiting
-                | Summary::Held
-                | Summary::RollingBack
-                | Summary::Invalid
-                | Summary::Unknown => None,
-            })
-            .await?;
-        end.map_err(|cause| Failure::internal(StoryError::WentBack { scene, cause }))
-    }
-
     async fn write_spec(&self, version: u32) -> Result<(), Failure> {
         let spec = spec(version, &self.stage.migrations, &secret(self.stage)?);
         self.put("spec", &spec.to_string()).await?;
         self.timeline.note(&format!("the team writes /tidegate/{RELEASE}/spec: image shop:v{version}"));
         Ok(())
-    }
-
-    async fn put(&self, name: &str, value: &str) -> Result<(), Failure> {
-        self.stage.people.put(name, value).await.map_err(Failure::internal)
-    }
-
-    /// Looks until `found` finds something, and tells what changes meanwhile.
-    async fn until<T>(
-        &mut self,
-        scene: &'static str,
-        found: impl Fn(&ReleaseStatus) -> Option<T>,
-    ) -> Result<T, Failure> {
-        let begun = Instant::now();
-        while begun.elapsed() < SCENE_LIMIT {
-            if let Some(status) = self.follow().await
-                && let Some(value) = found(&status)
-            {
-                return Ok(value);
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        Err(self.too_long(scene).await)
-    }
-
-    async fn too_long(&self, scene: &'static str) -> Failure {
-        let status = self.stage.daemon.status(RELEASE).await;
-        let state = status.map_or("unknown".to_owned(), |status| {
-            let waits: Vec<&str> = status.waiting.iter().map(|wait| wait.message.as_str()).collect();
-            format!("{}: {}", status.rollout.phase, waits.join("; "))
-        });
-        Failure::internal(StoryError::TooLong { scene, state })
-    }
-
-    async fn follow(&mut self) -> Option<ReleaseStatus> {
-        let status = self.stage.daemon.status(RELEASE).await?;
-        let rollout = &status.rollout;
-        if rollout.phase != self.phase {
-            self.phase.clone_from(&rollout.phase);
-            self.timeline.note(&format!("rollout: {}", rollout.phase));
-        }
-        if rollout.green_weight != self.weight {
-            self.weight = rollout.green_weight;
-            if let Some(weight) = rollout.green_weight {
-                self.timeline.note(&format!("green has {weight} % of the traffic"));
-            }
-        }
-        if let Some(schema) = &status.schema
-            && schema.phase != self.schema
-        {
-            self.schema.clone_from(&schema.phase);
-            self.timeline.note(&format!("schema: {}", schema.phase));
-        }
-        let traffic = self.stage.traffic();
-        let waits = status.waiting.first().map_or("", |wait| wait.message.as_str());
-        self.timeline.now(format!("{} requests, {} failed · {waits}", traffic.sent, traffic.failed));
-        Some(status)
     }
 }
 

@@ -4,19 +4,29 @@ use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Where the demo's lines go: standard output.
-pub(super) struct Timeline {
+/// Where the lines go: standard output.
+pub(crate) struct Timeline {
     /// The moving line; none where nobody watches.
     bar: Option<ProgressBar>,
     begun: std::time::Instant,
 }
 
 impl Timeline {
-    pub(super) fn new() -> Self {
+    /// Without a known end.
+    pub(crate) fn new() -> Self {
+        Self::with(ProgressBar::new_spinner, "{spinner} {msg}")
+    }
+
+    /// With so many parts, which are done one after the other.
+    pub(crate) fn of_parts(parts: u64) -> Self {
+        Self::with(|| ProgressBar::new(parts), "{spinner} {bar:20} {pos} of {len} · {elapsed} · {msg}")
+    }
+
+    fn with(bar: impl FnOnce() -> ProgressBar, template: &str) -> Self {
         let bar = std::io::stdout().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
-            // The template is a literal and well formed; without it the spinner has its own style.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            let bar = bar();
+            // Templates are literals and well formed; without one the bar has its own style.
+            if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -25,8 +35,15 @@ impl Timeline {
         Self { bar, begun: std::time::Instant::now() }
     }
 
+    /// A part is done.
+    pub(crate) fn part_done(&self) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
     /// A line for good.
-    pub(super) fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         let line = format!("{:>6.1}s  {text}", self.begun.elapsed().as_secs_f64());
         match &self.bar {
             Some(bar) => bar.println(line),
@@ -35,7 +52,7 @@ impl Timeline {
     }
 
     /// A scene begins.
-    pub(super) fn scene(&self, text: &str) {
+    pub(crate) fn scene(&self, text: &str) {
         let rule = "─".repeat(66_usize.saturating_sub(text.chars().count()));
         let line = format!("\n── {text} {rule}");
         match &self.bar {
@@ -45,13 +62,13 @@ impl Timeline {
     }
 
     /// What is going on now.
-    pub(super) fn now(&self, text: String) {
+    pub(crate) fn now(&self, text: String) {
         if let Some(bar) = &self.bar {
             bar.set_message(text);
         }
     }
 
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -18,11 +18,11 @@ const SAMPLE: Duration = Duration::from_millis(25);
 const WEIGHT: &str = "tidegate_release_traffic_weight_ratio{color=\"green\",kind=\"actual\"";
 
 /// Production weights by target group.
-pub(super) type Weights = BTreeMap<String, u32>;
+pub(crate) type Weights = BTreeMap<String, u32>;
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Scrapes, two a second: page and metrics.
     pub(super) scrapes: u64,
     /// Scrapes that were not answered with 200.
@@ -30,11 +30,23 @@ pub(super) struct Seen {
     /// Green's share as the metrics told it, and when; nothing while no rollout is in flight.
     pub(super) reported: Vec<(Timestamp, Option<f64>)>,
     /// The balancer's weights, each time they changed.
-    pub(super) weights: Vec<(Timestamp, Weights)>,
+    pub(crate) weights: Vec<(Timestamp, Weights)>,
+}
+
+impl Seen {
+    /// When another group than the one that had everything first got weight, from that time on, and which it was.
+    pub(crate) fn first_weight_since(&self, from: Timestamp) -> Option<(Timestamp, String)> {
+        let before = self.weights.iter().rev().find(|(since, _)| *since <= from)?;
+        let (blue, _) = before.1.iter().max_by_key(|(_, weight)| **weight)?;
+        self.weights.iter().filter(|(at, _)| *at > from).find_map(|(at, weights)| {
+            let green = weights.iter().find(|(group, weight)| *group != blue && **weight > 0)?;
+            Some((*at, green.0.clone()))
+        })
+    }
 }
 
 /// The running reader.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     seen: Arc<Mutex<Seen>>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<Option<()>>>,
@@ -55,7 +67,7 @@ impl Watch {
     }
 
     /// What was seen so far.
-    pub(super) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         lock(&self.seen).clone()
     }
 
@@ -112,4 +124,28 @@ fn green_share(metrics: &str) -> Option<f64> {
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn weights(one: u32, two: u32) -> Weights {
+        Weights::from([("one".to_owned(), one), ("two".to_owned(), two)])
+    }
+
+    #[test]
+    fn the_first_weight_is_that_of_the_group_that_had_nothing() {
+        let changes =
+            [(0, weights(100, 0)), (5, weights(90, 10)), (9, weights(0, 100)), (20, weights(10, 90))];
+        let weights = changes.map(|(second, weights)| (at(second), weights)).to_vec();
+        let seen = Seen { weights, ..Seen::default() };
+        assert_eq!(seen.first_weight_since(at(1)), Some((at(5), "two".to_owned())));
+        assert_eq!(seen.first_weight_since(at(10)), Some((at(20), "one".to_owned())));
+        assert_eq!(seen.first_weight_since(at(21)), None);
+    }
 }

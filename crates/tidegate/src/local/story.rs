@@ -57,7 +57,23 @@ pub fn free_port() -> io::Result<u16> {
 /// # Errors
 /// If the embedded file is not TOML: a mistake in this repository.
 pub fn world_on(ports: Ports) -> Result<String, toml::de::Error> {
+    world_of(ports, &BTreeMap::new())
+}
+
+/// The same, and the version that serves first has further variables.
+///
+/// # Errors
+/// As [`world_on`].
+pub fn world_of(ports: Ports, environment: &BTreeMap<String, String>) -> Result<String, toml::de::Error> {
     let mut table: Table = WORLD.parse()?;
+    if let Some(Value::Array(definitions)) = table.get_mut("task_definitions") {
+        let variables = definitions.iter_mut().filter_map(|definition| definition.get_mut("environment"));
+        for variables in variables.filter_map(Value::as_table_mut) {
+            let further =
+                environment.iter().map(|(name, value)| (name.clone(), Value::String(value.clone())));
+            variables.extend(further);
+        }
+    }
     if let Some(Value::Array(listeners)) = table.get_mut("listeners") {
         for listener in listeners.iter_mut().filter_map(Value::as_table_mut) {
             let port = match listener.get("name").and_then(Value::as_str) {
@@ -80,10 +96,13 @@ pub fn catalogue() -> io::Result<Catalogue> {
     let images = (1..=4).map(|version| {
         let command = vec![shop.display().to_string(), "--version".to_owned(), version.to_string()];
         // The bad version is sound for its probes, then fails a share of what it is asked.
-        let environment = match version {
+        let mut environment = match version {
             4 => BTreeMap::from([("SHOP_FAULT_AFTER".to_owned(), "10".to_owned())]),
             _ => BTreeMap::new(),
         };
+        // On AWS a task role's.
+        let [key, secret, _] = super::people::credentials();
+        environment.extend([key, secret].map(|(name, value)| (name.to_owned(), value.to_owned())));
         (format!("shop:v{version}"), Program { command, environment })
     });
     Ok(Catalogue { images: images.collect(), folder: None })
