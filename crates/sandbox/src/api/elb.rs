@@ -53,6 +53,10 @@ fn describe_load_balancers(world: &World, input: &Node) -> Result<Node, ApiError
     if all.len() < arns.len().max(names.len()) {
         return Err(ApiError::new("LoadBalancerNotFound", "One or more load balancers not found"));
     }
+    let zones = world.identity.zone_names();
+    let zone = |(i, name): (usize, &String)| {
+        Node::map([("ZoneName", name.into()), ("SubnetId", format!("subnet-{i:017x}").into())])
+    };
     let shape = |b: &&Balancer| {
         Node::map([
             ("LoadBalancerArn", (&b.arn).into()),
@@ -64,6 +68,7 @@ fn describe_load_balancers(world: &World, input: &Node) -> Result<Node, ApiError
             ("VpcId", "vpc-0123456789abcdef0".into()),
             ("State", Node::map([("Code", "active".into())])),
             ("Type", "application".into()),
+            ("AvailabilityZones", Node::list(zones.iter().enumerate().map(zone))),
             ("IpAddressType", "ipv4".into()),
         ])
     };
@@ -288,7 +293,7 @@ fn describe_target_health(world: &World, input: &Node) -> Result<Node, ApiError>
                 Node::map([
                     ("Id", address.ip().to_string().into()),
                     ("Port", address.port().into()),
-                    ("AvailabilityZone", format!("{}a", world.identity.region).into()),
+                    ("AvailabilityZone", (&target.zone).into()),
                 ]),
             ),
             ("HealthCheckPort", address.port().to_string().into()),

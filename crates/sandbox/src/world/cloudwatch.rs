@@ -12,8 +12,9 @@ use super::{
     live::{Answer, Served},
 };
 
-/// How long metrics are kept here, in minutes: longer than any look back that the daemon makes.
-const MINUTES_KEPT: i64 = 26 * 60;
+/// How long metrics are kept here, in minutes. Source: CloudWatch keeps points of one minute for 15 days; it keeps coarser
+/// ones longer, which nobody asks for here.
+const MINUTES_KEPT: i64 = 15 * 24 * 60;
 
 /// The namespace of load balancer metrics.
 pub(crate) const ALB: &str = "AWS/ApplicationELB";
@@ -50,6 +51,17 @@ impl MetricKey {
         let dimensions = dimensions.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         Self { namespace: namespace.to_owned(), name: name.to_owned(), dimensions }
     }
+
+    /// The same of one availability zone.
+    fn in_zone(mut self, zone: &str) -> Self {
+        self.dimensions.insert("AvailabilityZone".to_owned(), zone.to_owned());
+        self
+    }
+}
+
+/// A target group's metric, by the tails of the ARNs.
+fn of_group(name: &str, load_balancer: &str, group: &str) -> MetricKey {
+    MetricKey::new(ALB, name, [("LoadBalancer", load_balancer), ("TargetGroup", group)])
 }
 
 /// The values of one minute, ascending, each with how often it was seen.
@@ -325,23 +337,16 @@ impl CloudWatch {
 /// A minute closes: host counts are taken, alarms evaluate, old minutes go.
 pub(crate) fn minute_closes(world: &mut World) {
     let closed = world.now() - SignedDuration::from_secs(1);
-    for (load_balancer, group, healthy, unhealthy) in world.host_counts() {
-        let dimensions = [("LoadBalancer", load_balancer.as_str()), ("TargetGroup", group.as_str())];
-        let cloudwatch = &mut world.cloudwatch;
-        cloudwatch.record(
-            closed,
-            MetricKey::new(ALB, "HealthyHostCount", dimensions),
-            f64::from(healthy),
-            1.0,
-            "Count",
-        );
-        cloudwatch.record(
-            closed,
-            MetricKey::new(ALB, "UnHealthyHostCount", dimensions),
-            f64::from(unhealthy),
-            1.0,
-            "Count",
-        );
+    for hosts in world.host_counts() {
+        for (name, counts) in [("HealthyHostCount", &hosts.healthy), ("UnHealthyHostCount", &hosts.unhealthy)]
+        {
+            let key = of_group(name, &hosts.load_balancer, &hosts.group);
+            let all: u32 = counts.values().sum();
+            world.cloudwatch.record(closed, key.clone(), f64::from(all), 1.0, "Count");
+            for (zone, count) in counts {
+                world.cloudwatch.record(closed, key.clone().in_zone(zone), f64::from(*count), 1.0, "Count");
+            }
+        }
     }
     for (instance, connections) in world.database_connections() {
         let key =
@@ -387,7 +392,8 @@ impl World {
         let at = self.now();
         for one in served {
             let Some(load_balancer) = self.load_balancer_of(&one.listener) else { continue };
-            self.count_served(at, dimension(&load_balancer), one, 1.0);
+            let zone = one.target_group.as_deref().zip(one.target).and_then(|(g, t)| self.zone_of(g, t));
+            self.count_served(at, dimension(&load_balancer), one, zone.as_deref(), 1.0);
         }
     }
 
@@ -397,8 +403,15 @@ impl World {
         alarm.is_some_and(|alarm| alarm.state != AlarmState::Ok || alarm.updated != alarm.configured)
     }
 
-    /// Counts `count` requests that went the same way. Zero counts are never reported, as AWS does not.
-    pub(crate) fn count_served(&mut self, at: Timestamp, load_balancer: &str, served: &Served, count: f64) {
+    /// Counts `count` requests that went the same way, into a zone. Zero counts are never reported, as AWS does not.
+    pub(crate) fn count_served(
+        &mut self,
+        at: Timestamp,
+        load_balancer: &str,
+        served: &Served,
+        zone: Option<&str>,
+        count: f64,
+    ) {
         let cloudwatch = &mut self.cloudwatch;
         let of_balancer = |name: &str| MetricKey::new(ALB, name, [("LoadBalancer", load_balancer)]);
         if let Answer::Elb(status) = served.answer {
@@ -406,18 +419,22 @@ impl World {
             cloudwatch.record(at, of_balancer(&format!("HTTPCode_ELB_{status}_Count")), 1.0, count, "Count");
         }
         let Some(group) = served.target_group.as_deref().map(dimension) else { return };
-        let of_group =
-            |name: &str| MetricKey::new(ALB, name, [("LoadBalancer", load_balancer), ("TargetGroup", group)]);
+        let mut record = |name: &str, value: f64, unit: &'static str| {
+            let key = of_group(name, load_balancer, group);
+            if let Some(zone) = zone {
+                cloudwatch.record(at, key.clone().in_zone(zone), value, count, unit);
+            }
+            cloudwatch.record(at, key, value, count, unit);
+        };
         if served.connection_error {
-            cloudwatch.record(at, of_group("TargetConnectionErrorCount"), 1.0, count, "Count");
+            record("TargetConnectionErrorCount", 1.0, "Count");
         }
         let Answer::Status(status) = served.answer else { return };
-        let class = format!("HTTPCode_Target_{}XX_Count", status / 100);
-        for key in [of_group("RequestCount"), of_balancer("RequestCount"), of_group(&class)] {
-            cloudwatch.record(at, key, 1.0, count, "Count");
-        }
+        record("RequestCount", 1.0, "Count");
+        record(&format!("HTTPCode_Target_{}XX_Count", status / 100), 1.0, "Count");
         if let Some(seconds) = served.seconds {
-            cloudwatch.record(at, of_group("TargetResponseTime"), seconds, count, "Seconds");
+            record("TargetResponseTime", seconds, "Seconds");
         }
+        cloudwatch.record(at, of_balancer("RequestCount"), 1.0, count, "Count");
     }
 }

@@ -76,6 +76,25 @@ pub(crate) struct Group {
     pub targets: BTreeMap<SocketAddr, Target>,
 }
 
+impl Group {
+    /// The zone with the fewest targets, the first of equals: ECS spreads tasks over zones.
+    fn emptiest(&self, zones: Vec<String>) -> String {
+        let here = |zone: &String| {
+            self.targets.values().filter(|t| t.state != State::Draining && t.zone == *zone).count()
+        };
+        zones.into_iter().min_by_key(here).unwrap_or_default()
+    }
+
+    /// Targets of a state in each zone that has any.
+    fn by_zone(&self, state: State) -> BTreeMap<String, u32> {
+        let mut counts = BTreeMap::new();
+        for target in self.targets.values() {
+            *counts.entry(target.zone.clone()).or_default() += u32::from(target.state == state);
+        }
+        counts
+    }
+}
+
 /// How a group checks health.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
@@ -104,6 +123,8 @@ impl Default for Check {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub state: State,
+    /// The availability zone that it runs in.
+    pub zone: String,
     /// Consecutive checks that speak against the present state.
     pub streak: u32,
     pub next_check: Timestamp,
@@ -252,13 +273,16 @@ impl World {
     /// Registers a target, as ECS does when a task runs. A draining one comes back.
     pub(crate) fn register_target(&mut self, group: &str, target: SocketAddr) {
         let now = self.now();
+        let zones = self.identity.zone_names();
         let Some(found) = self.elb.groups.get_mut(group) else { return };
         let before = found.targets.get(&target).map(|t| t.state);
         if before.is_some_and(|state| state != State::Draining) {
             return;
         }
         let first = SignedDuration::from_secs(found.check.interval.min(10));
-        found.targets.insert(target, Target { state: State::Initial, streak: 0, next_check: now + first });
+        let zone = found.emptiest(zones);
+        let new = Target { state: State::Initial, zone, streak: 0, next_check: now + first };
+        found.targets.insert(target, new);
         if !self.is_live() {
             let event = Event::CheckDue { group: group.to_owned(), target };
             self.book(first, super::Event::Elb(event));
@@ -362,24 +386,41 @@ impl World {
         self.elb.listeners.get(listener).map(|l| l.balancer.clone())
     }
 
-    /// Healthy and unhealthy hosts of each group that a load balancer forwards to, with both dimensions.
-    pub(crate) fn host_counts(&self) -> Vec<(String, String, u32, u32)> {
-        self.elb
-            .groups
-            .values()
-            .filter_map(|group| {
-                let balancer = self.elb.balancer_of_group(&group.arn)?;
-                let count = |state| {
-                    u32::try_from(group.targets.values().filter(|t| t.state == state).count()).unwrap_or(0)
-                };
-                let dimension = |arn: &str| super::cloudwatch::dimension(arn).to_owned();
-                Some((
-                    dimension(&balancer.arn),
-                    dimension(&group.arn),
-                    count(State::Healthy),
-                    count(State::Unhealthy),
-                ))
-            })
-            .collect()
+    /// The zone that a target runs in, while it is registered or drains.
+    pub(crate) fn zone_of(&self, target_group: &str, target: SocketAddr) -> Option<String> {
+        Some(self.elb.groups.get(target_group)?.targets.get(&target)?.zone.clone())
     }
+
+    /// The zones of the targets that a group's requests go to, one for each target: the healthy ones, and if there are none
+    /// every one that is not draining.
+    pub(crate) fn serving_zones(&self, target_group: &str) -> Vec<String> {
+        let Some(group) = self.elb.groups.get(target_group) else { return vec![] };
+        let of = |wanted: fn(State) -> bool| -> Vec<String> {
+            group.targets.values().filter(|t| wanted(t.state)).map(|t| t.zone.clone()).collect()
+        };
+        let healthy = of(|state| state == State::Healthy);
+        if healthy.is_empty() { of(|state| state != State::Draining) } else { healthy }
+    }
+
+    /// Healthy and unhealthy hosts of each group that a load balancer forwards to, by zone.
+    pub(crate) fn host_counts(&self) -> Vec<HostCounts> {
+        let dimension = |arn: &str| super::cloudwatch::dimension(arn).to_owned();
+        let in_use = self.elb.groups.values().filter_map(|group| {
+            Some(HostCounts {
+                load_balancer: dimension(&self.elb.balancer_of_group(&group.arn)?.arn),
+                group: dimension(&group.arn),
+                healthy: group.by_zone(State::Healthy),
+                unhealthy: group.by_zone(State::Unhealthy),
+            })
+        });
+        in_use.collect()
+    }
+}
+
+/// Hosts of a target group by zone, with the dimensions of its metrics.
+pub(crate) struct HostCounts {
+    pub load_balancer: String,
+    pub group: String,
+    pub healthy: BTreeMap<String, u32>,
+    pub unhealthy: BTreeMap<String, u32>,
 }

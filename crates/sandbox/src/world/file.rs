@@ -151,7 +151,9 @@ impl World {
         world.identity = Identity {
             account: file.account.clone().unwrap_or(default.account),
             region: file.region.clone().unwrap_or(default.region),
+            zones: file.zones.unwrap_or(default.zones),
         };
+        demand((1..=6).contains(&world.identity.zones), "zones", "must be from 1 to 6")?;
         if let Some(seconds) = file.publication_delay_seconds {
             demand((0..=3_600).contains(&seconds), "publication_delay_seconds", "must be from 0 to 3600")?;
             world.cloudwatch.publication_delay = SignedDuration::from_secs(seconds);
@@ -197,11 +199,14 @@ impl World {
         let shares = [Some(part.error_share), part.later_error_share];
         let valid = shares.iter().flatten().all(|share| (0.0..=1.0).contains(share));
         demand(valid, &place, "error shares must be from 0 to 1")?;
+        let weights = part.error_zones.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
+        demand(weights, &place, "weights of zones must not be negative")?;
         let behaviour = Behaviour {
             error_share: part.error_share,
             later_error_share: part.later_error_share,
             sound_minutes: part.sound_minutes,
             error_cluster: part.error_cluster,
+            error_zones: part.error_zones.clone(),
             latency: part.latency.unwrap_or(Behaviour::default().latency),
             leaked_connections: part.leaked_connections,
             counted: part.counted.iter().map(CountedPart::counted).collect(),

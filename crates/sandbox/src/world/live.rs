@@ -86,6 +86,8 @@ pub struct Served {
     pub listener: String,
     /// The target group that was chosen, if a target was.
     pub target_group: Option<String>,
+    /// The target itself.
+    pub target: Option<SocketAddr>,
     /// What the client got.
     pub answer: Answer,
     /// Time to the first byte of the target's answer, in real seconds.

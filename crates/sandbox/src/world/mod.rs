@@ -50,15 +50,22 @@ pub struct Identity {
     pub account: String,
     /// For example `eu-west-1`.
     pub region: String,
+    /// Availability zones that targets are spread over: 1 to 6.
+    pub zones: u8,
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { account: "123456789012".to_owned(), region: "eu-west-1".to_owned() }
+        Self { account: "123456789012".to_owned(), region: "eu-west-1".to_owned(), zones: 2 }
     }
 }
 
 impl Identity {
+    /// The names of the availability zones: `eu-west-1a`, `eu-west-1b`.
+    pub fn zone_names(&self) -> Vec<String> {
+        ('a'..='f').take(usize::from(self.zones)).map(|letter| format!("{}{letter}", self.region)).collect()
+    }
+
     /// `arn:aws:<service>:<region>:<account>:<resource>`.
     pub fn arn(&self, service: &str, resource: &str) -> String {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)

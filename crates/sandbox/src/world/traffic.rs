@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Mode, World,
     cloudwatch::{MetricKey, dimension},
-    live::{Answer, Served, TargetState},
+    live::{Answer, Served},
 };
 
 /// The traffic model.
@@ -33,6 +33,9 @@ pub struct Behaviour {
     pub sound_minutes: u32,
     /// Failures come in clusters of this size, as many as chance has it; `None` if they come evenly.
     pub error_cluster: Option<f64>,
+    /// How many times as often it fails in the first, second, ... availability zone, beside each other; where none is given,
+    /// all fail alike.
+    pub error_zones: Vec<f64>,
     /// Median response time in seconds.
     pub latency: f64,
     /// Database connections that it takes in each minute under traffic and never gives back.
@@ -52,6 +55,7 @@ impl Default for Behaviour {
             later_error_share: None,
             sound_minutes: 0,
             error_cluster: None,
+            error_zones: vec![],
             latency: 0.02,
             leaked_connections: 0.0,
             counted: vec![],
@@ -102,22 +106,18 @@ fn serve(
     group: &str,
     requests: f64,
 ) {
-    let targets = world.live_targets(group);
-    // With every target unhealthy a load balancer fails open; with none registered it answers 503 itself.
-    let usable = targets.iter().any(|t| match t.state {
-        TargetState::Initial | TargetState::Healthy | TargetState::Unhealthy => true,
-        TargetState::Draining | TargetState::Unused => false,
-    });
     let served = |answer, seconds| Served {
         listener: listener.to_owned(),
         target_group: Some(group.to_owned()),
+        target: None,
         answer,
         seconds,
         connection_error: false,
     };
-    if !usable {
+    let targets = world.serving_zones(group);
+    if targets.is_empty() {
         let refused = Served { target_group: None, ..served(Answer::Elb(503), None) };
-        world.count_served(at, dimension(load_balancer), &refused, requests);
+        world.count_served(at, dimension(load_balancer), &refused, None, requests);
         return;
     }
     let image = world.image_behind(group).unwrap_or_default();
@@ -127,28 +127,67 @@ fn serve(
         Some(later) if minutes > behaviour.sound_minutes => later,
         Some(_) | None => behaviour.error_share,
     };
-    let failures = match behaviour.error_cluster {
-        Some(size) => size.round() * poisson(requests * share / size.round(), unit(seed, at, group)),
-        None => (requests * share * (0.8 + 0.4 * unit(seed, at, group))).round(),
+    // A failure that comes alone is a cluster of one.
+    let (size, clusters) = match behaviour.error_cluster.map(f64::round) {
+        Some(size) => (size, poisson(requests * share / size, unit(seed, at, group))),
+        None => (1.0, (requests * share * (0.8 + 0.4 * unit(seed, at, group))).round()),
     };
-    let failures = failures.min(requests);
     count_own(world, at, seed, group, &behaviour, requests);
-    let good = requests - failures;
-    if failures > 0.0 {
-        world.count_served(
-            at,
-            dimension(load_balancer),
-            &served(Answer::Status(500), Some(behaviour.latency)),
-            failures,
-        );
-    }
-    // Three response times make percentiles mean something: median, slow twentieth, slowest hundredth.
-    let (slow, slowest) = ((good * 0.05).round(), (good * 0.01).round());
-    for (count, factor) in [(good - slow - slowest, 1.0), (slow, 2.0), (slowest, 4.0)] {
-        if count > 0.0 {
-            let seconds = Some(behaviour.latency * factor);
-            world.count_served(at, dimension(load_balancer), &served(Answer::Status(200), seconds), count);
+    let mut parts = parts(&world.identity.zone_names(), &targets, requests);
+    spread(&mut parts, &behaviour.error_zones, clusters, |zone| unit(seed, at, &format!("{group}/{zone}")));
+    for part in parts {
+        let failures = (size * part.clusters).min(part.requests);
+        let good = part.requests - failures;
+        // Three response times make percentiles mean something: median, slow twentieth, slowest hundredth.
+        let (slow, slowest) = ((good * 0.05).round(), (good * 0.01).round());
+        for (status, count, factor) in
+            [(500, failures, 1.0), (200, good - slow - slowest, 1.0), (200, slow, 2.0), (200, slowest, 4.0)]
+        {
+            if count > 0.0 {
+                let served = served(Answer::Status(status), Some(behaviour.latency * factor));
+                world.count_served(at, dimension(load_balancer), &served, Some(&part.zone), count);
+            }
         }
+    }
+}
+
+/// What falls on one availability zone.
+struct Part {
+    zone: String,
+    /// Which zone of the region it is.
+    index: usize,
+    /// Its share of the targets, 0 to 1.
+    share: f64,
+    requests: f64,
+    clusters: f64,
+}
+
+/// The zones that targets run in, each with its requests: targets take turns.
+fn parts(zones: &[String], targets: &[String], requests: f64) -> Vec<Part> {
+    let mut before = 0.0;
+    let mut parts = vec![];
+    for (index, zone) in zones.iter().enumerate() {
+        let here = targets.iter().filter(|target| *target == zone).count() as f64;
+        if here > 0.0 {
+            let share = here / targets.len() as f64;
+            let requests = ((before + share) * requests).round() - (before * requests).round();
+            parts.push(Part { zone: zone.clone(), index, share, requests, clusters: 0.0 });
+            before += share;
+        }
+    }
+    parts
+}
+
+/// Chance spreads clusters of failures over zones, each cluster whole.
+fn spread(parts: &mut [Part], weights: &[f64], mut clusters: f64, unit: impl Fn(&str) -> f64) {
+    let weight = |part: &Part| part.share * weights.get(part.index).copied().unwrap_or(1.0);
+    let mut rest: f64 = parts.iter().map(weight).sum();
+    for part in parts {
+        let weight = weight(part);
+        let chance = if weight < rest { weight / rest } else { 1.0 };
+        part.clusters = binomial(clusters, chance, unit(&part.zone));
+        clusters -= part.clusters;
+        rest -= weight;
     }
 }
 
@@ -180,6 +219,29 @@ fn poisson(mean: f64, unit: f64) -> f64 {
         probability *= mean / count;
     }
     count
+}
+
+/// How many of `count` independent events have an outcome of this chance, by one uniform number; of more than a few hundred
+/// as many as are due, give or take their standard deviation.
+fn binomial(count: f64, chance: f64, unit: f64) -> f64 {
+    if chance >= 1.0 {
+        return count;
+    }
+    if chance > 0.5 {
+        return count - binomial(count, 1.0 - chance, unit);
+    }
+    if count > 500.0 {
+        let deviation = (count * chance * (1.0 - chance)).sqrt();
+        return (count * chance + deviation * 12_f64.sqrt() * (unit - 0.5)).round().clamp(0.0, count);
+    }
+    let (mut hits, mut probability) = (0.0, (1.0 - chance).powf(count));
+    let mut rest = unit;
+    while rest > probability && hits < count {
+        rest -= probability;
+        probability *= (count - hits) / (hits + 1.0) * chance / (1.0 - chance);
+        hits += 1.0;
+    }
+    hits
 }
 
 impl World {

@@ -392,3 +392,81 @@ async fn counts_between_bounds_are_exclusive_below_and_inclusive_above() {
         assert_eq!(code(refused), "ValidationError", "{wrong}");
     }
 }
+
+/// The same dimensions in one availability zone.
+fn in_zone(zone: &str, of: &[Dimension]) -> Vec<Dimension> {
+    [&[dimension("AvailabilityZone", zone)], of].concat()
+}
+
+#[tokio::test]
+async fn a_target_groups_metrics_are_also_told_by_zone() {
+    let stage = Stage::of_file(&STORY.replace("image = \"shop:v1\"", "image = \"shop:v4\""));
+    stage.pass_minutes(3);
+    let blue = dimensions(&stage, "ecommerce-blue").await;
+    for name in ["RequestCount", "HTTPCode_Target_5XX_Count", "HTTPCode_Target_2XX_Count", "HealthyHostCount"]
+    {
+        let asked = [blue.to_vec(), in_zone("eu-west-1a", &blue), in_zone("eu-west-1b", &blue)];
+        let queries =
+            asked.iter().enumerate().map(|(i, d)| query(&format!("q{i}"), name, "Sum", d)).collect();
+        let found = values(&stage, 0, 2, queries).await;
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2], "{name}");
+        for ((all, a), b) in found[0].iter().zip(&found[1]).zip(&found[2]) {
+            assert!(*a > 0.0 && *b > 0.0 && a + b == *all, "{name}: {found:?}");
+        }
+    }
+    let elsewhere = query("q", "RequestCount", "Sum", &in_zone("eu-west-1c", &blue));
+    assert!(values(&stage, 0, 2, vec![elsewhere]).await[0].is_empty());
+}
+
+#[tokio::test]
+async fn load_balancers_and_targets_tell_their_zones() {
+    let stage =
+        Stage::of_file(&STORY.replace("zones = 2", "zones = 3").replace("desired = 2", "desired = 4"));
+    let balancers = stage.elb().describe_load_balancers().send().await.unwrap();
+    let zones: Vec<_> = balancers.load_balancers()[0]
+        .availability_zones()
+        .iter()
+        .filter_map(|zone| zone.zone_name())
+        .collect();
+    assert_eq!(zones, ["eu-west-1a", "eu-west-1b", "eu-west-1c"]);
+    let groups = stage.elb().describe_target_groups().names("ecommerce-blue").send().await.unwrap();
+    let arn = groups.target_groups()[0].target_group_arn().unwrap();
+    let health = stage.elb().describe_target_health().target_group_arn(arn).send().await.unwrap();
+    let mut of_targets: Vec<_> = health
+        .target_health_descriptions()
+        .iter()
+        .filter_map(|target| target.target()?.availability_zone())
+        .collect();
+    of_targets.sort_unstable();
+    assert_eq!(of_targets, ["eu-west-1a", "eu-west-1a", "eu-west-1b", "eu-west-1c"]);
+}
+
+#[tokio::test]
+async fn an_image_may_fail_more_often_in_one_zone_than_in_another() {
+    let noisy = "[[images]]\nname = \"shop:v1\"\nerror_share = 0.1\nerror_zones = [1.0, 3.0]\n";
+    let stage = Stage::of_file(&format!("{STORY}\n{noisy}"));
+    stage.pass_minutes(61);
+    let blue = dimensions(&stage, "ecommerce-blue").await;
+    let failures =
+        |id: &str, zone: &str| query(id, "HTTPCode_Target_5XX_Count", "Sum", &in_zone(zone, &blue));
+    let found = values(&stage, 0, 60, vec![failures("a", "eu-west-1a"), failures("b", "eu-west-1b")]).await;
+    let [a, b] = [&found[0], &found[1]].map(|minutes| minutes.iter().sum::<f64>());
+    assert!((2.6..=3.4).contains(&(b / a)), "{a} in one zone and {b} in the other");
+}
+
+#[tokio::test]
+async fn points_of_one_minute_are_kept_for_fifteen_days() {
+    let stage = Stage::empty();
+    let datum = MetricDatum::builder().metric_name("m").value(1.0).timestamp(at(start())).build();
+    stage.cloudwatch().put_metric_data().namespace("Shop").metric_data(datum).send().await.unwrap();
+    let visible = async || {
+        let metric = Metric::builder().namespace("Shop").metric_name("m").build();
+        let stat = MetricStat::builder().metric(metric).period(60).stat("Sum").build();
+        let query = MetricDataQuery::builder().id("m").metric_stat(stat).build();
+        values(&stage, 0, 1, vec![query]).await[0].len()
+    };
+    stage.pass_minutes(15 * 24 * 60);
+    assert_eq!(visible().await, 1);
+    stage.pass_minutes(2);
+    assert_eq!(visible().await, 0);
+}

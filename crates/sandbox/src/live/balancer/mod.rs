@@ -204,6 +204,7 @@ impl Proxy {
         self.ledger.note(Served {
             listener: self.listener.clone(),
             target_group: chosen.map(|chosen| chosen.group.to_string()),
+            target: chosen.map(|chosen| chosen.target),
             answer,
             seconds,
             connection_error,

@@ -11,6 +11,8 @@ use crate::world::{ecs::Controller, rds::Groups, traffic::Counted};
 pub(super) struct File {
     pub(super) account: Option<String>,
     pub(super) region: Option<String>,
+    /// How many availability zones the region has.
+    pub(super) zones: Option<u8>,
     #[serde(default)]
     pub(super) history_minutes: u32,
     pub(super) publication_delay_seconds: Option<i64>,
@@ -235,6 +237,9 @@ pub(super) struct ImagePart {
     #[serde(default)]
     pub(super) sound_minutes: u32,
     pub(super) error_cluster: Option<f64>,
+    /// How many times as often it fails in each zone.
+    #[serde(default)]
+    pub(super) error_zones: Vec<f64>,
     pub(super) latency: Option<f64>,
     #[serde(default)]
     pub(super) leaked_connections: f64,
