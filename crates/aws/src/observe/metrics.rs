@@ -6,25 +6,29 @@ use aws_sdk_cloudwatch::types as cw;
 use jiff::Timestamp;
 use tidegate_model::{
     Fact, MetricName, ReleaseName,
-    observation::{Alarm, Color, Counts, Minute, Needs, Observation, TargetGroup},
+    observation::{Alarm, Color, Counts, Minute, MinutesNeeds, Needs, Observation, TargetGroup},
     spec::{MetricCheck, PLACEHOLDERS},
 };
 
-use crate::{Aws, budget::Bucket, call::Operation, parameters::instant};
+use super::points::{Series, Stat};
+use crate::{Aws, budget::Bucket, call::Operation};
 
-/// Queries in one GetMetricData call. Source: the CloudWatch model.
-const QUERIES_A_CALL: usize = 500;
 /// Alarm names in one DescribeAlarms call.
 const ALARMS_A_CALL: usize = 100;
-/// A minute is asked for only when it ended at least this long ago: before that CloudWatch has seldom published it. The
-/// delay is not documented.
+/// A minute is asked for once it ended so long ago; before that CloudWatch has seldom published it. The delay is not documented,
+/// and a longer wait would leave less to be corrected, but it would let every bad release serve for longer. What comes late
+/// heals by itself: with the next minute all of them are read and judged anew. Only going back cannot be healed, so the newest
+/// minute is left out while it looks unfinished.
 const PUBLICATION_SECONDS: i64 = 60;
 
 /// The percentiles of the response time that say what is slow.
 const QUANTILES: [&str; 2] = ["p90", "p99"];
 
-const DATA: Operation =
-    Operation { service: "cloudwatch", name: "GetMetricData", bucket: Bucket::CloudWatch };
+const ALB: &str = "AWS/ApplicationELB";
+
+/// Metrics of failed requests: both are reported only when they are not zero.
+pub(super) const FAILURES: [&str; 2] = ["HTTPCode_Target_5XX_Count", "TargetConnectionErrorCount"];
+
 const ALARMS: Operation = Operation { service: "cloudwatch", name: "DescribeAlarms", bucket: Bucket::Alarms };
 
 /// What one query's answer means.
@@ -54,12 +58,14 @@ enum Side {
 struct Query {
     release: ReleaseName,
     meaning: Meaning,
-    stat: cw::MetricStat,
+    stat: Stat,
     minutes: u32,
 }
 
-/// Values by minute start in seconds.
-type Series = BTreeMap<i64, f64>;
+/// The end of the last closed minute, in seconds.
+pub(super) fn closed_until(now: Timestamp) -> i64 {
+    (now.as_second() - PUBLICATION_SECONDS).div_euclid(60) * 60
+}
 
 impl Aws {
     /// Closed minutes of every release that needs them, oldest first, minutes without data included.
@@ -69,43 +75,44 @@ impl Aws {
         seen: &BTreeMap<ReleaseName, Observation>,
         now: Timestamp,
     ) -> BTreeMap<ReleaseName, Fact<Vec<Minute>>> {
-        let mut queries: Vec<Query> = needs
-            .iter()
-            .filter_map(|(release, need)| Some(self.queries(release, need, seen.get(release)?)))
-            .flatten()
-            .collect();
-        let end = (now.as_second() - PUBLICATION_SECONDS).div_euclid(60) * 60;
-        let mut all: BTreeMap<ReleaseName, Fact<Vec<Minute>>> = needs
-            .iter()
-            .filter(|(_, need)| need.minutes.is_some())
-            .map(|(release, need)| (release.clone(), Fact::Known(empty_minutes(need, end))))
-            .collect();
-        // A call has one range for all its queries, so a long history is not asked for together with short ones.
-        queries.sort_by_key(|query| query.minutes);
-        let calls =
-            queries.chunk_by(|a, b| a.minutes == b.minutes).flat_map(|alike| alike.chunks(QUERIES_A_CALL));
-        for chunk in calls {
-            let answer = self.series(chunk, end).await;
-            for (i, query) in chunk.iter().enumerate() {
-                let Some(fact) = all.get_mut(&query.release) else { continue };
-                match &answer {
-                    Ok(series) => {
-                        if let Fact::Known(minutes) = fact {
-                            fill(minutes, &query.meaning, series.get(&i).unwrap_or(&Series::new()));
-                        }
-                    }
-                    Err(failure) => *fact = Fact::Unknown(failure.why()),
-                }
+        let end = closed_until(now);
+        let mut all = BTreeMap::new();
+        let mut queries: Vec<Query> = vec![];
+        for (release, need) in needs {
+            let (Some(minutes), Some(seen)) = (&need.minutes, seen.get(release)) else { continue };
+            // A group that is not known has no metrics that could be asked for, and that is not silence.
+            let fact = seen.group.as_ref().map(|group| {
+                queries.extend(self.queries(release, minutes, &group.target_groups));
+                empty_minutes(minutes, end)
+            });
+            all.insert(release.clone(), fact);
+        }
+        let mut wanted: BTreeMap<Stat, u32> = BTreeMap::new();
+        for query in &queries {
+            let minutes = wanted.entry(query.stat.clone()).or_default();
+            *minutes = query.minutes.max(*minutes);
+        }
+        let answers = self.recent_points(&wanted, end).await;
+        for query in &queries {
+            let Some(fact) = all.get_mut(&query.release) else { continue };
+            match (answers.get(&query.stat), &mut *fact) {
+                (Some(Ok(series)), Fact::Known(minutes)) => fill(minutes, &query.meaning, series),
+                (Some(Err(failure)), _) => *fact = Fact::Unknown(failure.why()),
+                (Some(Ok(_)) | None, _) => {}
+            }
+        }
+        for fact in all.values_mut() {
+            if let Fact::Known(minutes) = fact {
+                leave_unfinished(minutes);
             }
         }
         all
     }
 
-    fn queries(&self, release: &ReleaseName, need: &Needs, seen: &Observation) -> Vec<Query> {
-        let (Some(minutes), Some(group)) = (&need.minutes, seen.group.known()) else { return vec![] };
+    fn queries(&self, release: &ReleaseName, minutes: &MinutesNeeds, groups: &[TargetGroup]) -> Vec<Query> {
         let query = |meaning, stat| Query { release: release.clone(), meaning, stat, minutes: minutes.count };
         let mut all = vec![];
-        for target_group in &group.target_groups {
+        for target_group in groups {
             let Some(balancer) = self.balancer_of(target_group) else { continue };
             let stats = group_stats(&balancer, target_group, minutes.slow);
             all.extend(stats.into_iter().map(|(meaning, stat)| query(meaning, stat)));
@@ -114,7 +121,7 @@ impl Aws {
             let dimensions = [("DBInstanceIdentifier", instance.as_str())];
             all.push(query(
                 Meaning::Connections,
-                stat("AWS/RDS", "DatabaseConnections", "Average", &dimensions),
+                Stat::new("AWS/RDS", "DatabaseConnections", "Average", &dimensions),
             ));
         }
         for (name, metric) in &minutes.metrics {
@@ -131,7 +138,7 @@ impl Aws {
     }
 
     /// A team's own metric for one color; `None` while its load balancer is not known.
-    fn own_stat(&self, check: &MetricCheck, word: &str, color: &Color) -> Option<cw::MetricStat> {
+    pub(super) fn own_stat(&self, check: &MetricCheck, word: &str, color: &Color) -> Option<Stat> {
         let [word_holder, definition_holder, group_holder, balancer_holder] = PLACEHOLDERS;
         let mut dimensions: Vec<(&str, String)> = vec![];
         for (name, value) in &check.dimensions {
@@ -144,51 +151,7 @@ impl Aws {
             dimensions.push((name, value));
         }
         let dimensions: Vec<(&str, &str)> = dimensions.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        Some(stat(&check.namespace, &check.metric, &check.statistic, &dimensions))
-    }
-
-    /// The answers of up to 500 queries, by their position.
-    async fn series(
-        &self,
-        queries: &[Query],
-        end: i64,
-    ) -> Result<BTreeMap<usize, Series>, crate::error::Failure> {
-        let most = queries.iter().map(|query| query.minutes).max().unwrap_or(0);
-        let start = end - i64::from(most) * 60;
-        let wire: Vec<cw::MetricDataQuery> = queries
-            .iter()
-            .enumerate()
-            .map(|(i, query)| {
-                cw::MetricDataQuery::builder().id(format!("q{i}")).metric_stat(query.stat.clone()).build()
-            })
-            .collect();
-        let mut all: BTreeMap<usize, Series> = BTreeMap::new();
-        let mut token: Option<String> = None;
-        loop {
-            let request = self
-                .read
-                .cloudwatch
-                .get_metric_data()
-                .start_time(aws_smithy_types::DateTime::from_secs(start))
-                .end_time(aws_smithy_types::DateTime::from_secs(end))
-                .set_metric_data_queries(Some(wire.clone()))
-                .set_next_token(token.take());
-            let output = self.calls.call(DATA, request.send()).await?;
-            for result in output.metric_data_results() {
-                let index = result.id().and_then(|id| id.strip_prefix('q')?.parse::<usize>().ok());
-                let Some(index) = index else { continue };
-                let series = all.entry(index).or_default();
-                for (time, value) in result.timestamps().iter().zip(result.values()) {
-                    if let Some(at) = instant(time) {
-                        series.insert(at.as_second(), *value);
-                    }
-                }
-            }
-            token = output.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Ok(all);
-            }
-        }
+        Some(Stat::new(&check.namespace, &check.metric, &check.statistic, &dimensions))
     }
 
     /// The alarms of every group that is asked for: all of a release's, or unknown.
@@ -232,9 +195,8 @@ fn read_alarm(alarm: &cw::MetricAlarm) -> Option<Alarm> {
     })
 }
 
-fn empty_minutes(need: &Needs, end: i64) -> Vec<Minute> {
-    let count = need.minutes.as_ref().map_or(0, |minutes| i64::from(minutes.count));
-    let starts = (1..=count).rev().map(|back| end - back * 60);
+fn empty_minutes(minutes: &MinutesNeeds, end: i64) -> Vec<Minute> {
+    let starts = (1..=i64::from(minutes.count)).rev().map(|back| end - back * 60);
     starts
         .filter_map(|at| Some(Minute { at: Timestamp::from_second(at).ok()?, ..Minute::default() }))
         .collect()
@@ -267,6 +229,13 @@ fn fill(minutes: &mut [Minute], meaning: &Meaning, series: &Series) {
     }
 }
 
+/// Leaves out the newest minute if a group has failures in it and no requests: its nodes may not have reported all yet, and
+/// it would look as if everything failed. If everything does, it is seen a minute later.
+fn leave_unfinished(minutes: &mut Vec<Minute>) {
+    let unfinished = |counts: &Counts| counts.failures > 0.0 && counts.requests.is_none();
+    minutes.pop_if(|newest| newest.groups.values().any(unfinished));
+}
+
 /// The tail of an ARN, as the dimensions have it: `app/name/id`, `targetgroup/name/id`.
 fn dimension(arn: &str) -> &str {
     let resource = arn.rsplit(':').next().unwrap_or(arn);
@@ -274,11 +243,7 @@ fn dimension(arn: &str) -> &str {
 }
 
 /// The queries of one target group. While it is not known what is slow here, the percentiles that will say so.
-fn group_stats(
-    balancer: &str,
-    group: &TargetGroup,
-    slow: Option<[f64; 2]>,
-) -> Vec<(Meaning, cw::MetricStat)> {
+fn group_stats(balancer: &str, group: &TargetGroup, slow: Option<[f64; 2]>) -> Vec<(Meaning, Stat)> {
     let alb = |metric: &str, statistic: &str| alb_stat(metric, statistic, balancer, group);
     let of = || group.clone();
     let time = |which: usize| {
@@ -291,8 +256,8 @@ fn group_stats(
     };
     vec![
         (Meaning::Requests(of()), alb("RequestCount", "Sum")),
-        (Meaning::Failures(of()), alb("HTTPCode_Target_5XX_Count", "Sum")),
-        (Meaning::Failures(of()), alb("TargetConnectionErrorCount", "Sum")),
+        (Meaning::Failures(of()), alb(FAILURES[0], "Sum")),
+        (Meaning::Failures(of()), alb(FAILURES[1], "Sum")),
         (Meaning::Latency(of()), alb("TargetResponseTime", "p95")),
         (Meaning::Unhealthy(of()), alb("UnHealthyHostCount", "Minimum")),
         time(0),
@@ -300,18 +265,8 @@ fn group_stats(
     ]
 }
 
-fn alb_stat(metric: &str, statistic: &str, balancer: &str, group: &TargetGroup) -> cw::MetricStat {
+/// A statistic of a target group's metric.
+pub(super) fn alb_stat(metric: &str, statistic: &str, balancer: &str, group: &TargetGroup) -> Stat {
     let dimensions = [("LoadBalancer", dimension(balancer)), ("TargetGroup", dimension(&group.0))];
-    stat("AWS/ApplicationELB", metric, statistic, &dimensions)
-}
-
-fn stat(namespace: &str, metric: &str, statistic: &str, dimensions: &[(&str, &str)]) -> cw::MetricStat {
-    let dimensions =
-        dimensions.iter().map(|(name, value)| cw::Dimension::builder().name(*name).value(*value).build());
-    let metric = cw::Metric::builder()
-        .namespace(namespace)
-        .metric_name(metric)
-        .set_dimensions(Some(dimensions.collect()))
-        .build();
-    cw::MetricStat::builder().metric(metric).period(60).stat(statistic).build()
+    Stat::new(ALB, metric, statistic, &dimensions)
 }

@@ -22,6 +22,7 @@ mod codedeploy;
 mod ecs;
 mod elb;
 mod metrics;
+mod points;
 mod rds;
 mod server_log;
 
@@ -39,6 +40,8 @@ pub(crate) struct Cache {
     definitions: Mutex<BTreeMap<String, TaskDefinition>>,
     /// Deployments that have ended for good, by id.
     ended: Mutex<BTreeMap<String, Deployment>>,
+    /// Points of metrics up to the last closed minute: those do change, and are kept for that minute only.
+    answered: Mutex<points::Answered>,
 }
 
 /// A target group's ARN and the load balancer in front of it.
