@@ -1,5 +1,6 @@
 //! The one integration-test binary: each module is a part of the behaviour.
 
+mod calibration;
 mod cli;
 mod command_line;
 mod crash;

@@ -30,7 +30,7 @@ const FLEET: f64 = 0.05;
 /// So many of the likeliest dispersions are kept.
 const KEPT: usize = 7;
 /// Minutes of history that are looked at: two days of them tell no less than fifteen.
-pub const MINUTES: usize = 2_880;
+const MINUTES: usize = 2_880;
 /// Shares of outlying minutes, with their weights before.
 const OUTLIERS: [(f64, f64); 3] = [(0.0, 0.65), (0.003, 0.25), (0.02, 0.1)];
 /// What a minute of history counts: shapes of laws that fit alike must not be told apart by their last digit.

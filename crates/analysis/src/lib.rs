@@ -20,14 +20,16 @@ mod compare;
 mod errors;
 mod evidence;
 mod foresight;
+mod history;
 mod limits;
 mod ramp;
 
-pub use baseline::baseline;
-pub use calibration::{MINUTES as CALIBRATION_MINUTES, calibrate, uncalibrated};
+pub use baseline::{RECENT as BASELINE_MINUTES, baseline};
+pub use calibration::{calibrate, uncalibrated};
 pub use compare::{EVIDENCE_MINUTES, LIMIT, SUSPECT, share_of_errors};
 pub use evidence::{Effects, Pair, Process, Tally};
 pub use foresight::foresee;
+pub use history::{calibrated, windows};
 pub use ramp::{FIRST_WEIGHT, Ramping, next_weight};
 
 /// Traffic is due in a minute when the last known total times green's weight lets this many requests be expected.

@@ -241,7 +241,13 @@ fn calibrated(world: &mut World) {
             metrics: BTreeMap::new(),
         })
         .collect();
-    world.baseline = baseline(&history, &group("blue"), 5);
+    let pair = |minute: &Minute| {
+        let blue = errors::tally(&minute.groups[&group("blue")]).unwrap();
+        Pair { blue, green: Tally::default() }
+    };
+    let pairs: Vec<Pair> = history.iter().map(pair).collect();
+    let baseline = baseline(&history, &group("blue"), 5).unwrap();
+    world.baseline = Some(Baseline { calibration: Some(calibrate(&pairs)), ..baseline });
 }
 
 fn evidence(world: &World) -> Evidence {
@@ -324,31 +330,6 @@ fn counts_that_cannot_be_are_neither_health_nor_a_reason_to_stop() {
             }
         }
     }
-}
-
-#[test]
-fn minutes_in_which_both_groups_were_busy_are_of_a_release_and_calibrate_nothing() {
-    let both = |i| Minute {
-        at: at(i),
-        groups: BTreeMap::from([(group("blue"), counts(500.0, 1.0)), (group("green"), counts(500.0, 250.0))]),
-        connections: None,
-        metrics: BTreeMap::new(),
-    };
-    let alone = |i, name| Minute {
-        at: at(i),
-        groups: BTreeMap::from([(group(name), counts(1_000.0, 1.0))]),
-        connections: None,
-        metrics: BTreeMap::new(),
-    };
-    let history: Vec<Minute> = (0..60)
-        .map(|i| alone(i, "green"))
-        .chain((60..70).map(both))
-        .chain((70..130).map(|i| alone(i, "blue")))
-        .collect();
-    let calibration =
-        baseline(&history, &group("blue"), 5).and_then(|b| b.calibration).expect("a calibration");
-    assert_eq!(calibration.minutes, 120);
-    assert!(calibration.rate.is_some_and(|rate| (rate - 1e-3).abs() < 1e-4), "{:?}", calibration.rate);
 }
 
 /// A minute in which so many of blue's 900 and of green's 100 requests were slower than both thresholds.

@@ -3,10 +3,33 @@
 //! Learned by `tidegate-analysis` before a release's first weight, kept in the ledger, and what every verdict on errors is
 //! measured with. Nothing here decides.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::MetricName;
 
 /// Nodes of the common factor: how far the failures of a whole service are from usual, in steps.
 pub const COMMON_NODES: usize = 14;
+
+/// Two parts of one version that differ by less for minutes at a time are not worth a word.
+const FELT_DRIFT: f64 = 0.08;
+
+/// What a service's own history says, as the ledger keeps it from day to day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Calibrated {
+    /// How often and how irregularly requests fail.
+    pub failures: Calibration,
+    /// How the team's own counts vary, by the metric's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<MetricName, Calibration>,
+    /// Start of the oldest minute that it rests on; `None` if there is none.
+    pub from: Option<Timestamp>,
+    /// Availability zones that were told apart; 0 if none were.
+    pub zones: u32,
+}
 
 /// A service before a release.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +41,8 @@ pub struct Calibration {
     pub volume: f64,
     /// Minutes of history that it rests on.
     pub minutes: u32,
-    /// The dispersions that are possible; their weights sum to one.
+    /// The dispersions that are possible; their weights sum to one. Those that the history speaks for come first, the
+    /// likeliest of them before the others.
     pub dispersions: Vec<Weighed>,
 }
 
@@ -48,6 +72,19 @@ pub struct Dispersion {
     pub outliers: f64,
 }
 
+impl Calibrated {
+    /// What the service does by itself and how that is known, in words for people.
+    pub fn describe(&self) -> String {
+        let what = self.failures.describe();
+        let Some(from) = self.from else { return what };
+        let zones = match self.zones {
+            0 => "zones not told apart".to_owned(),
+            zones => format!("{zones} zones told apart"),
+        };
+        format!("{what}; by {} minutes since {}, {zones}", self.failures.minutes, from.strftime("%F"))
+    }
+}
+
 impl Calibration {
     /// The likeliest dispersion of failures, in words for people.
     pub fn describe(&self) -> String {
@@ -62,11 +99,12 @@ impl Calibration {
     fn told(&self, what: &str, one: &str) -> String {
         let Some(rate) = self.rate else {
             return format!(
-                "no history: only the split of {one}s between blue and green tells, which takes longer"
+                "no history: an outage is found in minutes all the same, by how {one}s split between blue and green; some times as \
+                 many {one}s as usual are found later, and a tenth of a percent more is not"
             );
         };
-        let likeliest = self.dispersions.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
-        let how = likeliest.map_or_else(String::new, |likeliest| likeliest.dispersion.describe(one));
+        let how =
+            self.dispersions.first().map_or_else(String::new, |likeliest| likeliest.dispersion.describe(one));
         format!("{what} {:.3} % of requests by itself, {how}", rate * 100.0)
     }
 }
@@ -82,6 +120,9 @@ impl Dispersion {
                 "each group {:.0} % up and down from minute to minute",
                 100.0 * self.jitter.sqrt()
             ));
+        }
+        if self.drift >= FELT_DRIFT {
+            words.push(format!("two parts of it {:.0} % apart for minutes at a time", 100.0 * self.drift));
         }
         if self.outliers > 1e-3 {
             words.push(format!("and all on one side in {:.1} % of minutes", 100.0 * self.outliers));

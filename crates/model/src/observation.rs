@@ -39,6 +39,8 @@ pub struct Observation {
     pub alarms: Fact<Vec<Alarm>>,
     /// Closed minutes, oldest first.
     pub minutes: Fact<Vec<Minute>>,
+    /// The service's own history, oldest first.
+    pub history: Fact<Vec<PastMinute>>,
     /// Task definitions that were asked for, by what was asked: an ARN, `family:n`, or a family (its newest revision).
     pub revisions: BTreeMap<String, Fact<TaskDefinition>>,
     /// The custom deployment config, by name.
@@ -349,6 +351,36 @@ pub struct Counts {
     pub slow: [Option<f64>; 2],
 }
 
+/// One closed minute of a service's history: what it is calibrated on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PastMinute {
+    /// Its start.
+    pub at: Timestamp,
+    /// Per target group; a group without any data point is absent.
+    pub groups: BTreeMap<TargetGroup, PastCounts>,
+    /// The team's own counts of the revision that serves now, as far as it reported them.
+    pub metrics: BTreeMap<MetricName, f64>,
+}
+
+/// What one target group did in a minute of history.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PastCounts {
+    /// All of it.
+    pub whole: Load,
+    /// The same in each availability zone of the load balancer, always in the same order; empty if there is only one, zero
+    /// where the zone reported nothing.
+    pub zones: Vec<Load>,
+}
+
+/// Requests and how many of them failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    /// RequestCount, Sum.
+    pub requests: f64,
+    /// HTTPCode_Target_5XX_Count plus TargetConnectionErrorCount, Sum.
+    pub failures: f64,
+}
+
 /// An RDS instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
@@ -406,6 +438,8 @@ pub struct Needs {
     pub alarms: bool,
     /// How many closed minutes of metrics, if any; and whether the instance's connections are wanted.
     pub minutes: Option<MinutesNeeds>,
+    /// The service's own history, if it is to be calibrated.
+    pub history: Option<HistoryNeeds>,
     /// Task definitions by ARN, `family:n` or family.
     pub revisions: Vec<String>,
     /// A custom deployment config by name.
@@ -466,6 +500,24 @@ pub struct MinutesNeeds {
     pub slow: Option<[f64; 2]>,
     /// The team's own metrics.
     pub metrics: BTreeMap<MetricName, MetricNeeds>,
+}
+
+/// Which part of a service's own history is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryNeeds {
+    /// The stretches of time, none of which overlap.
+    pub windows: Vec<Window>,
+    /// The team's own metrics, of the revision that serves.
+    pub metrics: BTreeMap<MetricName, MetricCheck>,
+}
+
+/// A stretch of closed minutes in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// So many minutes before the end of the last closed one it ends.
+    pub back: u32,
+    /// How many minutes it is long.
+    pub minutes: u32,
 }
 
 /// A metric of the team's own, and whose values are wanted.

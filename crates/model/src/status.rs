@@ -269,6 +269,9 @@ pub struct RolloutStatus {
     pub baked_seconds: Option<i64>,
     /// Bake time wanted, in seconds.
     pub bake_seconds: Option<i64>,
+    /// What the service does by itself, once its history was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationStatus>,
     /// What would be found in this release, and how fast, once blue's history is frozen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detectable: Vec<Detectable>,
@@ -276,6 +279,24 @@ pub struct RolloutStatus {
     pub cause: Option<String>,
     /// The cause's stable word.
     pub cause_reason: Option<String>,
+}
+
+/// What is known of the service by its own history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CalibrationStatus {
+    /// When the history was looked at; it is once a day.
+    pub at: Timestamp,
+    /// Start of the oldest minute that it rests on.
+    pub from: Option<Timestamp>,
+    /// Minutes that it rests on: those in which one target group served alone.
+    pub minutes: u32,
+    /// Availability zones that were told apart; 0 if none were.
+    pub zones: u32,
+    /// Requests of a usual minute.
+    pub requests_per_minute: f64,
+    /// What the service does by itself, in words; without history, what that costs.
+    pub message: String,
 }
 
 /// The schema machine.

@@ -5,7 +5,7 @@
 //! step. [`needs`] says beforehand which facts the release's stage asks for. This crate must not know a runtime, an SDK,
 //! a database or a clock; a test checks its dependencies.
 //!
-//! Code map: [`intake`](self) takes spec and orders in, `resolve` settles calls whose outcome is unknown, `rollout` moves
+//! Code map: `calibration` learns from the service's history, [`intake`](self) takes spec and orders in, `resolve` settles calls whose outcome is unknown, `rollout` moves
 //! traffic forward and back, `change` moves the schema, `gates` holds every gate as a small function, `engine` reads where
 //! an engine is and says what it can keep, `publish` renders the status.
 
@@ -14,6 +14,7 @@ use tidegate_model::{
     ReleaseName, decision::Decision, ledger::ReleaseState, observation::Observation, status::ReleaseStatus,
 };
 
+mod calibration;
 mod change;
 mod draft;
 mod engine;
@@ -45,10 +46,11 @@ pub struct Input<'a> {
 
 /// Decides what to do next for one release.
 ///
-/// The order is the interlock: people first (spec and orders), then calls in doubt, then traffic (going back before
+/// A calibration that was read for is noted before anything else. The order is the interlock: people first (spec and orders), then calls in doubt, then traffic (going back before
 /// going forward), then schema; the first step that is proposed is the only one.
 pub fn decide(input: &Input<'_>) -> Decision {
     let mut draft = draft::Draft::new(input);
+    calibration::take(&mut draft);
     intake::take_orders(&mut draft);
     intake::take_spec(&mut draft);
     resolve::settle_open_intents(&mut draft);

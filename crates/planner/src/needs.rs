@@ -1,7 +1,7 @@
 //! Which facts a release's stage asks for: enough to decide, no more. Batched over releases by the observers.
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_analysis::EVIDENCE_MINUTES;
+use tidegate_analysis::{BASELINE_MINUTES, EVIDENCE_MINUTES};
 use tidegate_model::{
     Fact, ReleaseName,
     decision::Step,
@@ -14,21 +14,18 @@ use tidegate_model::{
     spec::{self, ContractMode, MetricCheck, RevisionSpec, Spec, Traffic},
 };
 
-use crate::{change::unopened, engine::codedeploy::config_name, gates::quiet_wanted};
+use crate::{calibration, change::unopened, engine::codedeploy::config_name, gates::quiet_wanted};
 
 /// A deployment can live this long: 120 h from install to shift, 48 h of termination wait, and a day. Source: CodeDeploy's
 /// limits for ECS.
 const DEPLOYMENT_LIVES: SignedDuration = SignedDuration::from_hours(24 * 8);
-
-/// Closed minutes that make blue's history: what it is calibrated on.
-const HISTORY_MINUTES: u32 = tidegate_analysis::CALIBRATION_MINUTES as u32;
 
 /// Closed minutes that a judgement looks at, with room for late ones.
 const JUDGED_MINUTES: u32 = 15;
 
 /// Says what to observe for a release in this pass. `spec` and `orders` are read before anything else.
 pub fn needs(
-    _release: &ReleaseName,
+    release: &ReleaseName,
     state: &ReleaseState,
     spec: &Fact<ParameterRead>,
     orders: &Orders,
@@ -41,6 +38,7 @@ pub fn needs(
     let mut needs = Needs {
         service: Some((target.service.cluster.clone(), target.service.name.clone())),
         traffic: true,
+        history: calibration::needs(release, state, now),
         plan: candidate.as_ref().is_some_and(|spec| spec.schema.is_some()),
         ..Needs::default()
     };
@@ -111,10 +109,11 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout, now: Timestamp) {
     }
 }
 
-/// What blue's history is made of, and then what green is judged by.
+/// What blue's last hour is made of, and then what green is judged by.
 fn minutes_needs(rollout: &Rollout, now: Timestamp) -> MinutesNeeds {
     let spec = &rollout.start.spec.spec;
-    let count = if rollout.baseline.is_some() { judged_minutes(rollout, now) } else { HISTORY_MINUTES };
+    let count =
+        if rollout.baseline.is_some() { judged_minutes(rollout, now) } else { BASELINE_MINUTES as u32 };
     let database = spec.schema.as_ref().filter(|_| spec.checks.database_connections.is_judged());
     let blue = Color { group: rollout.start.blue_group.clone(), revision: rollout.start.blue.clone() };
     let green = rollout.green.as_ref();
@@ -129,8 +128,8 @@ fn minutes_needs(rollout: &Rollout, now: Timestamp) -> MinutesNeeds {
     }
 }
 
-/// Every minute since green's first weight, as long as evidence is gathered; then the last ones. Rounded up to few lengths:
-/// releases that ask for equally many minutes share a call.
+/// Every minute since green's first weight, as long as evidence is gathered; then the last ones. Rounded up to few lengths: what
+/// is asked for again in the same minute was answered already.
 fn judged_minutes(rollout: &Rollout, now: Timestamp) -> u32 {
     let passed = rollout.traffic_since.map_or(0, |since| now.duration_since(since).as_secs() / 60);
     let wanted = u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(3);

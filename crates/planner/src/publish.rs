@@ -7,8 +7,8 @@ use tidegate_model::{
     ledger::{RolloutEnd, RolloutPhase},
     schema::{LogFailures, SchemaPhase},
     status::{
-        CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, ReleaseStatus, RollbackStatus,
-        RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
+        CalibrationStatus, CertificateStatus, Condition, ConditionStatus, ConditionType, Grade,
+        ReleaseStatus, RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
     verdict::Verdict,
     waiting::{Class, Reason},
@@ -165,6 +165,7 @@ fn rollout(draft: &Draft<'_>) -> RolloutStatus {
         green_weight_asked: asked.map(f64::from),
         baked_seconds: in_flight.map(|r| r.bake.served_at(draft.now).as_secs()),
         bake_seconds: in_flight.map(|r| r.start.spec.spec.bake.duration().as_secs()),
+        calibration: calibration(draft),
         detectable: in_flight
             .and_then(|r| r.baseline.as_ref())
             .map(|baseline| baseline.detectable.clone())
@@ -172,6 +173,18 @@ fn rollout(draft: &Draft<'_>) -> RolloutStatus {
         cause: cause.as_ref().map(ToString::to_string),
         cause_reason: cause.map(|c| c.as_str().to_owned()),
     }
+}
+
+fn calibration(draft: &Draft<'_>) -> Option<CalibrationStatus> {
+    let (calibrated, at) = draft.state.calibrated.as_ref()?;
+    Some(CalibrationStatus {
+        at: *at,
+        from: calibrated.from,
+        minutes: calibrated.failures.minutes,
+        zones: calibrated.zones,
+        requests_per_minute: calibrated.failures.volume,
+        message: calibrated.describe(),
+    })
 }
 
 fn schema(draft: &Draft<'_>) -> Option<SchemaStatus> {

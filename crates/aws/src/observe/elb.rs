@@ -1,6 +1,6 @@
 //! Listeners, target groups and the health of targets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_elasticloadbalancingv2::types as elb;
 use tidegate_model::{
@@ -15,6 +15,9 @@ use crate::{
     call::Operation,
     error::{Failure, Kind},
 };
+
+/// Load balancers in one DescribeLoadBalancers call. Source: the ELBv2 model.
+const BALANCERS_A_CALL: usize = 20;
 
 const fn operation(name: &'static str) -> Operation {
     Operation { service: "elasticloadbalancing", name, bucket: Bucket::Elb }
@@ -113,6 +116,35 @@ impl Aws {
         let name = name.ok_or_else(|| malformed(describe.name))?;
         remember(&self.cache.dns_names, balancer, &name);
         Ok(name)
+    }
+
+    /// The availability zones of load balancers, in order, by ARN. A load balancer can get new ones, so nothing is remembered.
+    pub(super) async fn zones(
+        &self,
+        balancers: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Vec<String>>, ReadError> {
+        let describe = operation("DescribeLoadBalancers");
+        let arns: Vec<String> = balancers.iter().cloned().collect();
+        let mut all = BTreeMap::new();
+        for chunk in arns.chunks(BALANCERS_A_CALL) {
+            let request =
+                self.read.elb.describe_load_balancers().set_load_balancer_arns(Some(chunk.to_vec()));
+            let output = self
+                .calls
+                .call(describe, request.send())
+                .await
+                .map_err(|f| ReadError::new(describe.name, f))?;
+            for balancer in output.load_balancers() {
+                let mut zones: Vec<String> = balancer
+                    .availability_zones()
+                    .iter()
+                    .filter_map(|zone| zone.zone_name().map(str::to_owned))
+                    .collect();
+                zones.sort();
+                all.extend(balancer.load_balancer_arn().map(|arn| (arn.to_owned(), zones)));
+            }
+        }
+        Ok(all)
     }
 
     async fn rules(&self, listener: &str, pair: &[TargetGroup]) -> Result<Vec<RuleWeights>, ReadError> {

@@ -270,3 +270,10 @@ pub(super) fn alb_stat(metric: &str, statistic: &str, balancer: &str, group: &Ta
     let dimensions = [("LoadBalancer", dimension(balancer)), ("TargetGroup", dimension(&group.0))];
     Stat::new(ALB, metric, statistic, &dimensions)
 }
+
+/// The same of one availability zone alone.
+pub(super) fn zone_stat(metric: &str, balancer: &str, group: &TargetGroup, zone: &str) -> Stat {
+    let (balancer, group) = (dimension(balancer), dimension(&group.0));
+    let dimensions = [("AvailabilityZone", zone), ("LoadBalancer", balancer), ("TargetGroup", group)];
+    Stat::new(ALB, metric, "Sum", &dimensions)
+}

@@ -21,6 +21,7 @@ use crate::Aws;
 mod codedeploy;
 mod ecs;
 mod elb;
+mod history;
 mod metrics;
 mod points;
 mod rds;
@@ -94,6 +95,7 @@ impl Aws {
             }
         }
         let minutes = self.minutes(needs, &seen, now).await;
+        let mut histories = self.histories(needs, &seen, now).await;
         let alarms = self.alarms(needs, &seen).await;
         let mut each = vec![];
         for (release, need) in needs {
@@ -105,6 +107,7 @@ impl Aws {
             let observation = seen.entry(release.clone()).or_default();
             *observation = with_rest;
             observation.minutes = minutes.get(release).cloned().unwrap_or_default();
+            observation.history = histories.remove(release).unwrap_or_default();
             observation.alarms = alarms.get(release).cloned().unwrap_or_default();
         }
         seen

@@ -172,6 +172,7 @@ impl ChangeState {
             | Entry::BakeClock { .. }
             | Entry::Frozen(_)
             | Entry::RollbackDecided(_)
+            | Entry::Calibrated(_)
             | Entry::Judged(_)
             | Entry::RolloutEnded(_)
             | Entry::ChangeOpened(_)

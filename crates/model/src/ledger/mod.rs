@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     Digest, ParameterVersion,
+    calibration::Calibrated,
     decision::{Outcome, Step},
     observation::{Minute, TargetGroup},
     revision::RevisionArn,
@@ -54,6 +55,8 @@ pub enum Entry {
         /// True if any hold order is there.
         present: bool,
     },
+    /// The service was calibrated on its own history.
+    Calibrated(Box<Calibrated>),
     /// A rollout begins.
     RolloutStarted(Box<RolloutStart>),
     /// The rollout reached a phase.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Digest, ParameterVersion,
+    calibration::Calibrated,
     decision::{Outcome, Step},
     revision::RevisionArn,
     verdict::Baseline,
@@ -29,6 +30,8 @@ pub struct ReleaseState {
     pub accepted_at: Option<Timestamp>,
     /// A newer spec that was refused.
     pub refused: Option<Refused>,
+    /// What the service does by itself, by its own history, and when that was last looked at.
+    pub calibrated: Option<(Calibrated, Timestamp)>,
     /// The rollout in flight.
     pub rollout: Option<Rollout>,
     /// How the last rollout ended.
@@ -181,6 +184,7 @@ impl ReleaseState {
                 self.ignored.insert(order.clone(), (*version, *modified));
             }
             Entry::Hold { present } => self.hold(at, *present),
+            Entry::Calibrated(calibrated) => self.calibrated = Some((Calibrated::clone(calibrated), at)),
             Entry::RolloutStarted(start) => self.rollout = Some(Rollout::new(start, at)),
             Entry::RolloutEnded(end) => self.end_rollout(at, end),
             // For people and replays: nothing is decided by it.
@@ -389,6 +393,7 @@ impl Rollout {
             | Entry::Unmanaged
             | Entry::OrderIgnored { .. }
             | Entry::Hold { .. }
+            | Entry::Calibrated(_)
             | Entry::RolloutStarted(_)
             | Entry::Judged(_)
             | Entry::RolloutEnded(_)

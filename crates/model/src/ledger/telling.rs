@@ -135,6 +135,7 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         }
         Entry::Hold { present: false }
         | Entry::Confirmed
+        | Entry::Calibrated(_)
         | Entry::Judged(_)
         | Entry::BakeClock { .. }
         | Entry::EvidenceMarked(_)

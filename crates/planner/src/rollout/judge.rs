@@ -2,30 +2,38 @@
 
 use tidegate_analysis::{Judgement, Question, baseline, foresee, judge, share_of_errors};
 use tidegate_model::{
-    Fact,
+    Fact, Why,
     ledger::{Cause, Entry, Judged, Rollout},
     observation::Minute,
     spec::Traffic,
     verdict::Verdict,
 };
 
-use crate::{draft::Draft, traffic::green_percent};
+use crate::{calibration, draft::Draft, traffic::green_percent};
 
 /// Blue's last closed minutes with traffic that must exist before the first weight.
 const BASELINE_MINUTES: usize = 5;
 
-/// Freezes blue's history once enough of it exists.
+/// Freezes blue's last hour and what the service does by itself, once enough of both is known.
 pub(super) fn take_baseline(draft: &mut Draft<'_>, rollout: &Rollout) {
     if rollout.baseline.is_some() {
         return;
     }
+    let spec = &rollout.start.spec.spec;
+    let Some(calibrated) = calibration::good(&draft.state, spec, draft.now).cloned() else {
+        if let Some(why) = draft.seen.history.unknown().filter(|why| *why != Why::NotAsked) {
+            draft.unobserved("the service's own history", why.as_str());
+        }
+        return;
+    };
     let taken = draft
         .seen
         .minutes
         .known()
         .and_then(|minutes| baseline(minutes, &rollout.start.blue_group, BASELINE_MINUTES));
     if let Some(mut taken) = taken {
-        let spec = &rollout.start.spec.spec;
+        taken.calibration = Some(calibrated.failures);
+        taken.metrics = calibrated.metrics;
         let Traffic::Codedeploy(traffic) = &spec.traffic;
         if let (Some(calibration), Some(share)) = (&taken.calibration, share_of_errors(&spec.checks, &taken))
         {

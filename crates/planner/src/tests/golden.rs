@@ -42,7 +42,7 @@ fn flight(phase: Phase) -> Flight {
     }
 }
 
-fn in_flight(phase: Phase, status: DeploymentStatus, termination_wait: bool) -> Sketch {
+pub(super) fn in_flight(phase: Phase, status: DeploymentStatus, termination_wait: bool) -> Sketch {
     let mut sketch = calm();
     sketch.rollout = Some(flight(phase));
     sketch.traffic.service = Fact::Known(Serving::BlueWithGreen);

@@ -13,6 +13,7 @@ use tidegate_model::{
     waiting::{Held, OnDeadline, Reason},
 };
 
+mod calibration;
 mod golden;
 mod sketch;
 mod tool;

@@ -373,6 +373,7 @@ fn observation(sketch: &Sketch) -> Observation {
         }),
         alarms: traffic.alarms.clone().map(|red| vec![seen::Alarm { name: "errors".into(), red }]),
         minutes: traffic.minutes.clone().map(minutes),
+        history: Fact::default(),
         revisions: revisions(traffic),
         deployment_config: traffic.config.clone().map(|()| "tidegate".into()),
         task: tool::seen(database.tool),

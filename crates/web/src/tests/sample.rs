@@ -8,8 +8,8 @@ use tidegate_model::{
     gate::{Closed, Gate, GateReading, GateState},
     ledger::{Event, EventKind},
     status::{
-        CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, Published, ReleaseStatus,
-        RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
+        CalibrationStatus, CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, Published,
+        ReleaseStatus, RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
     verdict::{Check, Detectable, Evidence, MetricEvidence, Regression, Verdict},
     waiting::{Class, OnDeadline, Reason, Waiting},
@@ -135,6 +135,15 @@ fn rollout() -> RolloutStatus {
         green_weight_asked: Some(80.0),
         baked_seconds: Some(240),
         bake_seconds: Some(480),
+        calibration: Some(CalibrationStatus {
+            at: ago(300),
+            from: Some(ago(15 * 24 * 60)),
+            minutes: 2_870,
+            zones: 2,
+            requests_per_minute: 1_100.0,
+            message: "it fails in 0.040 % of requests by itself, in clusters of about 3; by 2870 minutes"
+                .into(),
+        }),
         detectable: vec![
             Detectable { regression: Regression::Times(2.0), minutes: None },
             Detectable { regression: Regression::Share(0.01), minutes: Some(9) },
