@@ -112,6 +112,9 @@ fn one(status: &ReleaseStatus) -> String {
     if let Some(cause) = &rollout.cause {
         lines.push(format!("  went back {cause}"));
     }
+    if let Some(calibration) = &rollout.calibration {
+        lines.push(format!("  history   {}", calibration.message));
+    }
     if let Some(schema) = &status.schema {
         lines.push(format!("  schema    {}: {} (plan {})", schema.change, schema.phase, schema.plan));
         lines.extend(schema.locked.iter().map(|told| format!("  locked    {told}")));

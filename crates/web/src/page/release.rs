@@ -157,6 +157,10 @@ fn verdict(html: &mut Html, status: &ReleaseStatus) {
     } else {
         html.raw("<p class=none>Green has not been judged yet.</p>");
     }
+    if let Some(calibration) = &status.rollout.calibration {
+        html.wrap("<p class=none>The service before any release: ", &calibration.message, "; looked at ");
+        html.time(calibration.at).raw("</p>");
+    }
     if !status.rollout.detectable.is_empty() {
         html.raw("<p class=none>At this traffic the release usually goes back by");
         for (i, detectable) in status.rollout.detectable.iter().enumerate() {
