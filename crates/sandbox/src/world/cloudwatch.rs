@@ -397,6 +397,14 @@ impl World {
         }
     }
 
+    /// Turns an alarm red by hand for so long, as SetAlarmState does until the next evaluation.
+    pub fn redden_alarm(&mut self, name: &str, lasts: SignedDuration) {
+        let now = self.now();
+        if let Some(alarm) = self.cloudwatch.alarms.get_mut(name) {
+            (alarm.state, alarm.updated, alarm.set_until) = (AlarmState::Alarm, now, Some(now + lasts));
+        }
+    }
+
     /// True if an alarm has been in any state but OK since it was configured.
     pub fn alarm_left_ok(&self, name: &str) -> bool {
         let alarm = self.cloudwatch.alarms.get(name);
@@ -419,6 +427,8 @@ impl World {
             cloudwatch.record(at, of_balancer(&format!("HTTPCode_ELB_{status}_Count")), 1.0, count, "Count");
         }
         let Some(group) = served.target_group.as_deref().map(dimension) else { return };
+        // A request counts once a target was chosen for it, whether or not that answered.
+        cloudwatch.record(at, of_balancer("RequestCount"), 1.0, count, "Count");
         let mut record = |name: &str, value: f64, unit: &'static str| {
             let key = of_group(name, load_balancer, group);
             if let Some(zone) = zone {
@@ -429,12 +439,11 @@ impl World {
         if served.connection_error {
             record("TargetConnectionErrorCount", 1.0, "Count");
         }
-        let Answer::Status(status) = served.answer else { return };
         record("RequestCount", 1.0, "Count");
+        let Answer::Status(status) = served.answer else { return };
         record(&format!("HTTPCode_Target_{}XX_Count", status / 100), 1.0, "Count");
         if let Some(seconds) = served.seconds {
             record("TargetResponseTime", seconds, "Seconds");
         }
-        cloudwatch.record(at, of_balancer("RequestCount"), 1.0, count, "Count");
     }
 }

@@ -196,7 +196,7 @@ impl World {
 
     fn take_image(&mut self, part: &ImagePart) -> Result<(), WorldFileError> {
         let place = format!("image {}", part.name);
-        let shares = [Some(part.error_share), part.later_error_share];
+        let shares = [Some(part.error_share), Some(part.shared_error_share), part.later_error_share];
         let valid = shares.iter().flatten().all(|share| (0.0..=1.0).contains(share));
         demand(valid, &place, "error shares must be from 0 to 1")?;
         let weights = part.error_zones.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
@@ -205,6 +205,8 @@ impl World {
             error_share: part.error_share,
             later_error_share: part.later_error_share,
             sound_minutes: part.sound_minutes,
+            shared_error_share: part.shared_error_share,
+            hangs_after: part.hangs_after_minutes,
             error_cluster: part.error_cluster,
             error_zones: part.error_zones.clone(),
             latency: part.latency.unwrap_or(Behaviour::default().latency),

@@ -18,8 +18,21 @@ pub struct Traffic {
     pub requests_per_minute: BTreeMap<String, f64>,
     /// How images behave; an image without an entry behaves like the default.
     pub images: BTreeMap<String, Behaviour>,
+    /// When everything fails together, whichever image answers.
+    pub incidents: Vec<Incident>,
     /// Minutes of traffic that each target group has served since it got its present image.
     served_minutes: BTreeMap<String, (String, u32)>,
+}
+
+/// A time in which a share of all requests fails.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Incident {
+    /// Its begin.
+    pub from: Timestamp,
+    /// Its end.
+    pub until: Timestamp,
+    /// Share of requests answered with 5xx, 0 to 1.
+    pub error_share: f64,
 }
 
 /// How an image answers.
@@ -31,6 +44,10 @@ pub struct Behaviour {
     pub later_error_share: Option<f64>,
     /// Minutes under traffic before `later_error_share` counts.
     pub sound_minutes: u32,
+    /// Share of everybody's requests that fail with 5xx once it has served traffic for `sound_minutes`: it hurts what all share.
+    pub shared_error_share: f64,
+    /// Minutes under traffic after which its tasks hang: health checks fail and requests time out.
+    pub hangs_after: Option<u32>,
     /// Failures come in clusters of this size, as many as chance has it; `None` if they come evenly.
     pub error_cluster: Option<f64>,
     /// How many times as often it fails in the first, second, ... availability zone, beside each other; where none is given,
@@ -54,6 +71,8 @@ impl Default for Behaviour {
             error_share: 0.0,
             later_error_share: None,
             sound_minutes: 0,
+            shared_error_share: 0.0,
+            hangs_after: None,
             error_cluster: None,
             error_zones: vec![],
             latency: 0.02,
@@ -82,6 +101,7 @@ pub struct Counted {
 pub(crate) fn minute_closes(world: &mut World) {
     let Mode::Modelled { seed } = world.mode else { return };
     let at = world.now() - SignedDuration::from_secs(30);
+    let shared = shared_error_share(world, at);
     for listener in world.live_listeners() {
         let Some(requests) = world.traffic.requests_per_minute.get(&listener.arn).copied() else { continue };
         let Some(load_balancer) = world.load_balancer_of(&listener.arn) else { continue };
@@ -91,20 +111,30 @@ pub(crate) fn minute_closes(world: &mut World) {
         for (group, weight) in &listener.forward {
             if *weight > 0 {
                 let share = (requests * f64::from(*weight) / f64::from(total)).round();
-                serve(world, at, seed, &load_balancer, &listener.arn, group, share);
+                serve(world, (at, seed), &load_balancer, &listener.arn, group, (share, shared));
             }
         }
     }
 }
 
+/// What fails for everybody: incidents, and images that hurt what all share.
+fn shared_error_share(world: &World, at: Timestamp) -> f64 {
+    let now = world.traffic.incidents.iter().filter(|one| one.from <= at && at < one.until);
+    let hurt = world.traffic.served_minutes.iter().filter_map(|(group, (image, minutes))| {
+        let behaviour = world.traffic.images.get(image)?;
+        let alive = world.image_behind(group).is_some_and(|running| running == *image);
+        (alive && *minutes > behaviour.sound_minutes).then_some(behaviour.shared_error_share)
+    });
+    now.map(|one| one.error_share).chain(hurt).fold(0.0, f64::max)
+}
+
 fn serve(
     world: &mut World,
-    at: Timestamp,
-    seed: u64,
+    (at, seed): (Timestamp, u64),
     load_balancer: &str,
     listener: &str,
     group: &str,
-    requests: f64,
+    (requests, shared): (f64, f64),
 ) {
     let served = |answer, seconds| Served {
         listener: listener.to_owned(),
@@ -123,10 +153,15 @@ fn serve(
     let image = world.image_behind(group).unwrap_or_default();
     let behaviour = world.traffic.images.get(&image).cloned().unwrap_or_default();
     let minutes = world.traffic.age(group, &image);
-    let share = match behaviour.later_error_share {
+    if behaviour.hangs_after.is_some_and(|after| minutes > after) {
+        world.count_served(at, dimension(load_balancer), &served(Answer::Elb(504), None), None, requests);
+        return;
+    }
+    let own = match behaviour.later_error_share {
         Some(later) if minutes > behaviour.sound_minutes => later,
         Some(_) | None => behaviour.error_share,
     };
+    let share = own + (1.0 - own) * shared;
     // A failure that comes alone is a cluster of one.
     let (size, clusters) = match behaviour.error_cluster.map(f64::round) {
         Some(size) => (size, poisson(requests * share / size, unit(seed, at, group))),
@@ -245,6 +280,12 @@ fn binomial(count: f64, chance: f64, unit: f64) -> f64 {
 }
 
 impl World {
+    /// From now on, for so long, this share of everybody's requests fails.
+    pub fn begin_incident(&mut self, lasts: SignedDuration, error_share: f64) {
+        let from = self.now();
+        self.traffic.incidents.push(Incident { from, until: from + lasts, error_share });
+    }
+
     /// Connections that running images took and did not give back.
     pub(crate) fn leaked_connections(&self) -> f64 {
         let leaked = |(group, (image, minutes)): (&String, &(String, u32))| {
@@ -257,6 +298,13 @@ impl World {
 }
 
 impl Traffic {
+    /// True if this image behind this group hangs.
+    pub(crate) fn hangs(&self, group: &str, image: &str) -> bool {
+        let after = self.images.get(image).and_then(|image| image.hangs_after);
+        let served = self.served_minutes.get(group).filter(|(served, _)| served == image);
+        after.is_some_and(|after| served.is_some_and(|(_, minutes)| *minutes > after))
+    }
+
     /// Counts a minute of traffic for the image behind a group and gives how many it has served.
     fn age(&mut self, group: &str, image: &str) -> u32 {
         let entry = self.served_minutes.entry(group.to_owned()).or_insert_with(|| (image.to_owned(), 0));

@@ -418,7 +418,11 @@ impl World {
     pub(crate) fn passes_checks(&self, address: SocketAddr) -> bool {
         let task =
             self.ecs.tasks.values().find(|t| t.address == Some(address) && t.state == TaskState::Running);
-        task.is_some_and(|t| !self.traffic.images.get(&t.image).is_some_and(|image| image.unhealthy))
+        task.is_some_and(|task| {
+            let sick = self.traffic.images.get(&task.image).is_some_and(|image| image.unhealthy);
+            let group = task.target_group.as_deref().unwrap_or_default();
+            !sick && !self.traffic.hangs(group, &task.image)
+        })
     }
 
     /// An address for a modelled task: never given twice.

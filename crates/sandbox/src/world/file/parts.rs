@@ -236,6 +236,9 @@ pub(super) struct ImagePart {
     pub(super) later_error_share: Option<f64>,
     #[serde(default)]
     pub(super) sound_minutes: u32,
+    #[serde(default)]
+    pub(super) shared_error_share: f64,
+    pub(super) hangs_after_minutes: Option<u32>,
     pub(super) error_cluster: Option<f64>,
     /// How many times as often it fails in each zone.
     #[serde(default)]
