@@ -7,19 +7,21 @@
 
 use std::f64::consts::LN_10;
 
+use jiff::Timestamp;
 use tidegate_model::{
     MetricName,
     calibration::Calibration,
     observation::Minute,
     spec::{Checks, MetricCheck, MetricRule, Toggle},
-    verdict::{Baseline, Check, Evidence, Finding, MetricEvidence, Unit},
+    verdict::{Baseline, Check, ComparedValues, Evidence, Finding, MetricEvidence, Unit},
 };
 
 use super::{Question, errors};
 use crate::{
     calibration::{of_slow, uncalibrated},
     evidence::{Effects, Pair, Process, Tally},
-    limits::counts_already,
+    limits::{counts_already, toggle},
+    values::{Values, What},
 };
 
 /// A good release is rolled back once in so many: `1/alpha` of Ville's inequality, as a power of ten.
@@ -29,11 +31,19 @@ pub const SUSPECT: f64 = 1.0;
 /// Evidence is gathered over this many minutes from green's first weight on: the longest ramp that is usual and a first hour
 /// of bake. Each pass makes it anew, so more would cost without telling more: blue has no traffic by then.
 pub const EVIDENCE_MINUTES: u32 = 180;
-/// Shares of failed requests, of slow ones by each threshold, and of all the team's own counts together. Slowness shows itself
-/// in so many requests that a small share costs it a minute; a failure may be the only one of its minute.
-const SHARES: (f64, f64, f64) = (0.8, 0.05, 0.1);
+/// Shares of failed requests, of slow ones by each threshold, of all the team's own counts together, and of all values that are no
+/// counts together. Slowness shows itself in so many requests that a small share costs it a minute; a failure may be the only one
+/// of its minute. A metric that is critical has the share of failed requests: the bound on good releases that go back stays.
+const SHARES: Shares = Shares { errors: 0.8, slow: 0.05, counted: 0.1, values: 0.1 };
 /// A fresh fleet is slow at first: so many seconds under traffic are not held against it.
 const COLD_SECONDS: i64 = 120;
+
+struct Shares {
+    errors: f64,
+    slow: f64,
+    counted: f64,
+    values: f64,
+}
 
 /// What the comparisons found.
 #[derive(Debug, Default)]
@@ -52,7 +62,7 @@ impl Gathered {
 
 /// Gathers the evidence, if every minute since green's first weight is there.
 pub(super) fn gather(question: &Question<'_>, judged: &[&Minute]) -> Gathered {
-    let whole = question.minutes.first().is_some_and(|first| first.at <= question.traffic_since);
+    let whole = question.minutes.iter().any(|minute| minute.at <= question.traffic_since);
     let mut comparisons = if whole { comparisons(question) } else { vec![] };
     share(&mut comparisons);
     let mut peak = f64::NEG_INFINITY;
@@ -92,6 +102,25 @@ enum Measure<'a> {
     /// Requests above this threshold of two.
     Slow(usize, f64),
     Metric(&'a MetricName, &'a MetricCheck),
+    /// A team's gauge.
+    Gauge(&'a MetricName),
+    /// Connections to the database.
+    Connections,
+}
+
+/// How the evidence is made.
+enum Test<'a> {
+    Counts(Process),
+    Values(Values<'a>),
+}
+
+impl Test<'_> {
+    fn ln_evidence(&self) -> f64 {
+        match self {
+            Self::Counts(process) => process.ln_evidence(),
+            Self::Values(values) => values.ln_evidence(),
+        }
+    }
 }
 
 /// One metric's comparison so far.
@@ -99,7 +128,7 @@ struct Comparison<'a> {
     measure: Measure<'a>,
     calibration: String,
     share: f64,
-    process: Process,
+    test: Test<'a>,
     peak: f64,
     minutes: u32,
     sum: Pair,
@@ -109,38 +138,89 @@ fn comparisons<'a>(question: &Question<'a>) -> Vec<Comparison<'a>> {
     let mut all = vec![];
     let Some(baseline) = question.baseline else { return all };
     let checks = question.checks;
-    let decides = |toggle: Toggle, share: f64| if toggle.is_on() { share } else { 0.0 };
     if let (true, Some(calibration)) = (checks.errors.is_judged(), &baseline.calibration) {
         let process = Process::new(calibration, &Effects::errors());
-        let share = decides(checks.errors, SHARES.0);
-        all.push(Comparison::new(Measure::Errors, calibration.describe(), share, process));
+        let share = decides(checks.errors, SHARES.errors);
+        all.push(Comparison::new(Measure::Errors, calibration.describe(), share, Test::Counts(process)));
     }
     if let (true, Some(thresholds)) = (checks.latency.is_judged(), baseline.slow) {
-        let share = decides(checks.latency, SHARES.1);
+        let share = decides(checks.latency, SHARES.slow);
         for (i, (threshold, effects)) in thresholds.into_iter().zip(Effects::slow()).enumerate() {
-            let process = Process::new(&of_slow(), &effects);
+            let test = Test::Counts(Process::new(&of_slow(), &effects));
             let usual = "as many of blue's in the same minutes are usual".to_owned();
-            all.push(Comparison::new(Measure::Slow(i, threshold), usual, share, process));
+            all.push(Comparison::new(Measure::Slow(i, threshold), usual, share, test));
         }
     }
-    let metrics: Vec<_> = checks.metrics.iter().filter(|(_, check)| check.judge.by_evidence()).collect();
-    let decisive = metrics.iter().filter(|(_, check)| !check.dry_run).count().max(1);
-    for (name, check) in metrics {
-        let share = if check.dry_run { 0.0 } else { SHARES.2 / decisive as f64 };
+    if let Some(history) = baseline.connection_history.filter(|_| checks.database_connections.is_judged()) {
+        let test = Test::Values(Values::new(What::Connections, history));
+        let share = decides(checks.database_connections, SHARES.values / gauges(checks, baseline).max(1.0));
+        all.push(Comparison::new(Measure::Connections, history.describe(), share, test));
+    }
+    all.extend(
+        checks.metrics.iter().filter_map(|(name, check)| of_the_team(question, baseline, (name, check))),
+    );
+    all
+}
+
+/// The comparison of a team's own metric; `None` if it is a limit, or nothing is known of how a gauge varies.
+fn of_the_team<'a>(
+    question: &Question<'a>,
+    baseline: &Baseline,
+    (name, check): (&'a MetricName, &'a MetricCheck),
+) -> Option<Comparison<'a>> {
+    let share = decides(toggle(check), share_of_metric(question.checks, baseline, check));
+    if check.judge.counts() {
         // The total of what a team counts follows its customers: only how it splits between the colors is judged.
         let known = baseline.metrics.get(name).cloned().unwrap_or_else(uncalibrated);
         let process = Process::new(&Calibration { rate: None, ..known.clone() }, &Effects::counted());
-        all.push(Comparison::new(Measure::Metric(name, check), known.describe_counted(), share, process));
+        let test = Test::Counts(process);
+        return Some(Comparison::new(Measure::Metric(name, check), known.describe_counted(), share, test));
     }
-    all
+    let history = baseline.gauges.get(name).filter(|_| check.judge.by_evidence())?;
+    let test = Test::Values(Values::new(What::Metric(name, check), *history));
+    Some(Comparison::new(Measure::Gauge(name), history.describe(), share, test))
+}
+
+fn decides(toggle: Toggle, share: f64) -> f64 {
+    if toggle.is_on() { share } else { 0.0 }
+}
+
+/// The share of a team's own metric before all are made to sum to one.
+fn share_of_metric(checks: &Checks, baseline: &Baseline, check: &MetricCheck) -> f64 {
+    if check.critical {
+        return SHARES.errors;
+    }
+    if check.judge.counts() {
+        let alike = checks.metrics.values().filter(|one| one.judge.counts() && shares(one));
+        return SHARES.counted / alike.count().max(1) as f64;
+    }
+    SHARES.values / gauges(checks, baseline).max(1.0)
+}
+
+/// A team's metric that shares its kind's share with others.
+fn shares(check: &MetricCheck) -> bool {
+    !check.dry_run && !check.critical
+}
+
+/// How many values that are no counts decide together.
+fn gauges(checks: &Checks, baseline: &Baseline) -> f64 {
+    let own = checks.metrics.iter().filter(|(name, one)| {
+        one.judge.by_evidence() && !one.judge.counts() && shares(one) && baseline.gauges.contains_key(*name)
+    });
+    let connections = checks.database_connections.is_on() && baseline.connection_history.is_some();
+    own.count() as f64 + f64::from(u8::from(connections))
 }
 
 /// The share that failed requests will have in the evidence, if they decide at all.
 pub fn share_of_errors(checks: &Checks, baseline: &Baseline) -> Option<f64> {
-    let slow = checks.latency.is_on() && baseline.slow.is_some();
-    let counted = checks.metrics.values().any(|check| check.judge.by_evidence() && !check.dry_run);
-    let others = if slow { 2.0 * SHARES.1 } else { 0.0 } + if counted { SHARES.2 } else { 0.0 };
-    checks.errors.is_on().then_some(SHARES.0 / (SHARES.0 + others))
+    let slow = if checks.latency.is_on() && baseline.slow.is_some() { 2.0 * SHARES.slow } else { 0.0 };
+    let evidence = checks.metrics.values().filter(|check| check.judge.by_evidence() && !check.dry_run);
+    let critical = evidence.clone().filter(|check| check.critical).count() as f64 * SHARES.errors;
+    let counts = evidence.clone().any(|check| check.judge.counts() && shares(check));
+    let counted = if counts { SHARES.counted } else { 0.0 };
+    let values = if gauges(checks, baseline) > 0.0 { SHARES.values } else { 0.0 };
+    let all = SHARES.errors + slow + critical + counted + values;
+    checks.errors.is_on().then_some(SHARES.errors / all)
 }
 
 /// Makes the shares of what decides sum to one.
@@ -162,14 +242,21 @@ fn mean(comparisons: &[Comparison<'_>]) -> f64 {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(measure: Measure<'a>, calibration: String, share: f64, process: Process) -> Self {
-        Self { measure, calibration, share, process, peak: 0.0, minutes: 0, sum: Pair::default() }
+    fn new(measure: Measure<'a>, calibration: String, share: f64, test: Test<'a>) -> Self {
+        Self { measure, calibration, share, test, peak: 0.0, minutes: 0, sum: Pair::default() }
     }
 
     fn see(&mut self, question: &Question<'_>, minute: &Minute) {
         let Some(pair) = self.measure.pair(question, minute) else { return };
-        self.process.see(&self.measure.turned(pair));
-        self.peak = self.peak.max(self.process.ln_evidence());
+        match &mut self.test {
+            Test::Counts(process) => process.see(&self.measure.turned(pair)),
+            Test::Values(values) => {
+                if !values.see(question, minute) {
+                    return;
+                }
+            }
+        }
+        self.peak = self.peak.max(self.test.ln_evidence());
         self.minutes += 1;
         for (sum, part) in [(&mut self.sum.blue, &pair.blue), (&mut self.sum.green, &pair.green)] {
             sum.requests += part.requests;
@@ -179,10 +266,17 @@ impl<'a> Comparison<'a> {
 
     /// `ln` of its part of the mean.
     fn weight(&self) -> f64 {
-        self.share.ln() + self.process.ln_evidence()
+        self.share.ln() + self.test.ln_evidence()
     }
 
     fn told(&self) -> MetricEvidence {
+        let values = match &self.test {
+            Test::Counts(_) => None,
+            Test::Values(values) => {
+                let ((blue, green), unit) = (values.means(), self.measure.unit());
+                Some(ComparedValues { blue, green, unit })
+            }
+        };
         MetricEvidence {
             check: self.measure.check(),
             counted: self.measure.counted(),
@@ -192,14 +286,36 @@ impl<'a> Comparison<'a> {
             blue_counted: self.sum.blue.failures,
             green_requests: self.sum.green.requests,
             green_counted: self.sum.green.failures,
-            factor: self.process.ln_evidence() / LN_10,
+            values,
+            factor: self.test.ln_evidence() / LN_10,
             calibration: self.calibration.clone(),
         }
     }
 
     fn finding(&self, question: &Question<'_>, judged: &[&Minute], factor: f64) -> Finding {
         let told = self.told();
-        let (blue, green) = (told.blue_rate(), told.green_rate());
+        let (first, failing) = match &self.test {
+            Test::Counts(_) => self.failing(question, judged, told.blue_rate()),
+            Test::Values(values) => (values.first_failing, values.failing),
+        };
+        let (measured, limit) =
+            told.values.map_or((told.green_rate(), told.blue_rate()), |values| (values.green, values.blue));
+        Finding {
+            check: told.check,
+            measured,
+            limit,
+            unit: self.measure.unit(),
+            first_failing: first.unwrap_or(question.traffic_since),
+            failing_minutes: failing,
+            of_minutes: told.minutes,
+            factor: Some(factor),
+            measure: (told.check != Check::Errors).then_some(told.counted),
+            guard: None,
+        }
+    }
+
+    /// The first minute in which green's share was worse than blue's in all of them, and how many there were.
+    fn failing(&self, question: &Question<'_>, judged: &[&Minute], blue: f64) -> (Option<Timestamp>, u32) {
         let failing = judged.iter().filter(|minute| {
             self.measure.pair(question, minute).is_some_and(|pair| {
                 let usual = blue * pair.green.requests;
@@ -207,17 +323,7 @@ impl<'a> Comparison<'a> {
             })
         });
         let failing: Vec<_> = failing.map(|minute| minute.at).collect();
-        Finding {
-            check: told.check,
-            measured: green,
-            limit: blue,
-            unit: Unit::Ratio,
-            first_failing: failing.first().copied().unwrap_or(question.traffic_since),
-            failing_minutes: u32::try_from(failing.len()).unwrap_or(u32::MAX),
-            of_minutes: told.minutes,
-            factor: Some(factor),
-            measure: (told.check != Check::Errors).then_some(told.counted),
-        }
+        (failing.first().copied(), u32::try_from(failing.len()).unwrap_or(u32::MAX))
     }
 }
 
@@ -226,7 +332,16 @@ impl Measure<'_> {
         match self {
             Self::Errors => Check::Errors,
             Self::Slow(..) => Check::Latency,
-            Self::Metric(..) => Check::Metrics,
+            Self::Metric(..) | Self::Gauge(_) => Check::Metrics,
+            Self::Connections => Check::DatabaseConnections,
+        }
+    }
+
+    fn unit(&self) -> Unit {
+        match self {
+            Self::Errors | Self::Slow(..) | Self::Metric(..) => Unit::Ratio,
+            Self::Gauge(_) => Unit::Plain,
+            Self::Connections => Unit::Count,
         }
     }
 
@@ -234,7 +349,8 @@ impl Measure<'_> {
         match self {
             Self::Errors => "failed requests".into(),
             Self::Slow(_, threshold) => format!("requests slower than {}", Unit::Seconds.show(*threshold)),
-            Self::Metric(name, _) => name.to_string(),
+            Self::Metric(name, _) | Self::Gauge(name) => name.to_string(),
+            Self::Connections => "database connections".into(),
         }
     }
 
@@ -252,6 +368,11 @@ impl Measure<'_> {
         let failures = errors::pair(question, minute)?;
         match self {
             Self::Errors => Some(failures),
+            // Only the requests are told beside the values.
+            Self::Gauge(_) | Self::Connections => {
+                let requests = |tally: Tally| Tally { failures: 0.0, ..tally };
+                Some(Pair { blue: requests(failures.blue), green: requests(failures.green) })
+            }
             Self::Slow(which, _) => {
                 let warm = minute.at.as_second() >= question.traffic_since.as_second() + COLD_SECONDS;
                 let slow = |group, tally: Tally| match minute.groups.get(group) {

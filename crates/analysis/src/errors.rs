@@ -5,17 +5,17 @@
 
 use tidegate_model::{
     observation::{Counts, Minute},
-    verdict::{Check, Finding, Unit},
+    verdict::{Check, Unit},
 };
 
 use super::Question;
 use crate::{
     evidence::{Pair, Tally},
-    limits::{Breach, in_window},
+    rules::{Look, Rule, Window},
 };
 
 /// Error minutes are looked for in this many closed minutes, and this many of them must fail.
-const WINDOW: (usize, usize) = (5, 3);
+const WINDOW: Window = Window { needed: 3, of: 5 };
 /// A minute can fail on errors only with at least this many failed requests: one failure is noise at any rate.
 const MIN_FAILURES: f64 = 2.0;
 /// Green's error rate may be this many times the worse of blue now and blue's history.
@@ -39,36 +39,35 @@ pub(crate) fn tally(counts: &Counts) -> Option<Tally> {
         .then(|| Tally { requests: requests.max(failures).round(), failures: failures.round() })
 }
 
-/// What failed by the fixed rule, in minutes that were not compared.
-pub(super) fn finding(question: &Question<'_>, judged: &[&Minute], compared: bool) -> Option<Finding> {
-    by_rule(question, judged, |minute| !compared || !has_blue(question, minute))
-}
-
-fn has_blue(question: &Question<'_>, minute: &Minute) -> bool {
-    let requests = |group| minute.groups.get(group).and_then(|c: &Counts| c.requests).unwrap_or(0.0);
-    let (blue, green) = (requests(question.blue), requests(question.green));
-    blue > BLUE_SHARE * (blue + green)
-}
-
-/// Twice the worse of blue now and blue's history, at least two failures, in three of the last five minutes.
-fn by_rule(
-    question: &Question<'_>,
-    judged: &[&Minute],
-    applies: impl Fn(&Minute) -> bool,
-) -> Option<Finding> {
+/// The fixed rule for minutes that were not compared: twice the worse of blue now and blue's history, at least two failures, in
+/// three of the last five minutes.
+pub(super) fn rule<'a>(question: &'a Question<'a>, compared: bool) -> Rule<'a> {
     let history = question.baseline.filter(|b| b.requests > 0.0).map_or(0.0, |b| b.failures / b.requests);
-    in_window(judged, WINDOW, Check::Errors, Unit::Ratio, |minute| {
-        let green = minute.groups.get(question.green).filter(|_| applies(minute))?;
+    let look = move |minute: &Minute| {
+        let green = minute.groups.get(question.green).filter(|_| !compared || !has_blue(question, minute))?;
         let now = minute.groups.get(question.blue).and_then(rate).unwrap_or(0.0);
         // Connections that green refused are failures without a request that reached a target.
         let measured = rate(green).unwrap_or(if green.failures > 0.0 { 1.0 } else { 0.0 });
         let limit = FACTOR * now.max(history);
-        (green.failures >= MIN_FAILURES && measured > limit).then_some(Breach {
-            at: minute.at,
-            measured,
-            limit,
-        })
-    })
+        Some(Look { measured, limit, broken: green.failures >= MIN_FAILURES && measured > limit })
+    };
+    Rule {
+        toggle: question.checks.errors,
+        check: Check::Errors,
+        guard: None,
+        measure: None,
+        unit: Unit::Ratio,
+        holds: None,
+        fails: WINDOW,
+        look: Box::new(look),
+    }
+}
+
+/// Whether blue has traffic of its own in this minute.
+pub(super) fn has_blue(question: &Question<'_>, minute: &Minute) -> bool {
+    let requests = |group| minute.groups.get(group).and_then(|c: &Counts| c.requests).unwrap_or(0.0);
+    let (blue, green) = (requests(question.blue), requests(question.green));
+    blue > BLUE_SHARE * (blue + green)
 }
 
 fn rate(counts: &Counts) -> Option<f64> {

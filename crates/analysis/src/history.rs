@@ -31,7 +31,7 @@ const LATER: u32 = 360;
 /// minute to minute, and is forgotten within minutes.
 const ROW: usize = 60;
 /// Below this share of a minute's requests a group counts as idle.
-const IDLE: f64 = 0.02;
+pub(crate) const IDLE: f64 = 0.02;
 /// Zones tell of a minute if they make up the whole but for this share.
 const MISSING: f64 = 0.1;
 

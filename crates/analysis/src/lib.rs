@@ -2,17 +2,18 @@
 //!
 //! One function, [`judge`], called by the planner in every pass in which green has production weight. Failed requests, slow
 //! requests and a team's own counts are judged by evidence ([`Process`]), for failures calibrated on the service's own history
-//! ([`calibrate`]); targets, connections and a team's own limits by the last few minutes. Pure: no clock, no I/O; what is not
-//! in the question does not exist.
+//! ([`calibrate`]); targets, connections and a team's own limits by the last few minutes; and guards watch for what a comparison
+//! cannot see. Pure: no clock, no I/O; what is not in the question does not exist.
 
 use jiff::Timestamp;
 use tidegate_model::{
-    observation::{Counts, Minute, TargetGroup},
-    spec::{Checks, Toggle},
-    verdict::{Baseline, Check, Evidence, Finding, Verdict},
+    observation::{Alarm, ColorHealth, Counts, Minute, TargetGroup},
+    spec::Checks,
+    verdict::{Baseline, Check, Evidence, Finding, RuleReading, Standing, Verdict},
 };
 
-use compare::Gathered;
+use minutes::Judged;
+use rules::Outcome;
 
 mod baseline;
 mod calibration;
@@ -20,15 +21,21 @@ mod compare;
 mod errors;
 mod evidence;
 mod foresight;
+mod gauge;
+mod guards;
 mod history;
 mod limits;
+mod minutes;
 mod ramp;
+mod rules;
+mod values;
 
-pub use baseline::{RECENT as BASELINE_MINUTES, baseline};
+pub use baseline::{MINUTES as BASELINE_MINUTES, baseline};
 pub use calibration::{calibrate, uncalibrated};
 pub use compare::{EVIDENCE_MINUTES, LIMIT, SUSPECT, share_of_errors};
 pub use evidence::{Effects, Pair, Process, Tally};
 pub use foresight::foresee;
+pub use gauge::{Gauge, learn};
 pub use history::{calibrated, windows};
 pub use ramp::{FIRST_WEIGHT, Ramping, next_weight};
 
@@ -58,6 +65,12 @@ pub struct Question<'a> {
     pub weight: f64,
     /// When green got its first production weight.
     pub traffic_since: Timestamp,
+    /// Minutes from green's first weight until it has all of it, by the spec.
+    pub ramp_minutes: u32,
+    /// Targets of both colors as read now, if they were.
+    pub health: Option<ColorHealth>,
+    /// Alarms as read now, if they were.
+    pub alarms: Option<&'a [Alarm]>,
 }
 
 /// A verdict and the minutes that it rests on.
@@ -71,62 +84,67 @@ pub struct Judgement {
     pub evidence: Option<Evidence>,
     /// What checks on trial found: it decides nothing.
     pub dry_run: Vec<Finding>,
+    /// Every limit and guard that was judged, broken or not.
+    pub rules: Vec<RuleReading>,
+}
+
+impl Judgement {
+    /// The first rule that makes green suspect.
+    pub fn suspicion(&self) -> Option<&RuleReading> {
+        self.rules.iter().find(|rule| rule.standing == Standing::Suspect && !rule.dry_run)
+    }
 }
 
 /// Judges green against blue. Fail beats no data, no data beats everything else; the first failing check in the order
-/// evidence, errors, targets, latency, connections, the team's metrics is the finding.
+/// evidence, guards, errors, targets, latency, connections, the team's metrics is the finding.
 pub fn judge(question: &Question<'_>) -> Judgement {
-    let judged: Vec<&Minute> = question
-        .minutes
-        .iter()
-        .filter(|minute| minute.at.as_second() + 60 > question.traffic_since.as_second())
-        .collect();
-    let gathered = compare::gather(question, &judged);
+    let judged = Judged::of(question);
+    let gathered = compare::gather(question, &judged.minutes);
+    let outcomes = outcomes(question, &judged.minutes, gathered.compared(Check::Errors));
+    let found = outcomes.iter().filter_map(|one| Some((one.toggle, one.finding.clone()?)));
     let (decisive, dry_run): (Vec<_>, Vec<_>) =
-        findings(question, &judged, &gathered).into_iter().partition(|(toggle, _)| toggle.is_on());
-    let verdict = decisive.into_iter().next().map_or_else(
-        || without_finding(question, &judged, gathered.evidence.as_ref()),
-        |(_, finding)| Verdict::Fail(finding),
-    );
-    Judgement {
-        verdict,
-        until: judged.last().map(|minute| minute.at),
+        gathered.findings.iter().cloned().chain(found).partition(|(toggle, _)| toggle.is_on());
+    let mut judgement = Judgement {
+        verdict: Verdict::Undecided,
+        until: judged.minutes.last().map(|minute| minute.at),
         evidence: gathered.evidence,
         dry_run: dry_run.into_iter().map(|(_, finding)| finding).collect(),
-    }
+        rules: outcomes.into_iter().map(|one| one.reading).collect(),
+    };
+    judgement.verdict = match decisive.into_iter().next() {
+        Some((_, finding)) => Verdict::Fail(finding),
+        None => without_finding(question, &judged, &judgement),
+    };
+    judgement
 }
 
-/// Everything that fails, each with what its check may do.
-fn findings(question: &Question<'_>, judged: &[&Minute], gathered: &Gathered) -> Vec<(Toggle, Finding)> {
-    let checks = question.checks;
-    let compared = gathered.compared(Check::Errors);
-    let limits = [
-        (checks.errors, errors::finding(question, judged, compared)),
-        (checks.targets, limits::targets(question, judged)),
-        (checks.latency, limits::latency(question, judged)),
-        (checks.database_connections, limits::connections(question, judged)),
-    ];
-    let metrics = checks.metrics.iter().map(|(name, check)| {
-        let toggle = if check.dry_run { Toggle::DryRun } else { Toggle::On };
-        (toggle, limits::metric(question, judged, (name, check)))
-    });
-    let found = limits.into_iter().chain(metrics).filter(|(toggle, _)| toggle.is_judged());
-    let found = found.filter_map(|(toggle, finding)| Some((toggle, finding?)));
-    gathered.findings.iter().cloned().chain(found).collect()
+/// What became of every guard and limit of a check that is judged.
+fn outcomes(question: &Question<'_>, judged: &[&Minute], compared: bool) -> Vec<Outcome> {
+    let limits = std::iter::once(errors::rule(question, compared))
+        .chain(limits::built_in(question))
+        .chain(limits::preset(question))
+        .chain(limits::of_the_team(question));
+    let mut outcomes = guards::all(question, judged);
+    outcomes.extend(limits.map(|rule| rule.judge(judged)));
+    outcomes.extend(guards::alarms(question, judged));
+    outcomes.retain(|outcome| outcome.toggle.is_judged());
+    outcomes
 }
 
-fn without_finding(question: &Question<'_>, judged: &[&Minute], evidence: Option<&Evidence>) -> Verdict {
-    let silent = silent_minutes(question, judged);
+fn without_finding(question: &Question<'_>, judged: &Judged<'_>, judgement: &Judgement) -> Verdict {
+    let silent = silent_minutes(question, &judged.minutes);
     if silent >= NO_DATA_MINUTES {
         return Verdict::NoData { minutes: silent };
     }
-    if evidence.is_some_and(|evidence| evidence.factor >= SUSPECT) {
+    let suspected = judgement.evidence.as_ref().is_some_and(|evidence| evidence.factor >= SUSPECT);
+    if suspected || judgement.suspicion().is_some() {
         return Verdict::Suspect;
     }
-    let recent = &judged[judged.len().saturating_sub(RECENT)..];
     let possible = |counts: &Counts| counts.requests.and_then(|_| errors::tally(counts));
-    let seen: Vec<f64> =
-        recent.iter().filter_map(|m| Some(possible(m.groups.get(question.green)?)?.requests)).collect();
+    let complete = judged.last(RECENT).filter(|(_, complete)| *complete);
+    let seen: Vec<f64> = complete
+        .filter_map(|(minute, _)| Some(possible(minute.groups.get(question.green)?)?.requests))
+        .collect();
     if seen.len() >= PASS.0 && seen.iter().sum::<f64>() >= PASS.1 {
         Verdict::Pass
     } else {
@@ -139,7 +157,8 @@ fn without_finding(question: &Question<'_>, judged: &[&Minute], evidence: Option
 fn silent_minutes(question: &Question<'_>, judged: &[&Minute]) -> u32 {
     let total =
         |minute: &Minute| -> f64 { minute.groups.values().filter_map(|counts| counts.requests).sum() };
-    let known = question.minutes.iter().rev().map(total).find(|total| *total > 0.0);
+    let known = question.minutes.iter().filter(|minute| total(minute) > 0.0).max_by_key(|minute| minute.at);
+    let known = known.map(total);
     let history = question.baseline.filter(|b| b.minutes > 0).map(|b| b.requests / f64::from(b.minutes));
     let due = known.or(history).is_some_and(|total| total * question.weight >= DUE_REQUESTS);
     if !due {

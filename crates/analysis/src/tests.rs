@@ -7,11 +7,16 @@ use tidegate_model::{
     MetricName,
     calibration::Calibration,
     observation::Sides,
-    spec::{MetricCheck, MetricRule},
+    spec::{MetricCheck, MetricRule, Toggle},
     verdict::Detectable,
 };
 
 use super::*;
+
+mod any;
+mod guards;
+mod known;
+mod values;
 
 fn group(name: &str) -> TargetGroup {
     TargetGroup(format!("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/{name}/1"))
@@ -32,11 +37,14 @@ fn counts(requests: f64, failures: f64) -> Counts {
 }
 
 /// A world of closed minutes: blue and green counts by minute.
+#[derive(Debug)]
 struct World {
     minutes: Vec<Minute>,
     baseline: Option<Baseline>,
     weight: f64,
     checks: Checks,
+    health: Option<ColorHealth>,
+    alarms: Option<Vec<Alarm>>,
 }
 
 impl World {
@@ -47,15 +55,10 @@ impl World {
             .map(|(i, (blue, green))| {
                 let both = [(group("blue"), blue), (group("green"), green)];
                 let groups: BTreeMap<_, _> = both.into_iter().filter_map(|(g, c)| Some((g, (*c)?))).collect();
-                Minute {
-                    at: at(i64::try_from(i).unwrap()),
-                    groups,
-                    connections: None,
-                    metrics: BTreeMap::new(),
-                }
+                Minute { at: at(i64::try_from(i).unwrap()), groups, ..Minute::default() }
             })
             .collect();
-        Self { minutes, baseline: None, weight: 0.1, checks: Checks::default() }
+        Self { minutes, baseline: None, weight: 0.1, checks: Checks::default(), health: None, alarms: None }
     }
 
     fn verdict(&self) -> Verdict {
@@ -71,6 +74,9 @@ impl World {
             minutes: &self.minutes,
             weight: self.weight,
             traffic_since: at(0),
+            ramp_minutes: 30,
+            health: self.health,
+            alarms: self.alarms.as_deref(),
         })
     }
 }
@@ -108,11 +114,7 @@ fn at_full_weight_green_is_judged_against_blues_frozen_minutes() {
         requests: 60_000.0,
         failures: 60.0,
         latency: Some(0.05),
-        connections: None,
-        calibration: None,
-        slow: None,
-        metrics: BTreeMap::new(),
-        detectable: vec![],
+        ..Baseline::default()
     });
     assert!(matches!(world.verdict(), Verdict::Fail(_)));
     world.baseline.as_mut().unwrap().failures = 1_800.0;
@@ -150,11 +152,7 @@ fn a_total_outage_at_full_weight_is_no_data_by_blues_history() {
         requests: 60_000.0,
         failures: 0.0,
         latency: None,
-        connections: None,
-        calibration: None,
-        slow: None,
-        metrics: BTreeMap::new(),
-        detectable: vec![],
+        ..Baseline::default()
     });
     assert_eq!(world.verdict(), Verdict::NoData { minutes: 5 });
 }
@@ -190,10 +188,7 @@ fn connections_beyond_both_colors_share_fail_when_asked_for() {
         failures: 0.0,
         latency: None,
         connections: Some(10.0),
-        calibration: None,
-        slow: None,
-        metrics: BTreeMap::new(),
-        detectable: vec![],
+        ..Baseline::default()
     });
     for minute in &mut world.minutes {
         minute.connections = Some(26.0);
@@ -215,6 +210,9 @@ fn minutes_before_the_first_weight_are_not_judged() {
         minutes: &world.minutes,
         weight: 0.1,
         traffic_since: at(2),
+        ramp_minutes: 30,
+        health: None,
+        alarms: None,
     });
     assert_eq!(later.verdict, Verdict::Undecided);
 }
@@ -237,8 +235,7 @@ fn calibrated(world: &mut World) {
         .map(|i| Minute {
             at: at(i - 120),
             groups: BTreeMap::from([(group("blue"), counts(1_000.0, f64::from(u8::from(i % 3 != 0)) * 1.5))]),
-            connections: None,
-            metrics: BTreeMap::new(),
+            ..Minute::default()
         })
         .collect();
     let pair = |minute: &Minute| {
@@ -288,7 +285,7 @@ fn on_the_way_there_the_release_is_suspect() {
 fn an_incident_of_both_colors_is_nobodys_fault() {
     let calm = (Some(counts(900.0, 1.0)), Some(counts(100.0, 0.0)));
     let incident = (Some(counts(900.0, 45.0)), Some(counts(100.0, 5.0)));
-    let mut world = World::of(&[calm, calm, incident, incident, incident, calm]);
+    let mut world = World::of(&[calm, calm, incident, incident, incident, calm, calm]);
     calibrated(&mut world);
     assert_eq!(world.verdict(), Verdict::Pass, "{:?}", evidence(&world));
 }
@@ -355,20 +352,22 @@ fn metric_check(judge: MetricRule) -> MetricCheck {
         judge,
         failing: 3,
         of: 5,
+        critical: false,
+        missing: None,
         after: None,
         dry_run: false,
     }
 }
 
 /// A world of good minutes with one metric of the team's own.
-fn counted(judge: MetricRule, values: &[(Option<f64>, Option<f64>)]) -> World {
+fn counted(judge: &MetricRule, values: &[(Option<f64>, Option<f64>)]) -> World {
     let mut world = World::of(&vec![(Some(counts(900.0, 1.0)), Some(counts(100.0, 0.0))); values.len()]);
     calibrated(&mut world);
     let name: MetricName = "checkouts".parse().unwrap();
     for (minute, (blue, green)) in world.minutes.iter_mut().zip(values) {
         minute.metrics.insert(name.clone(), Sides { blue: *blue, green: *green });
     }
-    world.checks.metrics.insert(name, metric_check(judge));
+    world.checks.metrics.insert(name, metric_check(judge.clone()));
     world
 }
 
@@ -410,25 +409,25 @@ fn a_group_that_reports_times_and_no_slow_one_has_none() {
 fn a_drop_and_a_rise_are_judged_by_what_a_request_counts() {
     let usual = (Some(45.0), Some(5.0));
     for rule in [MetricRule::Drop, MetricRule::Rise] {
-        assert_eq!(counted(rule, &[usual; 30]).verdict(), Verdict::Pass, "{rule:?}");
+        assert_eq!(counted(&rule, &[usual; 30]).verdict(), Verdict::Pass, "{rule:?}");
     }
     let (lost, much) = ((Some(45.0), None), (Some(45.0), Some(20.0)));
-    assert_eq!(failed(&counted(MetricRule::Drop, &[lost; 30])).measure.as_deref(), Some("checkouts"));
-    assert_eq!(failed(&counted(MetricRule::Rise, &[much; 30])).check, Check::Metrics);
-    assert_eq!(counted(MetricRule::Rise, &[lost; 30]).verdict(), Verdict::Pass);
-    assert_eq!(counted(MetricRule::Drop, &[much; 30]).verdict(), Verdict::Pass);
+    assert_eq!(failed(&counted(&MetricRule::Drop, &[lost; 30])).measure.as_deref(), Some("checkouts"));
+    assert_eq!(failed(&counted(&MetricRule::Rise, &[much; 30])).check, Check::Metrics);
+    assert_eq!(counted(&MetricRule::Rise, &[lost; 30]).verdict(), Verdict::Pass);
+    assert_eq!(counted(&MetricRule::Drop, &[much; 30]).verdict(), Verdict::Pass);
 }
 
 #[test]
 fn a_limit_of_the_teams_own_is_broken_by_as_many_minutes_as_it_says() {
     let (good, bad) = ((Some(10.0), Some(11.0)), (Some(10.0), Some(25.0)));
     for rule in [MetricRule::Above(20.0), MetricRule::TimesBlue(2.0), MetricRule::OverBlue(12.0)] {
-        assert_eq!(counted(rule, &[bad, bad, good, good, good]).verdict(), Verdict::Pass, "{rule:?}");
-        let finding = failed(&counted(rule, &[bad, good, bad, good, bad]));
+        assert_eq!(counted(&rule, &[bad, bad, good, good, good]).verdict(), Verdict::Pass, "{rule:?}");
+        let finding = failed(&counted(&rule, &[bad, good, bad, good, bad]));
         assert_eq!((finding.measured, finding.failing_minutes, finding.of_minutes), (25.0, 3, 5), "{rule:?}");
     }
-    assert_eq!(failed(&counted(MetricRule::Below(12.0), &[good; 5])).limit, 12.0);
-    assert_eq!(counted(MetricRule::TimesBlue(2.0), &[(None, Some(25.0)); 5]).verdict(), Verdict::Pass);
+    assert_eq!(failed(&counted(&MetricRule::Below(12.0), &[good; 5])).limit, 12.0);
+    assert_eq!(counted(&MetricRule::TimesBlue(2.0), &[(None, Some(25.0)); 5]).verdict(), Verdict::Pass);
 }
 
 #[test]
@@ -436,7 +435,7 @@ fn a_metric_on_trial_is_shown_and_decides_nothing() {
     for (rule, minute) in
         [(MetricRule::Above(20.0), (None, Some(25.0))), (MetricRule::Drop, (Some(45.0), None))]
     {
-        let mut world = counted(rule, &[minute; 30]);
+        let mut world = counted(&rule, &[minute; 30]);
         world.checks.metrics.values_mut().for_each(|check| check.dry_run = true);
         let judgement = world.judgement();
         assert_eq!(judgement.verdict, Verdict::Pass, "{rule:?}");
@@ -465,7 +464,7 @@ fn values_that_cannot_be_never_panic_and_are_never_held_against_green() {
     let rules = [MetricRule::Drop, MetricRule::Rise, MetricRule::TimesBlue(2.0), MetricRule::OverBlue(1.0)];
     for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -5.0, 1e300] {
         // A team's own value may be negative; a count may not.
-        for rule in rules.into_iter().filter(|rule| rule.by_evidence() || odd != -5.0) {
+        for rule in rules.iter().filter(|rule| rule.by_evidence() || odd != -5.0) {
             for sides in [(Some(odd), Some(5.0)), (Some(odd), Some(odd))] {
                 assert_eq!(counted(rule, &[sides; 6]).verdict(), Verdict::Pass, "{rule:?} {odd}");
             }

@@ -402,6 +402,7 @@ fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
         journal: Fact::Unknown(why),
         other_open: Fact::Unknown(why),
         objects: Fact::Unknown(why),
+        max_connections: Fact::Unknown(why),
         blockers: Fact::Unknown(why),
         pressure: Fact::Unknown(why),
         preflight: Fact::Unknown(why),

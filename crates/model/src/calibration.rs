@@ -72,6 +72,27 @@ pub struct Dispersion {
     pub outliers: f64,
 }
 
+/// What a history says of a value that is no count, such as CPU or connections.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GaugeHistory {
+    /// Its median.
+    pub level: f64,
+    /// Standard deviation from one minute to the next: what more requests in a minute would average out.
+    pub noise: f64,
+    /// Standard deviation that a minute counts with: more than the former where minutes hang together.
+    pub deviation: f64,
+    /// Minutes of history that it rests on.
+    pub minutes: u32,
+}
+
+impl GaugeHistory {
+    /// In words for people.
+    pub fn describe(&self) -> String {
+        format!("{:.4} is usual, give or take {:.4}, by {} minutes", self.level, self.deviation, self.minutes)
+    }
+}
+
 impl Calibrated {
     /// What the service does by itself and how that is known, in words for people.
     pub fn describe(&self) -> String {

@@ -35,7 +35,7 @@ pub struct Observation {
     pub listeners: Fact<Listeners>,
     /// Target health of both target groups.
     pub health: Fact<BTreeMap<TargetGroup, TargetHealth>>,
-    /// The group's alarms.
+    /// The group's alarms, and those of the spec's checks.
     pub alarms: Fact<Vec<Alarm>>,
     /// Closed minutes, oldest first.
     pub minutes: Fact<Vec<Minute>>,
@@ -288,8 +288,19 @@ impl Listener {
     }
 }
 
+/// Targets of both colors by state, as read now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ColorHealth {
+    /// Blue's.
+    pub blue: TargetHealth,
+    /// Green's.
+    pub green: TargetHealth,
+}
+
 /// Targets of one target group by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the names are ELB's states")]
 pub struct TargetHealth {
     pub healthy: u32,
@@ -299,8 +310,9 @@ pub struct TargetHealth {
     pub other: u32,
 }
 
-/// A CloudWatch alarm.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A CloudWatch alarm, metric or composite.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Alarm {
     /// Its name.
     pub name: String,
@@ -320,6 +332,12 @@ pub struct Minute {
     pub connections: Option<f64>,
     /// The team's own metrics, as far as they reported.
     pub metrics: BTreeMap<MetricName, Sides>,
+    /// RequestCount of the whole load balancer, Sum; `None` if it reported none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancer_requests: Option<f64>,
+    /// HTTPCode_ELB_5XX_Count, Sum: what the load balancer answered itself. Absent is zero if it had requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancer_errors: Option<f64>,
 }
 
 /// A metric's value in one minute for each color; `None` if none was reported.
@@ -345,6 +363,9 @@ pub struct Counts {
     pub latency: Option<f64>,
     /// UnHealthyHostCount, Minimum.
     pub unhealthy: Option<f64>,
+    /// HealthyHostCount, Maximum: 0 if no target was healthy at any time of the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<f64>,
     /// TargetResponseTime, p90 and p99, in seconds, while it is not yet known what is slow here.
     pub quantiles: [Option<f64>; 2],
     /// How many requests took longer than each of the two thresholds (`TC`, trimmed count), once those are known.
@@ -436,6 +457,8 @@ pub struct Needs {
     pub traffic: bool,
     /// Alarms of the group.
     pub alarms: bool,
+    /// Alarms of the spec's checks, by name.
+    pub own_alarms: Vec<String>,
     /// How many closed minutes of metrics, if any; and whether the instance's connections are wanted.
     pub minutes: Option<MinutesNeeds>,
     /// The service's own history, if it is to be calibrated.

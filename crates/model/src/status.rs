@@ -13,7 +13,7 @@ use crate::{
     gate::GateReading,
     ledger::Event,
     spec::Problem,
-    verdict::{Detectable, Evidence, Finding, Verdict},
+    verdict::{Detectable, Evidence, Finding, RuleReading, Verdict},
     waiting::Waiting,
 };
 
@@ -438,4 +438,7 @@ pub struct VerdictStatus {
     /// What checks on trial found: it decides nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dry_run: Vec<Finding>,
+    /// Every limit and guard, with its value, whether it is kept or broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleReading>,
 }

@@ -5,7 +5,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricName, calibration::Calibration};
+use crate::{
+    MetricName,
+    calibration::{Calibration, GaugeHistory},
+};
+
+mod rule;
+
+pub use rule::{Guard, RuleReading, Standing};
 
 /// The result of judging green against blue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +70,9 @@ pub struct Finding {
     /// What was measured, where the check's name does not say it: what was counted, or the team's name of a metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measure: Option<String>,
+    /// The guard that found it, if it was none of the check's own limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 /// What speaks for green being worse than blue, over all closed minutes since green got traffic.
@@ -116,10 +126,26 @@ pub struct MetricEvidence {
     pub green_requests: f64,
     /// How many of those counted.
     pub green_counted: f64,
+    /// What both had, if it is no count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<ComparedValues>,
     /// Power of ten, as in [`Evidence`].
     pub factor: f64,
     /// What is known of the service before the release, in words.
     pub calibration: String,
+}
+
+/// Values that are no counts: means of the minutes that were compared. Of database connections, which are one number for
+/// everybody, `blue` is what was usual before the release and `green` what is there now.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComparedValues {
+    /// Blue's.
+    pub blue: f64,
+    /// Green's.
+    pub green: f64,
+    /// The unit of both.
+    pub unit: Unit,
 }
 
 impl MetricEvidence {
@@ -136,6 +162,20 @@ impl MetricEvidence {
 
 impl std::fmt::Display for MetricEvidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(ComparedValues { blue, green, unit }) = self.values {
+            let (now, usual) = match self.check {
+                Check::DatabaseConnections => ("now", "before the release"),
+                Check::Errors | Check::Latency | Check::Targets | Check::Metrics => ("of green", "of blue"),
+            };
+            return write!(
+                f,
+                "{} {} {now} and {} {usual} in {} minutes",
+                self.counted,
+                unit.show(green),
+                unit.show(blue),
+                self.minutes
+            );
+        }
         let rate = |counted: f64, requests: f64| {
             if requests > 0.0 { Unit::Ratio.show(counted / requests) } else { "nothing".to_owned() }
         };
@@ -163,23 +203,21 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let measure = self.measure.as_deref().unwrap_or(self.check.as_str());
         if let Some(power) = self.factor {
+            let (now, usual) = match self.check {
+                Check::DatabaseConnections => ("", "before the release"),
+                Check::Errors | Check::Latency | Check::Targets | Check::Metrics => (" of green", "of blue"),
+            };
             return write!(
                 f,
-                "{measure} of green {} against {} of blue in {} minutes: evidence of {} that green is worse",
+                "{measure}{now} {} against {} {usual} in {} minutes: evidence of {} that green is worse",
                 self.unit.show(self.measured),
                 self.unit.show(self.limit),
                 self.of_minutes,
                 to_one(power)
             );
         }
-        write!(
-            f,
-            "{measure} of green {} over the limit {} in {} of {} minutes",
-            self.unit.show(self.measured),
-            self.unit.show(self.limit),
-            self.failing_minutes,
-            self.of_minutes
-        )
+        let said = rule::sentence(self.guard, measure, self.unit, (Some(self.measured), Some(self.limit)));
+        write!(f, "{said} in {} of {} minutes", self.failing_minutes, self.of_minutes)
     }
 }
 
@@ -233,13 +271,14 @@ impl Unit {
             Self::Ratio => format!("{:.2} %", value * 100.0),
             Self::Seconds => format!("{:.0} ms", value * 1_000.0),
             Self::Count => format!("{value:.0}"),
-            Self::Plain => format!("{value}"),
+            // At most four digits after the point, and none that say nothing.
+            Self::Plain => format!("{}", (value * 1e4).round() / 1e4),
         }
     }
 }
 
 /// Blue's history, frozen before the first production weight.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Baseline {
     /// Start of the first minute in it.
@@ -264,6 +303,21 @@ pub struct Baseline {
     /// How the team's own counts vary by themselves, by the metric's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<MetricName, Calibration>,
+    /// How often the service failed for ten minutes in a row by itself at the worst: failures a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_stretch: Option<f64>,
+    /// What the load balancer itself answers with 5xx, of all requests: usually, and at the worst for five minutes in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancer: Option<[f64; 2]>,
+    /// How the team's own values that are no counts vary by themselves, by the metric's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gauges: BTreeMap<MetricName, GaugeHistory>,
+    /// How the database connections vary by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_history: Option<GaugeHistory>,
+    /// The most connections that the server allows, if it could be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<f64>,
     /// What would be found in this release, and how fast.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detectable: Vec<Detectable>,

@@ -90,7 +90,7 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout, now: Timestamp) {
     let Traffic::Codedeploy(traffic) = &spec.spec.traffic;
     match rollout.phase {
         RolloutPhase::Preflight => {
-            needs.alarms = true;
+            alarm_needs(needs, &spec.spec);
             needs.revisions.push(spec.base.0.clone());
             needs.revisions.push(spec.base.family().to_owned());
             let (name, predefined) = config_name(traffic.shift);
@@ -103,10 +103,17 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout, now: Timestamp) {
         | RolloutPhase::Shifting
         | RolloutPhase::Confirming
         | RolloutPhase::Baking => {
+            alarm_needs(needs, &spec.spec);
             needs.minutes = Some(minutes_needs(rollout, now));
         }
         RolloutPhase::Retiring | RolloutPhase::RollingBack(_) => {}
     }
+}
+
+fn alarm_needs(needs: &mut Needs, spec: &Spec) {
+    needs.alarms = true;
+    let own = spec.checks.metrics.values().filter_map(|check| check.judge.alarm());
+    needs.own_alarms = own.map(str::to_owned).collect();
 }
 
 /// What blue's last hour is made of, and then what green is judged by.

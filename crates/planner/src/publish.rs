@@ -356,7 +356,9 @@ fn verdict(draft: &Draft<'_>) -> Option<VerdictStatus> {
                 Verdict::Fail(finding) => finding.to_string(),
                 Verdict::Pass => "green is no worse than blue".into(),
                 Verdict::Undecided => "too little was seen to say".into(),
-                Verdict::Suspect => "green may be worse than blue".into(),
+                Verdict::Suspect => judgement
+                    .suspicion()
+                    .map_or_else(|| "green may be worse than blue".into(), ToString::to_string),
                 Verdict::NoData { minutes } => {
                     format!("green reported nothing for {minutes} minutes in which traffic was due")
                 }
@@ -365,6 +367,7 @@ fn verdict(draft: &Draft<'_>) -> Option<VerdictStatus> {
             until: judgement.until,
             evidence: judgement.evidence.clone(),
             dry_run: judgement.dry_run.clone(),
+            rules: judgement.rules.clone(),
         }),
         None => draft.previous.and_then(|status| status.verdict.clone()),
     }

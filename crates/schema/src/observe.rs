@@ -164,11 +164,13 @@ impl Database {
         };
         let all: Vec<&Object> = plan.adds.iter().chain(&plan.removes).collect();
         let objects = catalog::objects(&mut transaction, all).await?;
+        let max_connections = max_connections(&mut transaction).await?;
         Ok(SchemaObservation {
             access: Fact::Known(access),
             journal,
             other_open,
             objects: Fact::Known(objects),
+            max_connections: Fact::Known(max_connections),
             blockers: Fact::Unknown(Why::NotAsked),
             pressure: Fact::Unknown(Why::NotAsked),
             preflight: Fact::Unknown(Why::NotAsked),
@@ -197,6 +199,13 @@ impl Database {
             None => Fact::Unknown(Why::NotAsked),
         }
     }
+}
+
+/// Source: the server's own setting; what it reserves for superusers is in it.
+async fn max_connections(connection: &mut PgConnection) -> Result<u32, Failure> {
+    let read = sqlx::query_scalar("SELECT current_setting('max_connections')::int4");
+    let most: i32 = read.fetch_one(connection).await?;
+    u32::try_from(most).map_err(|_| Failure::Malformed)
 }
 
 /// About how many rows a sample has.
@@ -346,6 +355,7 @@ fn unknown(failure: &Failure) -> SchemaObservation {
         journal: Fact::Unknown(why),
         other_open: Fact::Unknown(why),
         objects: Fact::Unknown(why),
+        max_connections: Fact::Unknown(why),
         blockers: Fact::Unknown(why),
         pressure: Fact::Unknown(why),
         preflight: Fact::Unknown(why),

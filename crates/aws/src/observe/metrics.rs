@@ -38,10 +38,14 @@ enum Meaning {
     Failures(TargetGroup),
     Latency(TargetGroup),
     Unhealthy(TargetGroup),
+    Healthy(TargetGroup),
     /// The response time's first or second percentile.
     Quantile(TargetGroup, usize),
     /// Requests above the first or second threshold of slowness.
     Slow(TargetGroup, usize),
+    /// Of the whole load balancer: its requests, and what it answered itself with 5xx.
+    BalancerRequests,
+    BalancerErrors,
     Connections,
     /// A team's own metric, of blue or of green.
     Own(MetricName, Side),
@@ -112,6 +116,15 @@ impl Aws {
     fn queries(&self, release: &ReleaseName, minutes: &MinutesNeeds, groups: &[TargetGroup]) -> Vec<Query> {
         let query = |meaning, stat| Query { release: release.clone(), meaning, stat, minutes: minutes.count };
         let mut all = vec![];
+        // The groups of a deployment group hang on one load balancer.
+        if let Some(balancer) = groups.iter().find_map(|group| self.balancer_of(group)) {
+            let whole = |metric| {
+                let dimensions = [("LoadBalancer", dimension(&balancer))];
+                Stat::new("AWS/ApplicationELB", metric, "Sum", &dimensions)
+            };
+            all.push(query(Meaning::BalancerRequests, whole("RequestCount")));
+            all.push(query(Meaning::BalancerErrors, whole("HTTPCode_ELB_5XX_Count")));
+        }
         for target_group in groups {
             let Some(balancer) = self.balancer_of(target_group) else { continue };
             let stats = group_stats(&balancer, target_group, minutes.slow);
@@ -124,7 +137,9 @@ impl Aws {
                 Stat::new("AWS/RDS", "DatabaseConnections", "Average", &dimensions),
             ));
         }
-        for (name, metric) in &minutes.metrics {
+        // An alarm is no metric; its state is read apart.
+        let own = minutes.metrics.iter().filter(|(_, metric)| metric.check.judge.alarm().is_none());
+        for (name, metric) in own {
             let sides = [
                 (Side::Blue, "blue", metric.check.judge.compares().then_some(&metric.blue)),
                 (Side::Green, "green", metric.green.as_ref()),
@@ -160,10 +175,13 @@ impl Aws {
         needs: &BTreeMap<ReleaseName, Needs>,
         seen: &BTreeMap<ReleaseName, Observation>,
     ) -> BTreeMap<ReleaseName, Fact<Vec<Alarm>>> {
-        let wanted: BTreeMap<&ReleaseName, &[String]> = needs
+        let wanted: BTreeMap<&ReleaseName, Vec<String>> = needs
             .iter()
             .filter(|(_, need)| need.alarms)
-            .filter_map(|(release, _)| Some((release, &seen.get(release)?.group.known()?.alarms[..])))
+            .filter_map(|(release, need)| {
+                let of_group = &seen.get(release)?.group.known()?.alarms;
+                Some((release, of_group.iter().chain(&need.own_alarms).cloned().collect()))
+            })
             .collect();
         let names: Vec<String> = wanted
             .values()
@@ -174,9 +192,21 @@ impl Aws {
         let mut found: Vec<Alarm> = vec![];
         let mut failure = None;
         for chunk in names.chunks(ALARMS_A_CALL) {
-            let request = self.read.cloudwatch.describe_alarms().set_alarm_names(Some(chunk.to_vec()));
+            let request = self
+                .read
+                .cloudwatch
+                .describe_alarms()
+                .set_alarm_names(Some(chunk.to_vec()))
+                .alarm_types(cw::AlarmType::MetricAlarm)
+                .alarm_types(cw::AlarmType::CompositeAlarm)
+                .max_records(ALARMS_A_CALL as i32);
             match self.calls.call(ALARMS, request.send()).await {
-                Ok(output) => found.extend(output.metric_alarms().iter().filter_map(read_alarm)),
+                Ok(output) => {
+                    let metric = output.metric_alarms().iter();
+                    found.extend(metric.filter_map(|one| alarm(one.alarm_name(), one.state_value())));
+                    let composite = output.composite_alarms().iter();
+                    found.extend(composite.filter_map(|one| alarm(one.alarm_name(), one.state_value())));
+                }
                 Err(error) => failure = Some(error.why()),
             }
         }
@@ -184,15 +214,12 @@ impl Aws {
             Some(why) => Fact::Unknown(why),
             None => Fact::Known(found.iter().filter(|alarm| names.contains(&alarm.name)).cloned().collect()),
         };
-        wanted.into_iter().map(|(release, names)| (release.clone(), fact(names))).collect()
+        wanted.into_iter().map(|(release, names)| (release.clone(), fact(&names))).collect()
     }
 }
 
-fn read_alarm(alarm: &cw::MetricAlarm) -> Option<Alarm> {
-    Some(Alarm {
-        name: alarm.alarm_name()?.to_owned(),
-        red: alarm.state_value() == Some(&cw::StateValue::Alarm),
-    })
+fn alarm(name: Option<&str>, state: Option<&cw::StateValue>) -> Option<Alarm> {
+    Some(Alarm { name: name?.to_owned(), red: state == Some(&cw::StateValue::Alarm) })
 }
 
 fn empty_minutes(minutes: &MinutesNeeds, end: i64) -> Vec<Minute> {
@@ -214,6 +241,9 @@ fn fill(minutes: &mut [Minute], meaning: &Meaning, series: &Series) {
             Meaning::Failures(group) => counts(group, &|c| c.failures += value),
             Meaning::Latency(group) => counts(group, &|c| c.latency = Some(value)),
             Meaning::Unhealthy(group) => counts(group, &|c| c.unhealthy = Some(value)),
+            Meaning::Healthy(group) => counts(group, &|c| c.healthy = Some(value)),
+            Meaning::BalancerRequests => minute.balancer_requests = Some(value),
+            Meaning::BalancerErrors => minute.balancer_errors = Some(value),
             Meaning::Quantile(group, which) => counts(group, &|c| c.quantiles[*which] = Some(value)),
             // A trimmed count may be a fraction where CloudWatch keeps a distribution instead of every value.
             Meaning::Slow(group, which) => counts(group, &|c| c.slow[*which] = Some(value.round())),
@@ -260,6 +290,7 @@ fn group_stats(balancer: &str, group: &TargetGroup, slow: Option<[f64; 2]>) -> V
         (Meaning::Failures(of()), alb(FAILURES[1], "Sum")),
         (Meaning::Latency(of()), alb("TargetResponseTime", "p95")),
         (Meaning::Unhealthy(of()), alb("UnHealthyHostCount", "Minimum")),
+        (Meaning::Healthy(of()), alb("HealthyHostCount", "Maximum")),
         time(0),
         time(1),
     ]

@@ -14,7 +14,7 @@ use crate::{
     Digest, ParameterVersion,
     calibration::Calibrated,
     decision::{Outcome, Step},
-    observation::{Minute, TargetGroup},
+    observation::{Alarm, ColorHealth, Minute, TargetGroup},
     revision::RevisionArn,
     runner::TaskEnd,
     schema::{ChangePlan, CheckReading},
@@ -144,6 +144,15 @@ pub struct Judged {
     pub weight: f64,
     /// The closed minutes, oldest first.
     pub minutes: Vec<Minute>,
+    /// Minutes from green's first weight until it has all of it, by the spec.
+    #[serde(default)]
+    pub ramp_minutes: u32,
+    /// Target health as it was read at the end, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ColorHealth>,
+    /// The alarms as they were read at the end, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<Vec<Alarm>>,
 }
 
 /// An accepted spec with everything that is pinned at acceptance.

@@ -214,6 +214,8 @@ pub struct SchemaObservation {
     pub other_open: Fact<Vec<OpenChange>>,
     /// Which of the objects that the change adds or removes exist now.
     pub objects: Fact<BTreeMap<Object, bool>>,
+    /// The most connections that the server allows.
+    pub max_connections: Fact<u32>,
     /// Sessions that a lock request would wait for.
     pub blockers: Fact<Vec<Blocker>>,
     /// What speaks against loading the server with a backfill now.

@@ -19,7 +19,7 @@ mod problem;
 mod read;
 mod schema;
 
-pub use checks::{Checks, MetricCheck, MetricRule, PLACEHOLDERS, Toggle};
+pub use checks::{Checks, MetricCheck, MetricRule, PLACEHOLDERS, Preset, Toggle};
 pub use document::{Document, Member, Members, Node, place};
 pub use problem::{Code, Problem};
 pub use read::read;
@@ -160,6 +160,18 @@ impl Shift {
             }
             Self::Canary { percent, r#for } if steps(r#for) == 0 => f64::from(percent) / 100.0,
             Self::Canary { .. } => 1.0,
+        }
+    }
+
+    /// Whole minutes from green's first weight until it has all of it.
+    pub fn ramp_minutes(self) -> u32 {
+        let whole = |span: Span| span.whole_minutes().unwrap_or(1).max(1);
+        match self {
+            Self::AllAtOnce => 0,
+            Self::Linear { percent, every } => {
+                (100u32.div_ceil(u32::from(percent).max(1)) - 1).saturating_mul(whole(every))
+            }
+            Self::Canary { percent: _, r#for } => whole(r#for),
         }
     }
 }

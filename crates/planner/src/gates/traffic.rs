@@ -1,5 +1,7 @@
 //! Gates on traffic: the engine's settings, green, blue and the bake.
 
+use std::collections::BTreeSet;
+
 use tidegate_analysis::{Judgement, NO_DATA_MINUTES};
 use tidegate_model::{
     Fact,
@@ -38,7 +40,7 @@ pub(crate) fn engine_ready(draft: &Draft<'_>, rollout: &Rollout) -> GateReading 
     };
     let mut problems = codedeploy::ready_problems(&rollout.start.spec.spec, traffic, group, service);
     problems.extend(traffic_problems(draft, rollout, service));
-    problems.extend(alarm_problems(draft, group));
+    problems.extend(alarm_problems(draft, rollout, group));
     problems.extend(foreign_deployment(draft, rollout));
     if problems.is_empty() {
         return open(gate);
@@ -89,17 +91,20 @@ fn too_few_healthy(
     }
 }
 
-fn alarm_problems(draft: &Draft<'_>, group: &DeploymentGroup) -> Vec<String> {
+/// Alarms of the group and of the spec's checks, those on trial left out.
+fn alarm_problems(draft: &Draft<'_>, rollout: &Rollout, group: &DeploymentGroup) -> Vec<String> {
+    let checks = rollout.start.spec.spec.checks.metrics.values().filter(|check| !check.dry_run);
+    let own = checks.filter_map(|check| check.judge.alarm());
+    let names: BTreeSet<&str> = group.alarms.iter().map(String::as_str).chain(own).collect();
     match &draft.seen.alarms {
-        Fact::Known(alarms) => {
-            let red = alarms.iter().filter(|a| a.red).map(|a| format!("alarm {} is red", a.name));
-            let missing = group
-                .alarms
-                .iter()
-                .filter(|name| !alarms.iter().any(|a| &a.name == *name))
-                .map(|name| format!("alarm {name} does not exist"));
-            red.chain(missing).collect()
-        }
+        Fact::Known(alarms) => names
+            .into_iter()
+            .filter_map(|name| match alarms.iter().find(|alarm| alarm.name == name) {
+                Some(alarm) if alarm.red => Some(format!("alarm {name} is red")),
+                Some(_) => None,
+                None => Some(format!("alarm {name} does not exist")),
+            })
+            .collect(),
         Fact::Absent => vec!["the group's alarms do not exist".into()],
         Fact::Unknown(why) => vec![format!("the alarms are not known: {}", why.as_str())],
     }
@@ -199,10 +204,8 @@ pub(crate) fn healthy_so_far(rollout: &Rollout, judgement: Option<&Judgement>) -
         Some(Verdict::Suspect) => closed(
             gate,
             Class::NeedsTime,
-            judgement
-                .and_then(|j| j.evidence.as_ref())
-                .map_or_else(|| "green may be worse than blue".to_owned(), ToString::to_string),
-            "it becomes clear with more requests: it passes, or it is rolled back",
+            judgement.map_or_else(String::new, suspected_of),
+            "it becomes clear with time and requests: it passes, or it is rolled back",
         ),
         Some(Verdict::Fail(finding)) => {
             closed(gate, Class::NeedsFix, finding.to_string(), "it is rolled back")
@@ -218,6 +221,13 @@ pub(crate) fn healthy_so_far(rollout: &Rollout, judgement: Option<&Judgement>) -
             format!("fewer than {NO_DATA_MINUTES}"),
         ),
     }
+}
+
+/// What makes green suspect: a rule, or the evidence.
+fn suspected_of(judgement: &Judgement) -> String {
+    let rule = judgement.suspicion().map(ToString::to_string);
+    let evidence = || judgement.evidence.as_ref().map(ToString::to_string);
+    rule.or_else(evidence).unwrap_or_default()
 }
 
 /// Rollback of grade instant is proven: blue's tasks run at full size, healthy or idle behind the listener, and CodeDeploy

@@ -204,17 +204,24 @@ fn shifting(draft: &mut Draft<'_>, deployment: &Deployment, asked: Option<u8>) {
     draft.gate(gates::green_healthy(draft, &rollout));
     draft.gate(gates::rollback_ready(draft, &rollout));
     let shown = percent.map_or_else(|| "an unknown share".to_owned(), |p| format!("{p:.0} %"));
-    let held = !gates::not_held(draft).lets_pass();
-    let message = if held {
-        format!("CodeDeploy moves traffic, {shown} is on green; a hold cannot stop this shift, abort can")
-    } else {
-        format!("CodeDeploy moves traffic, {shown} is on green")
-    };
+    let mut message = format!("CodeDeploy moves traffic, {shown} is on green");
+    if !gates::not_held(draft).lets_pass() {
+        message.push_str("; a hold cannot stop this shift, abort can");
+    }
+    message.push_str(&red_alarms(draft));
     draft
         .wait(Reason::Shifting, message, Class::NeedsTime)
         .on(deployment.id.clone())
         .since(rollout.since)
         .unblock("it passes with time; abort goes back in seconds");
+}
+
+/// Says which of the group's alarms are red: CodeDeploy stops the deployment for them by itself.
+fn red_alarms(draft: &Draft<'_>) -> String {
+    let of_group = draft.seen.group.known().map_or(&[][..], |group| &group.alarms);
+    let all = draft.seen.alarms.known().map_or(&[][..], |alarms| alarms);
+    let red = all.iter().filter(|alarm| alarm.red && of_group.contains(&alarm.name));
+    red.map(|alarm| format!("; alarm {} is red, CodeDeploy stops for it", alarm.name)).collect()
 }
 
 /// When all weight came to green: CodeDeploy's own instant, or when it was first seen.
@@ -353,6 +360,7 @@ fn baking(
     } else {
         format!("green serves everything and blue is warm; {served} of {wanted} served")
     };
+    let message = message + &red_alarms(draft);
     draft
         .wait(Reason::Baking, message, Class::NeedsTime)
         .since(rollout.since)

@@ -4,7 +4,7 @@ use tidegate_analysis::{Judgement, Question, baseline, foresee, judge, share_of_
 use tidegate_model::{
     Fact, Why,
     ledger::{Cause, Entry, Judged, Rollout},
-    observation::Minute,
+    observation::{ColorHealth, Minute},
     spec::Traffic,
     verdict::Verdict,
 };
@@ -34,6 +34,7 @@ pub(super) fn take_baseline(draft: &mut Draft<'_>, rollout: &Rollout) {
     if let Some(mut taken) = taken {
         taken.calibration = Some(calibrated.failures);
         taken.metrics = calibrated.metrics;
+        taken.max_connections = draft.seen.schema.max_connections.known().map(|most| f64::from(*most));
         let Traffic::Codedeploy(traffic) = &spec.traffic;
         if let (Some(calibration), Some(share)) = (&taken.calibration, share_of_errors(&spec.checks, &taken))
         {
@@ -56,6 +57,9 @@ pub(super) fn judged(draft: &mut Draft<'_>, rollout: &Rollout, percent: f64) -> 
             minutes,
             weight: percent / 100.0,
             traffic_since: since,
+            ramp_minutes: ramp_minutes(rollout),
+            health: health(draft, rollout),
+            alarms: draft.seen.alarms.known().map(Vec::as_slice),
         }),
         Fact::Absent => return None,
         Fact::Unknown(why) => {
@@ -66,6 +70,18 @@ pub(super) fn judged(draft: &mut Draft<'_>, rollout: &Rollout, percent: f64) -> 
     };
     draft.judgement = Some(judgement.clone());
     Some(judgement)
+}
+
+fn ramp_minutes(rollout: &Rollout) -> u32 {
+    let Traffic::Codedeploy(traffic) = &rollout.start.spec.spec.traffic;
+    traffic.shift.ramp_minutes()
+}
+
+/// Targets of both colors as read now; `None` if they were not read.
+fn health(draft: &Draft<'_>, rollout: &Rollout) -> Option<ColorHealth> {
+    let all = draft.seen.health.known()?;
+    let of = |group| all.get(group).copied().unwrap_or_default();
+    Some(ColorHealth { blue: of(&rollout.start.blue_group), green: of(&rollout.start.green_group) })
 }
 
 /// Keeps what green was judged by: a verdict that decided something can be judged again by anybody.
@@ -81,6 +97,9 @@ pub(super) fn keep(draft: &mut Draft<'_>) {
         checks: rollout.start.spec.spec.checks.clone(),
         baseline: rollout.baseline.clone(),
         traffic_since: since,
+        ramp_minutes: ramp_minutes(&rollout),
+        health: health(draft, &rollout),
+        alarms: draft.seen.alarms.known().cloned(),
         weight: green_percent(&draft.seen.listeners, &green).unwrap_or(0.0) / 100.0,
         green,
         minutes: minutes.iter().filter(finite).cloned().collect(),

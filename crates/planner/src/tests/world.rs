@@ -258,18 +258,7 @@ fn rollout(flight: &Flight, accepted: &Accepted) -> Rollout {
     let is_redeploy = flight.phase == Phase::Redeploying;
     let (stop, go, retire) = flight.sent;
     let since = ago(flight.age);
-    let baseline = Baseline {
-        from: ago(3_600),
-        minutes: 5,
-        requests: 500.0,
-        failures: 0.0,
-        latency: None,
-        connections: None,
-        calibration: None,
-        slow: None,
-        metrics: BTreeMap::new(),
-        detectable: vec![],
-    };
+    let baseline = Baseline { from: ago(3_600), minutes: 5, requests: 500.0, ..Baseline::default() };
     Rollout {
         start: RolloutStart {
             spec: accepted.clone(),
@@ -578,6 +567,7 @@ fn schema(sketch: &Database) -> database::SchemaObservation {
             .clone()
             .map(|(old, new)| BTreeMap::from([(column("address"), old), (column("street"), new)])),
         preflight: Fact::Known(database::Preflight::default()),
+        max_connections: Fact::Known(100),
         pressure: sketch.pressure.clone().map(|there| there.then(pressure).into_iter().collect()),
         blockers: sketch.blockers.clone().map(|there| there.then(blocker).into_iter().collect()),
         check: sketch.check.clone().map(|disagreeing| database::CheckReading {

@@ -6,7 +6,7 @@ use tidegate_model::{
     gate::{GateReading, GateState},
     ledger::EventKind,
     status::{CertificateStatus, ConditionStatus, Grade, ReleaseStatus, SchemaStatus, VerdictStatus},
-    verdict::{Evidence, Verdict, to_one},
+    verdict::{Evidence, Guard, RuleReading, Standing, Verdict, to_one},
 };
 
 use super::{banner, html::Html, strip, summary};
@@ -190,6 +190,7 @@ fn judged(html: &mut Html, verdict: &VerdictStatus) {
     if let Some(evidence) = &verdict.evidence {
         self::evidence(html, evidence);
     }
+    rules(html, &verdict.rules);
     for finding in &verdict.dry_run {
         html.wrap("<p class=none>on trial, decides nothing: ", &finding.to_string(), "</p>");
     }
@@ -206,14 +207,43 @@ fn evidence(html: &mut Html, evidence: &Evidence) {
         let share =
             if metric.share > 0.0 { format!("{:.0} %", 100.0 * metric.share) } else { "on trial".into() };
         let part = |counted: f64, requests: f64| format!("{counted:.0} of {requests:.0}");
+        let (green, blue) = match metric.values {
+            Some(values) => (values.unit.show(values.green), values.unit.show(values.blue)),
+            None => (
+                part(metric.green_counted, metric.green_requests),
+                part(metric.blue_counted, metric.blue_requests),
+            ),
+        };
         html.wrap("<tr><td>", &metric.counted, "<td class=num>");
-        html.wrap("", &part(metric.green_counted, metric.green_requests), "<td class=num>");
-        html.wrap("", &part(metric.blue_counted, metric.blue_requests), "<td class=num>");
+        html.wrap("", &green, "<td class=num>").wrap("", &blue, "<td class=num>");
         html.wrap("", &metric.minutes.to_string(), "<td class=num>");
         html.wrap("", &to_one(metric.factor), "<td class=num>");
         html.wrap("", &share, "<td>").wrap("", &metric.calibration, "</tr>");
     }
     html.raw("</tbody></table></div>");
+}
+
+fn rules(html: &mut Html, rules: &[RuleReading]) {
+    if rules.is_empty() {
+        return;
+    }
+    html.raw("<details><summary>Limits and guards</summary><div class=scroll><table><thead><tr><th scope=col>Rule<th scope=col>Measured<th scope=col>Limit<th scope=col>Broken in<th scope=col>Rolled back at</tr></thead><tbody>");
+    for rule in rules {
+        let name = rule.guard.map_or(rule.check.as_str(), Guard::as_str);
+        html.wrap("<tr><td>", rule.measure.as_deref().unwrap_or(name), "");
+        html.raw(match (rule.dry_run, rule.standing) {
+            (true, _) => " <span class=\"badge quiet\">on trial</span>",
+            (false, Standing::Kept) => "",
+            (false, Standing::Suspect) => " <span class=\"badge wait\">◔ suspect</span>",
+            (false, Standing::Broken) => " <span class=\"badge bad\">✗ broken</span>",
+        });
+        let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| rule.unit.show(value));
+        html.wrap("<td class=num>", &show(rule.measured), "<td class=num>").text(&show(rule.limit));
+        html.wrap("<td class=num>", &rule.failing_minutes.to_string(), " of ");
+        html.wrap("", &rule.of_minutes.to_string(), "<td class=num>");
+        html.wrap("", &rule.needed_minutes.to_string(), "</tr>");
+    }
+    html.raw("</tbody></table></div></details>");
 }
 
 fn objects(html: &mut Html, objects: &[String]) {

@@ -11,7 +11,9 @@ use tidegate_model::{
         CalibrationStatus, CertificateStatus, Condition, ConditionStatus, ConditionType, Grade, Published,
         ReleaseStatus, RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
-    verdict::{Check, Detectable, Evidence, MetricEvidence, Regression, Verdict},
+    verdict::{
+        Check, Detectable, Evidence, Guard, MetricEvidence, Regression, RuleReading, Standing, Unit, Verdict,
+    },
     waiting::{Class, OnDeadline, Reason, Waiting},
 };
 
@@ -71,6 +73,7 @@ pub(crate) fn release(name: &str) -> ReleaseStatus {
             until: Some(ago(1)),
             evidence: Some(evidence()),
             dry_run: vec![],
+            rules: vec![guard()],
         }),
         events: vec![
             event(40, EventKind::Normal, "SpecAccepted", "spec version 12 is in force"),
@@ -82,6 +85,22 @@ pub(crate) fn release(name: &str) -> ReleaseStatus {
             ),
             event(4, EventKind::Normal, "PhaseEntered", "rollout is baking"),
         ],
+    }
+}
+
+fn guard() -> RuleReading {
+    RuleReading {
+        check: Check::Errors,
+        guard: Some(Guard::BalancerErrors),
+        measure: None,
+        measured: Some(0.012),
+        limit: Some(0.005),
+        unit: Unit::Ratio,
+        failing_minutes: 2,
+        of_minutes: 6,
+        needed_minutes: 5,
+        standing: Standing::Suspect,
+        dry_run: false,
     }
 }
 
@@ -208,6 +227,7 @@ fn evidence() -> Evidence {
         blue_counted,
         green_requests: 9_630.0,
         green_counted,
+        values: None,
         factor: -0.7,
         calibration: "it fails in 0.040 % of requests by itself, in clusters of about 3".into(),
     };

@@ -49,16 +49,20 @@ fn verdicts(judged: &Judged) -> Vec<Judgement> {
     let first = judged
         .minutes
         .partition_point(|minute| minute.at.as_second() + 60 <= judged.traffic_since.as_second());
-    let question = |minutes| Question {
+    let question = |end: usize| Question {
         checks: &judged.checks,
         blue: &judged.blue,
         green: &judged.green,
         baseline: judged.baseline.as_ref(),
-        minutes,
+        minutes: &judged.minutes[..end],
         weight: judged.weight,
         traffic_since: judged.traffic_since,
+        ramp_minutes: judged.ramp_minutes,
+        // These were read at the end.
+        health: judged.health.filter(|_| end == judged.minutes.len()),
+        alarms: judged.alarms.as_deref().filter(|_| end == judged.minutes.len()),
     };
-    (first + 1..=judged.minutes.len()).map(|end| judge(&question(&judged.minutes[..end]))).collect()
+    (first + 1..=judged.minutes.len()).map(|end| judge(&question(end))).collect()
 }
 
 fn failed(verdicts: &[Judgement]) -> bool {
@@ -78,6 +82,9 @@ fn text(judged: &Judged, at: Timestamp, verdicts: &[Judgement]) {
             format!("{:<16} {}", to_one(evidence.factor), each.collect::<Vec<_>>().join(", "))
         });
         println!("{}", format!("{minute:<20}  {:<9}  {evidence}", judgement.verdict.as_str()).trim_end());
+        if let Some(rule) = judgement.suspicion() {
+            println!("{:<20}  {rule}", "");
+        }
     }
     let end = verdicts.last();
     let finding = verdicts.iter().find_map(|judgement| match &judgement.verdict {
@@ -98,6 +105,7 @@ fn as_json(judged: &Judged, at: Timestamp, verdicts: &[Judgement]) -> Value {
             "verdict": judgement.verdict,
             "evidence": judgement.evidence,
             "dryRun": judgement.dry_run,
+            "rules": judgement.rules,
         })
     };
     json!({
