@@ -32,14 +32,14 @@ pub(crate) async fn serving(before: &str, version: &str) -> Stage {
 }
 
 /// The same with that version released.
-async fn release(before: &str, version: &str, members: &str) -> Stage {
+pub(crate) async fn release(before: &str, version: &str, members: &str) -> Stage {
     let stage = serving(before, version).await;
     stage.put("spec", &spec_with("shop:v9", members)).await;
     stage
 }
 
 /// The same with nothing but failures, a share of which is the service's own.
-async fn service(own: f64, version: &str) -> Stage {
+pub(crate) async fn service(own: f64, version: &str) -> Stage {
     release(&format!("error_share = {own:?}"), version, r#""bake": "10m""#).await
 }
 
