@@ -57,7 +57,11 @@ pub(crate) async fn is_rolled_back(mut stage: Stage, measure: &str) -> Finding {
     assert_eq!(status.rollout.cause_reason.as_deref(), Some("verdict"), "{:#?}", status.events);
     let verdict = status.verdict.clone().expect("a verdict");
     let Verdict::Fail(finding) = &verdict.verdict else { panic!("{verdict:#?}") };
-    let told = finding.measure.as_deref().unwrap_or("failed requests");
+    let told = match (finding.guard, &finding.measure) {
+        (Some(_), _) => finding.to_string(),
+        (None, Some(measure)) => measure.clone(),
+        (None, None) => "failed requests".to_owned(),
+    };
     assert!(told.starts_with(measure), "{finding:?}");
     let evidence = verdict.evidence.expect("evidence");
     assert!(evidence.metrics.iter().all(|metric| metric.green_requests > 0.0), "{evidence:#?}");

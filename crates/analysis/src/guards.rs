@@ -30,7 +30,7 @@ const NEAR_MINUTES: i64 = 15;
 const BOTH: (Window, Window) = (Window::but_one(3), Window::but_one(BOTH_MINUTES));
 pub(super) const BOTH_MINUTES: usize = 10;
 /// Connections that run out, for so many minutes: suspect, and back.
-const RUN_OUT: (Window, Window) = (Window::in_a_row(2), Window::but_one(4));
+const RUN_OUT: (Window, Window) = (Window::in_a_row(2), Window::but_one(3));
 /// Of the most that the server allows, this share counts as full.
 const CONNECTIONS: f64 = 0.9;
 /// The line goes through so many minutes.

@@ -445,3 +445,24 @@ pub enum EventKind {
     Normal,
     Warning,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_kept_of_a_verdict_is_still_read() {
+        let kept = r#"{ "version": 3, "blue": "b", "green": "g", "trafficSince": "2026-03-01T12:00:00Z", "weight": 0.1,
+            "checks": { "errors": "on", "latency": "on", "targets": "off", "databaseConnections": "dryRun", "metrics": {
+                "queue": { "namespace": "Shop", "metric": "Depth", "judge": { "above": 500.0 }, "failing": 3, "of": 5 } } },
+            "baseline": { "from": "2026-03-01T11:00:00Z", "minutes": 60, "requests": 6e4, "failures": 6.0, "latency": 0.05,
+                "connections": 10.0 },
+            "minutes": [ { "at": "2026-03-01T12:00:00Z", "connections": 12.0, "metrics": {}, "groups": { "g": {
+                "requests": 100.0, "failures": 1.0, "latency": 0.05, "unhealthy": 0.0, "quantiles": [null, null],
+                "slow": [null, null] } } } ] }"#;
+        let judged: Judged = serde_json::from_str(kept).unwrap();
+        assert_eq!((judged.ramp_minutes, judged.health, &judged.alarms), (0, None, &None));
+        let again: Judged = serde_json::from_str(&serde_json::to_string(&judged).unwrap()).unwrap();
+        assert_eq!(again, judged);
+    }
+}
