@@ -12,7 +12,7 @@ use tidegate_model::{
 use super::Question;
 use crate::{
     errors,
-    rules::{Look, Rule, Window},
+    rules::{Look, Looker, Rule, Window},
 };
 
 /// Latency, targets and connections are red flags: every one of the last three minutes must fail.
@@ -51,8 +51,6 @@ pub(super) fn built_in<'a>(question: &'a Question<'a>) -> Vec<Rule<'a>> {
     }
     rules
 }
-
-type Looker<'a> = Box<dyn Fn(&Minute) -> Option<Look> + 'a>;
 
 /// Green's unhealthy targets, beyond blue's: what makes both sick is not green's fault.
 fn targets<'a>(question: &'a Question<'a>) -> Looker<'a> {

@@ -25,6 +25,9 @@ impl Look {
     }
 }
 
+/// Looks at one minute.
+pub(super) type Looker<'a> = Box<dyn Fn(&Minute) -> Option<Look> + 'a>;
+
 /// At least so many of the last so many minutes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
@@ -57,7 +60,7 @@ pub(super) struct Rule<'a> {
     /// Green fails.
     pub(super) fails: Window,
     /// What a minute measures; `None` if it says nothing.
-    pub(super) look: Box<dyn Fn(&Minute) -> Option<Look> + 'a>,
+    pub(super) look: Looker<'a>,
 }
 
 /// What became of a rule.

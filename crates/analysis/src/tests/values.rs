@@ -64,10 +64,13 @@ fn a_leak_is_found_by_its_growth_well_before_the_database_is_full() {
     assert!(later >= after, "{later}");
 }
 
+/// Connections by the minute since the first weight.
+type Course = Box<dyn Fn(i64) -> f64>;
+
 #[test]
 fn good_releases_keep_their_connections_whatever_their_pools_do() {
     let step = |i: i64, from: i64| if i >= from { 1.0 } else { 0.0 };
-    let good: [(&str, f64, Box<dyn Fn(i64) -> f64>); 6] = [
+    let good: [(&str, f64, Course); 6] = [
         ("two fleets of fixed pools", 80.0, Box::new(|_| 80.0)),
         ("twice as many on green", 120.0, Box::new(|_| 120.0)),
         ("pools that fill at the first request", 40.0, Box::new(move |i| 40.0 + 40.0 * step(i, 1))),

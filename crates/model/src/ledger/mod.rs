@@ -70,7 +70,7 @@ pub enum Entry {
     /// The deployment that rolls back is known.
     RollbackDeploymentKnown(String),
     /// Blue's history before the first production weight.
-    BaselineTaken(Baseline),
+    BaselineTaken(Box<Baseline>),
     /// The first production weight was seen.
     TrafficSeen,
     /// One of the two confirming reads of weights and counts was made.

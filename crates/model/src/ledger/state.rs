@@ -373,7 +373,7 @@ impl Rollout {
                 self.enter(at, RolloutPhase::Preflight);
             }
             Entry::RollbackDeploymentKnown(id) => self.rollback_deployment = Some(id.clone()),
-            Entry::BaselineTaken(baseline) => self.baseline = Some(baseline.clone()),
+            Entry::BaselineTaken(baseline) => self.baseline = Some(Baseline::clone(baseline)),
             Entry::TrafficSeen => self.traffic_since = self.traffic_since.or(Some(at)),
             Entry::Confirmed => {
                 self.confirmations += 1;

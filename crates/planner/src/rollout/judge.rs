@@ -40,7 +40,7 @@ pub(super) fn take_baseline(draft: &mut Draft<'_>, rollout: &Rollout) {
         {
             taken.detectable = foresee(calibration, share, |minute| traffic.shift.green_share(minute));
         }
-        draft.note(Entry::BaselineTaken(taken));
+        draft.note(Entry::BaselineTaken(Box::new(taken)));
     }
 }
 
