@@ -10,7 +10,7 @@ use tidegate_model::{
 };
 
 use crate::{
-    errors::tally,
+    errors::{self, tally},
     evidence::Tally,
     gauge::learn,
     guards::{self, BALANCER_MINUTES, BOTH_MINUTES, worst_stretch},
@@ -57,7 +57,8 @@ pub fn baseline(minutes: &[Minute], blue: &TargetGroup, at_least: usize) -> Opti
         gauges: gauges(minutes),
         connection_history: learn(&of_connections(minutes)),
         max_connections: None,
-        worst_stretch: Some(failing_stretch(minutes)),
+        worst_minutes: Some(failing_stretch(minutes, errors::WINDOW.needed, errors::MIN_FAILURES)),
+        worst_stretch: Some(failing_stretch(minutes, BOTH_MINUTES, guards::MIN_FAILURES)),
         balancer: balancer(minutes),
         detectable: vec![],
     })
@@ -76,16 +77,16 @@ fn of_connections(minutes: &[Minute]) -> Vec<f64> {
     minutes.iter().filter_map(connections).collect()
 }
 
-/// How often the service failed at the worst for as long as makes a release go back.
-fn failing_stretch(minutes: &[Minute]) -> f64 {
+/// How often the service failed for so many minutes in a row at the worst; a minute with fewer than so many failures counts as none.
+fn failing_stretch(minutes: &[Minute], stretch: usize, at_least: f64) -> f64 {
     let shares: Vec<f64> = minutes
         .iter()
         .map(|minute| {
-            let alone = serving_alone(minute).filter(|tally| tally.failures >= guards::MIN_FAILURES);
+            let alone = serving_alone(minute).filter(|tally| tally.failures >= at_least);
             alone.map_or(0.0, |tally| tally.failures / tally.requests)
         })
         .collect();
-    worst_stretch(&shares, BOTH_MINUTES)
+    worst_stretch(&shares, stretch)
 }
 
 /// What was served in a minute in which one group served alone.

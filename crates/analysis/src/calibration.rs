@@ -9,7 +9,7 @@ use tidegate_model::calibration::{Calibration, Dispersion, Weighed};
 use crate::evidence::{Pair, fit};
 
 /// Share of the weights that no history takes away.
-const FLAT: f64 = 0.04;
+const FLAT: f64 = 0.03;
 /// The same after a history that shows nothing irregular: it is the quiet one that makes a good release look bad.
 const FLAT_QUIET: f64 = 0.5;
 /// The dispersions that stay possible whatever the history says, with their parts of that share.
@@ -23,8 +23,10 @@ const ALWAYS: [(Dispersion, f64); 5] = [
 /// The dispersions that a history is held against, each with its weight before: little is likelier than much.
 const CLUSTERS: [(f64, f64); 6] =
     [(1.0, 0.4), (2.0, 0.2), (3.0, 0.16), (5.0, 0.12), (8.0, 0.08), (13.0, 0.04)];
-const JITTERS: [(f64, f64); 4] = [(0.0, 0.4), (0.04, 0.3), (0.1, 0.2), (0.2, 0.1)];
-const DRIFTS: [(f64, f64); 3] = [(0.0, 0.5), (0.1, 0.35), (0.2, 0.15)];
+/// More than a third up and down is not among them: two halves of a service cannot tell that from clusters, and a green with a
+/// tenth of the traffic suffers much more from clusters.
+const JITTERS: [(f64, f64); 3] = [(0.0, 0.45), (0.04, 0.33), (0.1, 0.22)];
+const DRIFTS: [(f64, f64); 4] = [(0.0, 0.45), (0.07, 0.3), (0.14, 0.2), (0.2, 0.05)];
 /// Two fleets of one version differ by so much for a whole release, which two zones of one fleet do not show.
 const FLEET: f64 = 0.05;
 /// So many of the likeliest dispersions are kept.
@@ -32,7 +34,7 @@ const KEPT: usize = 7;
 /// Minutes of history that are looked at: two days of them tell no less than fifteen.
 const MINUTES: usize = 2_880;
 /// Shares of outlying minutes, with their weights before.
-const OUTLIERS: [(f64, f64); 3] = [(0.0, 0.65), (0.003, 0.25), (0.02, 0.1)];
+const OUTLIERS: [(f64, f64); 3] = [(0.0, 0.74), (0.01, 0.17), (0.1, 0.09)];
 /// What a minute of history counts: shapes of laws that fit alike must not be told apart by their last digit.
 const TEMPER: f64 = 0.1;
 

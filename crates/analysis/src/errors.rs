@@ -15,10 +15,11 @@ use crate::{
 };
 
 /// Error minutes are looked for in this many closed minutes, and this many of them must fail.
-const WINDOW: Window = Window { needed: 3, of: 5 };
+pub(super) const WINDOW: Window = Window { needed: 3, of: 5 };
 /// A minute can fail on errors only with at least this many failed requests: one failure is noise at any rate.
-const MIN_FAILURES: f64 = 2.0;
-/// Green's error rate may be this many times the worse of blue now and blue's history.
+pub(super) const MIN_FAILURES: f64 = 2.0;
+/// Green's error rate may be this many times the worst of blue now, blue's history, and its worst minutes: in a long bake an
+/// incident that the service has now and then by itself must not roll back.
 const FACTOR: f64 = 2.0;
 /// Blue has traffic in a minute if it has at least this share of the requests.
 const BLUE_SHARE: f64 = 0.005;
@@ -39,16 +40,17 @@ pub(crate) fn tally(counts: &Counts) -> Option<Tally> {
         .then(|| Tally { requests: requests.max(failures).round(), failures: failures.round() })
 }
 
-/// The fixed rule for minutes that were not compared: twice the worse of blue now and blue's history, at least two failures, in
-/// three of the last five minutes.
+/// The fixed rule for minutes that were not compared: twice the worst of blue now, blue's last hour and the worst three minutes
+/// of its last day, at least two failures, in three of the last five minutes.
 pub(super) fn rule<'a>(question: &'a Question<'a>, compared: bool) -> Rule<'a> {
     let history = question.baseline.filter(|b| b.requests > 0.0).map_or(0.0, |b| b.failures / b.requests);
+    let worst = question.baseline.and_then(|b| b.worst_minutes).unwrap_or(0.0);
     let look = move |minute: &Minute| {
         let green = minute.groups.get(question.green).filter(|_| !compared || !has_blue(question, minute))?;
         let now = minute.groups.get(question.blue).and_then(rate).unwrap_or(0.0);
         // Connections that green refused are failures without a request that reached a target.
         let measured = rate(green).unwrap_or(if green.failures > 0.0 { 1.0 } else { 0.0 });
-        let limit = FACTOR * now.max(history);
+        let limit = FACTOR * now.max(history).max(worst);
         Some(Look { measured, limit, broken: green.failures >= MIN_FAILURES && measured > limit })
     };
     Rule {

@@ -303,7 +303,10 @@ pub struct Baseline {
     /// How the team's own counts vary by themselves, by the metric's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<MetricName, Calibration>,
-    /// How often the service failed for ten minutes in a row by itself at the worst: failures a request.
+    /// How often the service failed for three minutes in a row by itself at the worst: failures a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_minutes: Option<f64>,
+    /// The same for ten minutes in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst_stretch: Option<f64>,
     /// What the load balancer itself answers with 5xx, of all requests: usually, and at the worst for five minutes in a row.

@@ -4,7 +4,8 @@ use tidegate_analysis::Pair;
 
 use crate::simulate::MINUTES;
 
-type Decided = Option<usize>;
+/// The minute in which a detector rolls back, if it does.
+pub(crate) type Decided = Option<usize>;
 type Baseline = (&'static str, fn(&[Pair], f64) -> Decided);
 
 /// The baselines with the words they are printed under. `history` is the service's failure rate before the release.

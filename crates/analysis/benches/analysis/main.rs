@@ -41,18 +41,18 @@ const FAMILIES: [Family; 10] = [
 fn main() {
     // cargo adds words of its own.
     let full = std::env::args().any(|word| word == "full");
-    let (good_releases, bad_releases, ramp_releases) =
-        if full { (20_000, 150, 1_000) } else { (1_600, 20, 100) };
+    let (good_releases, bad_releases, ramp_releases, every) =
+        if full { (20_000, 150, 500, 10) } else { (1_600, 20, 100, 1) };
     let services = services(&[300.0, 3e3, 3e4, 3e5], &[1e-5, 1e-4, 1e-3, 1e-2]);
     let with_regressions = services_with_regressions();
     speed();
     let good = FAMILIES.map(|family| {
-        let cells = measure::good(&family, &services, good_releases / services.len());
+        let cells = measure::good(&family, &services, good_releases / services.len(), every);
         (family, cells)
     });
     report::print_good(&good);
     let bad = [POISSON, GAMMA, CLUSTER, MIXED, HELD_OUT]
-        .map(|noise| (noise.name, measure::bad(&noise, &with_regressions, bad_releases)));
+        .map(|noise| (noise.name, measure::bad(&noise, &with_regressions, bad_releases, every)));
     bad.iter().for_each(|(name, cells)| report::print_bad(name, cells));
     let finished = ramps::good(ramp_releases);
     report::print_ramps(&ramps::bad(ramp_releases), &finished);

@@ -29,8 +29,8 @@ pub(crate) struct Family {
 /// False rollbacks of every detector in one service.
 pub(crate) struct Good {
     pub(crate) service: Service,
-    pub(crate) releases: usize,
-    pub(crate) rolled_back: Vec<usize>,
+    /// Of each detector: rolled back, of so many that it judged.
+    pub(crate) rolled_back: Vec<(usize, usize)>,
 }
 
 /// What one regression costs in one service.
@@ -42,39 +42,53 @@ pub(crate) struct Bad {
     pub(crate) costs: Vec<Cost>,
 }
 
-/// Mean bad requests until the verdict takes effect, and the share of releases in which it does not come.
+/// Bad requests until the verdict takes effect, and releases in which it does not come.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cost {
-    pub(crate) bad: f64,
-    pub(crate) missed: f64,
+    bad: f64,
+    missed: u32,
+    releases: u32,
 }
 
 impl Cost {
-    /// Takes in one of so many releases.
-    pub(crate) fn add(&mut self, bad: f64, missed: bool, of: usize) {
-        self.bad += bad / of as f64;
-        self.missed += f64::from(u8::from(missed)) / of as f64;
+    /// Takes in a release.
+    pub(crate) fn add(&mut self, bad: f64, missed: bool) {
+        self.bad += bad;
+        self.missed += u32::from(missed);
+        self.releases += 1;
+    }
+
+    /// Mean bad requests of a release.
+    pub(crate) fn bad(&self) -> f64 {
+        self.bad / f64::from(self.releases.max(1))
+    }
+
+    /// Share of releases in which the verdict does not come.
+    pub(crate) fn missed(&self) -> f64 {
+        f64::from(self.missed) / f64::from(self.releases.max(1))
     }
 }
 
-/// Good releases of one family in every service.
-pub(crate) fn good(family: &Family, services: &[Service], releases: usize) -> Vec<Good> {
+/// Good releases of one family in every service; the special cases judge one of so many.
+pub(crate) fn good(family: &Family, services: &[Service], releases: usize, every: usize) -> Vec<Good> {
     each(family.name, &services.iter().enumerate().collect::<Vec<_>>(), |(i, service)| {
         let judge = Judge::new(100 + *i as u64, **service, family.history);
         let mut world = World::new(7_000 + *i as u64, **service, family.noise);
-        let mut rolled_back = vec![0; names().len()];
+        let mut rolled_back = vec![(0, 0); names().len()];
         for release in 0..releases {
             let happened = world.release(&GOOD, &simulate::linear());
-            for (count, at) in rolled_back.iter_mut().zip(judge.all(release, &happened.pairs)) {
-                *count += usize::from(at.is_some());
+            let decided = judge.all(release, &happened.pairs, release % every == 0);
+            for ((hits, of), at) in rolled_back.iter_mut().zip(decided) {
+                *of += usize::from(at.is_some());
+                *hits += usize::from(at.flatten().is_some());
             }
         }
-        Good { service: **service, releases, rolled_back }
+        Good { service: **service, rolled_back }
     })
 }
 
 /// Every regression in every service, under one law of noise.
-pub(crate) fn bad(noise: &Noise, services: &[Service], releases: usize) -> Vec<Bad> {
+pub(crate) fn bad(noise: &Noise, services: &[Service], releases: usize, every: usize) -> Vec<Bad> {
     let judges = each("histories", &services.iter().enumerate().collect::<Vec<_>>(), |(i, service)| {
         Judge::new(900 + *i as u64, **service, *noise)
     });
@@ -90,15 +104,19 @@ pub(crate) fn bad(noise: &Noise, services: &[Service], releases: usize) -> Vec<B
         let mut best = Cost::default();
         for release in 0..releases {
             let happened = world.release(kind, &simulate::linear());
-            let add = |cost: &mut Cost, at: Option<usize>| {
+            let served = |at: Option<usize>| {
                 let last = happened.owed.len() - 1;
                 let until = at.map_or(last, |at| (at + DELAY).min(last));
-                cost.add(happened.owed[..=until].iter().sum(), at.is_none(), releases);
+                happened.owed[..=until].iter().sum::<f64>()
             };
-            for (cost, at) in costs.iter_mut().zip(judges[*s].all(release, &happened.pairs)) {
-                add(cost, at);
+            let decided = judges[*s].all(release, &happened.pairs, release % every == 0);
+            for (cost, at) in costs.iter_mut().zip(decided) {
+                if let Some(at) = at {
+                    cost.add(served(at), at.is_none());
+                }
             }
-            add(&mut best, floor(&happened, kind, services[*s], noise, LN_LIMIT));
+            let at = floor(&happened, kind, services[*s], noise, LN_LIMIT);
+            best.add(served(at), at.is_none());
         }
         Bad { kind: kind.name, service: services[*s], floor: best, costs }
     })

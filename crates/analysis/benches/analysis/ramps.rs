@@ -71,12 +71,12 @@ pub(crate) fn bad(releases: usize) -> Vec<Compared> {
             let happened = world.release(kind, &simulate::linear());
             let at = floor(&happened, kind, *service, noise, LN_LIMIT);
             let until = at.map_or(MINUTES - 1, |at| (at + DELAY).min(MINUTES - 1));
-            compared.floor.add(happened.owed[..=until].iter().sum(), at.is_none(), releases);
+            compared.floor.add(happened.owed[..=until].iter().sum(), at.is_none());
             for (cost, ramp) in
                 [(&mut compared.linear, Ramp::Linear), (&mut compared.adaptive, Ramp::Adaptive)]
             {
                 let ran = run(&mut world, &judge, release, kind, ramp);
-                cost.add(ran.bad, !ran.rolled_back, releases);
+                cost.add(ran.bad, !ran.rolled_back);
             }
         }
         compared

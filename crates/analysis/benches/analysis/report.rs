@@ -21,9 +21,9 @@ pub(crate) struct False {
 
 /// Of one detector in one family.
 pub(crate) fn of_good(cells: &[Good], detector: usize) -> False {
-    let releases: usize = cells.iter().map(|c| c.releases).sum();
-    let hits: usize = cells.iter().map(|c| c.rolled_back[detector]).sum();
-    let share = |c: &Good| c.rolled_back[detector] as f64 / c.releases as f64;
+    let releases: usize = cells.iter().map(|c| c.rolled_back[detector].1).sum();
+    let hits: usize = cells.iter().map(|c| c.rolled_back[detector].0).sum();
+    let share = |c: &Good| c.rolled_back[detector].0 as f64 / c.rolled_back[detector].1.max(1) as f64;
     let worst = cells.iter().max_by(|a, b| share(a).total_cmp(&share(b))).unwrap();
     False {
         share: hits as f64 / releases as f64,
@@ -44,11 +44,11 @@ pub(crate) fn of_bad(cells: &[Bad], kind: Option<&str>, detector: usize) -> (f64
     let mut by_kind = vec![];
     for k in KINDS.iter().filter(|k| kind.is_none_or(|kind| kind == k.name)) {
         let found: Vec<&Bad> =
-            cells.iter().filter(|c| c.kind == k.name && c.floor.missed < FINDABLE).collect();
+            cells.iter().filter(|c| c.kind == k.name && c.floor.missed() < FINDABLE).collect();
         let n = found.len() as f64;
         let of = |c: &&Bad| -> Cost { c.costs[detector] };
-        let ln: f64 = found.iter().map(|c| (of(c).bad.max(1e-9) / c.floor.bad.max(1e-9)).ln()).sum();
-        let missed: f64 = found.iter().map(|c| of(c).missed).sum();
+        let ln: f64 = found.iter().map(|c| (of(c).bad().max(1e-9) / c.floor.bad().max(1e-9)).ln()).sum();
+        let missed: f64 = found.iter().map(|c| of(c).missed()).sum();
         if n > 0.0 {
             by_kind.push((ln / n, missed / n));
         }
@@ -59,7 +59,7 @@ pub(crate) fn of_bad(cells: &[Bad], kind: Option<&str>, detector: usize) -> (f64
 
 /// The cells in which the oracle misses too much to compare.
 pub(crate) fn excluded(cells: &[Bad]) -> Vec<String> {
-    let out = cells.iter().filter(|c| c.floor.missed >= FINDABLE);
+    let out = cells.iter().filter(|c| c.floor.missed() >= FINDABLE);
     out.map(|c| format!("{} at {}", c.kind, named(c.service))).collect()
 }
 
@@ -121,18 +121,18 @@ pub(crate) fn print_ramps(bad: &[Compared], good: &[Finished]) {
     println!(
         "| noise | service | regression | floor, requests | judge on the linear ramp | adaptive |\n|---|---|---|---|---|---|"
     );
-    let over = |cell: &Compared, cost: Cost| cost.bad / cell.floor.bad;
+    let over = |cell: &Compared, cost: Cost| cost.bad() / cell.floor.bad();
     for cell in bad {
         println!(
             "| {} | {} | {} | {:.1} | {:.2} ({:.1}) | {:.2} ({:.1}) |",
             cell.noise.name,
             named(cell.service),
             cell.kind,
-            cell.floor.bad,
+            cell.floor.bad(),
             over(cell, cell.linear),
-            100.0 * cell.linear.missed,
+            100.0 * cell.linear.missed(),
             over(cell, cell.adaptive),
-            100.0 * cell.adaptive.missed
+            100.0 * cell.adaptive.missed()
         );
     }
     let mean = |of: fn(&Compared) -> Cost| {

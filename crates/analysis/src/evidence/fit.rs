@@ -7,7 +7,7 @@ use tidegate_model::calibration::Dispersion;
 use super::{
     Pair,
     hypothesis::{Setting, normalised},
-    law::{COMMON, COMMON_LN, totals},
+    law::{COMMON, COMMON_FACTORS, Seen, totals},
 };
 
 /// At least this weight stays at each node of the common factor, so that an incident which the history has not seen is paid
@@ -27,7 +27,7 @@ pub(crate) fn even() -> [f64; COMMON] {
 
 /// The weights of the common factor for when the history is not believed: it may vary as factors of services do.
 pub(crate) fn unsettled(learned: [f64; COMMON], doubt: f64) -> [f64; COMMON] {
-    let usual = normalised(COMMON_LN.map(|ln| (-0.5 * ln * ln / 0.25).exp()));
+    let usual = normalised(COMMON_FACTORS.map(|factor| (-0.5 * factor.ln() * factor.ln() / 0.25).exp()));
     std::array::from_fn(|i| (1.0 - doubt) * learned[i] + doubt * usual[i])
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn common(history: &[Pair], rate: f64, dispersion: &Dispersion) -> ([
         .iter()
         .step_by(every)
         .filter(|pair| pair.blue.requests + pair.green.requests > 0.0)
-        .map(|pair| totals(pair, rate, 1.0, dispersion))
+        .map(|pair| totals(&Seen::new(*pair), rate, 1.0, dispersion))
         .collect();
     let mut weights = even();
     let mut likelihood = 0.0;

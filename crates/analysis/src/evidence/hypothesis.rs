@@ -8,7 +8,7 @@ use tidegate_model::calibration::Dispersion;
 use super::{
     Effects, Pair,
     filter::{Filter, Sticky, Walk},
-    law::{COMMON, COMMON_LN, DRIFT, DRIFT_STEP, Means, split, total, totals},
+    law::{COMMON, COMMON_FACTORS, DRIFT, DRIFT_STEP, Means, Seen, split, total, totals},
     special::ln_add,
 };
 
@@ -18,6 +18,10 @@ const COMMON_STAYS: f64 = 0.65;
 const DRIFT_STAYS: f64 = 0.8;
 /// An effect grows to the next larger one with this probability in a minute: a leak is small first.
 const EFFECT_GROWS: f64 = 0.015;
+/// An effect whose probability of a minute is `e` to this power less than that of no effect is given up for that minute.
+const HOPELESS: f64 = 60.0;
+/// A node of the common factor at which the total is so much less likely, in powers of `e`, is left out under an effect.
+const UNLIKELY: f64 = 30.0;
 
 /// One dispersion with everything that follows from it and from the service's history.
 #[derive(Clone, Debug)]
@@ -53,7 +57,7 @@ impl Setting {
         let mut hidden = self.start();
         let mut ln = 0.0;
         for pair in pairs {
-            ln += hidden.drift.observe(&self.splits(pair, 1.0));
+            ln += hidden.drift.observe(&self.splits(&Seen::new(*pair), 1.0));
             self.walk.step(&mut hidden.drift);
         }
         ln
@@ -70,35 +74,65 @@ impl Setting {
     }
 
     /// Log likelihoods of the split at each node of the lasting difference, when green fails `ratio` times as often.
-    fn splits(&self, pair: &Pair, ratio: f64) -> [f64; DRIFT] {
+    fn splits(&self, seen: &Seen, ratio: f64) -> [f64; DRIFT] {
         self.drift.map(|factor| {
-            let green = pair.green.requests * ratio * factor;
-            let means = Means { blue: pair.blue.requests, green, extra: 0.0 };
-            split(pair, means, &self.dispersion, self.unseen)
+            let green = seen.pair.green.requests * ratio * factor;
+            let means = Means { blue: seen.pair.blue.requests, green, extra: 0.0 };
+            split(seen, means, &self.dispersion, self.unseen)
         })
     }
 
     /// Log likelihoods of the total at each node of the common factor.
-    fn totals(&self, pair: &Pair, ratio: f64) -> Option<[f64; COMMON]> {
-        Some(totals(pair, self.rate?, ratio, &self.dispersion))
+    fn totals(&self, seen: &Seen, ratio: f64) -> Option<[f64; COMMON]> {
+        Some(totals(seen, self.rate?, ratio, &self.dispersion))
     }
 
-    /// Log likelihoods of split and total together, when a share of green's requests fails on top.
-    fn both(&self, pair: &Pair, added: f64) -> Option<[f64; COMMON]> {
+    /// Log likelihoods of split and total together, when a share of green's requests fails on top; `None` if that is out of
+    /// the question. `least` is the log probability of the minute if nothing is wrong.
+    fn both(&self, seen: &Seen, added: f64, least: f64) -> Option<[f64; COMMON]> {
         let rate = self.rate?;
+        if self.is_hopeless(seen, rate, added, least) {
+            return None;
+        }
         let drift = self.dispersion.drift * self.dispersion.drift;
         // An outlying minute under an effect is not looked for: the alternative may be any law, and this one costs half.
         let dispersion = Dispersion { outliers: 0.0, ..self.dispersion };
-        Some(COMMON_LN.map(|ln| {
-            let rate = rate * ln.exp();
-            let means = Means {
-                blue: pair.blue.requests * rate,
-                green: pair.green.requests * rate,
-                extra: pair.green.requests * added,
-            };
+        let at = COMMON_FACTORS.map(|factor| means(&seen.pair, rate * factor, added));
+        let totals = at.map(|means| total(seen.failures, means, &dispersion));
+        let most = totals.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Some(std::array::from_fn(|node| {
+            if totals[node] < most - UNLIKELY {
+                return f64::NEG_INFINITY;
+            }
+            let rate = rate * COMMON_FACTORS[node];
             let old = rate / (rate + added);
-            split(pair, means, &dispersion, drift * old * old) + total(pair, means, &dispersion)
+            totals[node] + split(seen, at[node], &dispersion, drift * old * old)
         }))
+    }
+
+    /// True if this share on top cannot explain how many failed, however the service fails by itself: then it is not weighed
+    /// at each node. What is left out is less than `e^-HOPELESS` of the evidence.
+    fn is_hopeless(&self, seen: &Seen, rate: f64, added: f64, least: f64) -> bool {
+        let n = seen.failures;
+        let at = |node: usize| means(&seen.pair, rate * COMMON_FACTORS[node], added);
+        let (fewest, most) = (at(0), at(COMMON - 1));
+        let mean = |means: Means| means.blue + means.green + means.extra;
+        let nearest = if n < mean(fewest) {
+            fewest
+        } else if n > mean(most) {
+            most
+        } else {
+            return false;
+        };
+        total(n, nearest, &self.dispersion) < least - HOPELESS
+    }
+}
+
+fn means(pair: &Pair, rate: f64, added: f64) -> Means {
+    Means {
+        blue: pair.blue.requests * rate,
+        green: pair.green.requests * rate,
+        extra: pair.green.requests * added,
     }
 }
 
@@ -171,27 +205,29 @@ impl Pairing {
     }
 
     /// Sees one more minute; a share `onset` of the prior says that green is worse from this minute on.
-    pub(super) fn see(&mut self, pair: &Pair, onset: f64) {
+    pub(super) fn see(&mut self, seen: &Seen, onset: f64) {
         let before = self.null;
         self.begin(before, onset);
         self.grow();
-        let splits = self.setting.splits(pair, self.tolerated);
+        let splits = self.setting.splits(seen, self.tolerated);
         let mut ln = self.null.hidden.drift.observe(&splits);
-        if let Some(totals) = self.setting.totals(pair, self.tolerated) {
+        if let Some(totals) = self.setting.totals(seen, self.tolerated) {
             ln += self.null.hidden.common.observe(&totals);
         }
         self.null.ln += ln;
+        // How likely the split was at all, with the ways in which it comes about: that of an effect is at most one.
+        let least = ln + seen.ways;
         self.setting.step(&mut self.null.hidden);
         for (effect, track) in &mut self.alternatives {
             track.ln += match *effect {
                 Effect::Times(ratio) => {
-                    let drift = track.hidden.drift.observe(&self.setting.splits(pair, ratio));
-                    let totals = self.setting.totals(pair, ratio);
+                    let drift = track.hidden.drift.observe(&self.setting.splits(seen, ratio));
+                    let totals = self.setting.totals(seen, ratio);
                     drift + totals.map_or(0.0, |totals| track.hidden.common.observe(&totals))
                 }
                 Effect::Added(added) => {
-                    let both = self.setting.both(pair, added);
-                    both.map_or(0.0, |both| track.hidden.common.observe(&both))
+                    let both = self.setting.both(seen, added, least);
+                    both.map_or(f64::NEG_INFINITY, |both| track.hidden.common.observe(&both))
                 }
             };
             self.setting.step(&mut track.hidden);

@@ -18,6 +18,7 @@ mod law;
 mod special;
 
 use hypothesis::{Effect, Pairing, Setting};
+use law::Seen;
 use special::ln_add;
 use tidegate_model::calibration::Calibration;
 
@@ -108,7 +109,7 @@ pub struct Process {
 }
 
 /// This much of the prior says that green is worse from its first minute on; of the rest, so much begins in each minute.
-const FIRST: f64 = 0.7;
+const FIRST: f64 = 0.65;
 const HAZARD: f64 = 0.05;
 
 impl Process {
@@ -126,8 +127,9 @@ impl Process {
         let onset = self.later * if self.started { HAZARD } else { FIRST };
         self.started = true;
         self.later -= onset;
+        let seen = Seen::new(*pair);
         for (_, pairing) in &mut self.pairings {
-            pairing.see(pair, onset);
+            pairing.see(&seen, onset);
         }
     }
 

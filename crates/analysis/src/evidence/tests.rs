@@ -94,7 +94,7 @@ fn both_hypotheses_are_probabilities_of_everything_that_can_be_seen() {
             for green in 0..=n {
                 let seen = pair((900.0, f64::from(n - green)), (100.0, f64::from(green)));
                 let mut pairing = Pairing::new(setting(), &effects);
-                pairing.see(&seen, 0.6);
+                pairing.see(&Seen::new(seen), 0.6);
                 let ways = ln_factorial(n)
                     - ln_factorial(green)
                     - ln_factorial(n - green)
@@ -106,6 +106,40 @@ fn both_hypotheses_are_probabilities_of_everything_that_can_be_seen() {
         assert!((null - 1.0).abs() < 1e-3, "null {null} at {rate:?} {dispersion:?}");
         assert!((alternative - 1.0).abs() < 1e-3, "alternative {alternative} at {rate:?} {dispersion:?}");
     }
+}
+
+/// On simulated good releases of a service that is known: their mean evidence is at most one, and it passes each level at most
+/// as often as Ville's inequality allows.
+#[test]
+fn the_evidence_of_good_releases_is_at_most_one_on_average_and_seldom_high() {
+    use rand::{SeedableRng as _, rngs::SmallRng};
+    use rand_distr::{Distribution as _, Poisson};
+    const RELEASES: u32 = 3_000;
+    let known = Weighed { dispersion: INDEPENDENT, weight: 1.0, common: even_at_one() };
+    let known = Calibration { rate: Some(2e-3), volume: 1_000.0, minutes: 0, dispersions: vec![known] };
+    let mut random = SmallRng::seed_from_u64(11);
+    let mut failures = |mean: f64| Poisson::new(mean).unwrap().sample(&mut random);
+    let (mut mean, mut passed) = (0.0, [0u32; 3]);
+    for _ in 0..RELEASES {
+        let mut process = Process::new(&known, &Effects::errors());
+        let mut peak = f64::NEG_INFINITY;
+        for minute in 0..12 {
+            let green = 50.0 * f64::from(1 + minute);
+            let blue = 1_000.0 - green;
+            process.see(&pair((blue, failures(2e-3 * blue)), (green, failures(2e-3 * green))));
+            peak = peak.max(process.ln_evidence());
+        }
+        mean += process.ln_evidence().exp() / f64::from(RELEASES);
+        for (count, level) in passed.iter_mut().zip([5f64, 20.0, 100.0]) {
+            *count += u32::from(peak >= level.ln());
+        }
+    }
+    assert!(mean > 0.1 && mean < 1.2, "{mean}");
+    for (count, level) in passed.into_iter().zip([5.0, 20.0, 100.0]) {
+        let most = f64::from(RELEASES) / level;
+        assert!(f64::from(count) <= most + 3.0 * most.sqrt(), "{count} of {RELEASES} passed {level}");
+    }
+    assert!(passed[0] > 30, "it says nothing: {passed:?}");
 }
 
 /// The common factor stays at its usual node.
@@ -160,7 +194,8 @@ fn the_split_does_not_depend_on_the_volume() {
 
 #[test]
 fn a_green_that_fails_wholly_is_found_in_its_first_minute_and_a_single_failure_is_not() {
-    let calibration = calibration(Some(1e-3), ROUGH);
+    // Where outlying minutes are rare: otherwise one is not enough.
+    let calibration = calibration(Some(1e-3), Dispersion { outliers: 0.002, ..ROUGH });
     assert!(ln_evidence(&calibration, &[pair((2_700.0, 2.0), (300.0, 300.0))]) > 1_000f64.ln());
     assert!(ln_evidence(&calibration, &[pair((2_700.0, 0.0), (300.0, 1.0))]) < 10f64.ln());
 }

@@ -171,11 +171,12 @@ fn the_worst_of_a_history_is_what_lasted_as_long_as_would_make_a_release_go_back
     };
     let history: Vec<Minute> = (0..240).map(minute).collect();
     let known = baseline(&history, &group("blue"), 5).unwrap();
-    assert_eq!(known.worst_stretch, Some(0.06));
+    assert_eq!((known.worst_minutes, known.worst_stretch), (Some(0.06), Some(0.06)));
     let [usual, worst] = known.balancer.expect("the load balancer's own errors");
     assert!((usual - 150.0 / 240_000.0).abs() < 1e-9 && (worst - 0.03).abs() < 1e-9, "{usual} {worst}");
     let short = baseline(&history[..60], &group("blue"), 5).unwrap();
-    assert_eq!((short.worst_stretch, short.balancer), (Some(0.0), Some([0.0, 0.0])));
+    assert_eq!((short.worst_minutes, short.worst_stretch), (Some(0.0), Some(0.0)));
+    assert_eq!(short.balancer, Some([0.0, 0.0]));
 }
 
 #[test]

@@ -35,7 +35,9 @@ fn connected(usual: f64, both: f64, minutes: i64, green: impl Fn(i64) -> f64) ->
     });
     let mut world = World::of(&[]);
     world.minutes = before.chain(during).collect();
-    world.baseline = baseline(&history, &group("blue"), 5);
+    let known = baseline(&history, &group("blue"), 5).unwrap();
+    // Failed requests have their share of the evidence too.
+    world.baseline = Some(Baseline { calibration: Some(uncalibrated()), ..known });
     world.checks.database_connections = Toggle::On;
     world.weight = 0.5;
     world
