@@ -27,7 +27,7 @@ const SPREAD: i64 = 10;
 /// What of the service's history is to be read in this pass.
 pub(crate) fn needs(release: &ReleaseName, state: &ReleaseState, now: Timestamp) -> Option<HistoryNeeds> {
     let spec = wanted(release, state, now)?;
-    let metrics = by_evidence(spec).map(|(name, check)| (name.clone(), check.clone())).collect();
+    let metrics = counts(spec).map(|(name, check)| (name.clone(), check.clone())).collect();
     Some(HistoryNeeds { windows: windows(), metrics })
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn take(draft: &mut Draft<'_>) {
     };
     let Some(spec) = wanted(draft.release, &draft.state, draft.now) else { return };
     let Some(serving) = service.primary().and_then(|set| set.target_group.as_ref()) else { return };
-    let metrics = by_evidence(spec).map(|(name, _)| name);
+    let metrics = counts(spec).map(|(name, _)| name);
     let calibrated = calibrated(history, serving, metrics);
     draft.note(Entry::Calibrated(Box::new(calibrated)));
 }
@@ -48,7 +48,7 @@ pub(crate) fn good<'s>(state: &'s ReleaseState, spec: &Spec, now: Timestamp) -> 
     let (calibrated, at) = state.calibrated.as_ref()?;
     let age = now.duration_since(*at);
     let young = age <= if calibrated.failures.minutes < LITTLE { MARGIN } else { GOOD_FOR + MARGIN };
-    let complete = by_evidence(spec).all(|(name, _)| calibrated.metrics.contains_key(name));
+    let complete = counts(spec).all(|(name, _)| calibrated.metrics.contains_key(name));
     (young && complete).then_some(calibrated)
 }
 
@@ -78,7 +78,7 @@ fn turn(release: &ReleaseName) -> i64 {
     release.as_str().bytes().map(i64::from).sum::<i64>() % SPREAD
 }
 
-/// The team's own counts in which green is compared with blue by evidence.
-fn by_evidence(spec: &Spec) -> impl Iterator<Item = (&MetricName, &MetricCheck)> {
-    spec.checks.metrics.iter().filter(|(_, check)| check.judge.by_evidence())
+/// The team's own counts in which green is compared with blue. Values that are no counts have no share in requests to learn.
+fn counts(spec: &Spec) -> impl Iterator<Item = (&MetricName, &MetricCheck)> {
+    spec.checks.metrics.iter().filter(|(_, check)| check.judge.counts())
 }

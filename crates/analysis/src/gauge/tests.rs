@@ -55,6 +55,24 @@ fn the_mixture_is_its_formula() {
     }
 }
 
+/// confseq 0.0.11, `normal_log_mixture(sum, minutes, v_opt, 0.05, is_one_sided=True)` with the `v_opt` whose `rho` is [`RHO`].
+#[test]
+fn the_mixture_agrees_with_confseq() {
+    let golden = [
+        (0.0, 5.0, -0.626_381_484_247),
+        (2.0, 1.0, 1.024_570_477_302),
+        (9.0, 3.0, 8.334_973_317_158),
+        (-9.0, 3.0, -2.130_707_885_371),
+        (30.0, 40.0, 9.885_169_839_694),
+        (60.0, 60.0, 28.008_411_642_833),
+        (-4.0, 100.0, -2.255_561_911_391),
+    ];
+    for (sum, minutes, expected) in golden {
+        let ln = ln_mixture(sum, minutes);
+        assert!((ln - expected).abs() < 1e-6, "{sum} in {minutes}: {ln} against {expected}");
+    }
+}
+
 #[test]
 fn a_good_release_reaches_the_limit_no_oftener_than_it_may() {
     for memory in [0.0, 0.5, 0.9] {
