@@ -132,6 +132,7 @@ struct Comparison<'a> {
     peak: f64,
     minutes: u32,
     sum: Pair,
+    last: Pair,
 }
 
 fn comparisons<'a>(question: &Question<'a>) -> Vec<Comparison<'a>> {
@@ -243,7 +244,16 @@ fn mean(comparisons: &[Comparison<'_>]) -> f64 {
 
 impl<'a> Comparison<'a> {
     fn new(measure: Measure<'a>, calibration: String, share: f64, test: Test<'a>) -> Self {
-        Self { measure, calibration, share, test, peak: 0.0, minutes: 0, sum: Pair::default() }
+        Self {
+            measure,
+            calibration,
+            share,
+            test,
+            peak: 0.0,
+            minutes: 0,
+            sum: Pair::default(),
+            last: Pair::default(),
+        }
     }
 
     fn see(&mut self, question: &Question<'_>, minute: &Minute) {
@@ -258,6 +268,7 @@ impl<'a> Comparison<'a> {
         }
         self.peak = self.peak.max(self.test.ln_evidence());
         self.minutes += 1;
+        self.last = pair;
         for (sum, part) in [(&mut self.sum.blue, &pair.blue), (&mut self.sum.green, &pair.green)] {
             sum.requests += part.requests;
             sum.failures += part.failures;
@@ -288,8 +299,38 @@ impl<'a> Comparison<'a> {
             green_counted: self.sum.green.failures,
             values,
             factor: self.test.ln_evidence() / LN_10,
+            needed: self.needed(),
             calibration: self.calibration.clone(),
         }
+    }
+
+    /// How many of green's in one more minute like the last would bring it to the limit alone: doubled until it is enough, then
+    /// halved in between.
+    fn needed(&self) -> Option<u32> {
+        let Test::Counts(process) = &self.test else { return None };
+        if self.share <= 0.0 || self.measure.is_drop() || self.peak >= LIMIT * LN_10 - self.share.ln() {
+            return None;
+        }
+        let enough = |count: u32| {
+            let mut next = process.clone();
+            let green = Tally { failures: f64::from(count), ..self.last.green };
+            next.see(&Pair { green, ..self.last });
+            self.share.ln() + next.ln_evidence() >= LIMIT * LN_10
+        };
+        let most = self.last.green.requests.min(f64::from(u32::MAX)) as u32;
+        let mut high = 1;
+        while high < most && !enough(high) {
+            high = high.saturating_mul(2).min(most);
+        }
+        if high > most || !enough(high) {
+            return None;
+        }
+        let mut low = high / 2;
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if enough(middle) { high = middle } else { low = middle }
+        }
+        Some(high)
     }
 
     fn finding(&self, question: &Question<'_>, judged: &[&Minute], factor: f64) -> Finding {

@@ -252,6 +252,23 @@ fn evidence(world: &World) -> Evidence {
 }
 
 #[test]
+fn what_it_would_take_to_roll_back_is_told_and_is_what_it_takes() {
+    let quiet = (Some(counts(900.0, 1.0)), Some(counts(100.0, 0.0)));
+    let with = |failures: Option<f64>| {
+        let last = failures.map(|failures| (Some(counts(900.0, 1.0)), Some(counts(100.0, failures))));
+        let minutes: Vec<_> = [quiet; 5].into_iter().chain(last).collect();
+        let mut world = World::of(&minutes);
+        calibrated(&mut world);
+        world
+    };
+    let needed = evidence(&with(None)).metrics[0].needed.expect("some number would");
+    assert!((2..=100).contains(&needed), "{needed}");
+    assert!(matches!(with(Some(f64::from(needed))).verdict(), Verdict::Fail(_)), "{needed}");
+    assert!(!matches!(with(Some(f64::from(needed - 1))).verdict(), Verdict::Fail(_)), "{needed}");
+    assert_eq!(evidence(&with(Some(100.0))).metrics[0].needed, None, "it is rolled back already");
+}
+
+#[test]
 fn one_percent_failing_is_found_against_a_calibrated_history_and_told_with_its_evidence() {
     let mut world = World::of(&[(Some(counts(900.0, 1.0)), Some(counts(100.0, 1.0)))]);
     calibrated(&mut world);

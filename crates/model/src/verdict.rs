@@ -131,6 +131,10 @@ pub struct MetricEvidence {
     pub values: Option<ComparedValues>,
     /// Power of ten, as in [`Evidence`].
     pub factor: f64,
+    /// What it would take: so many of green's in one more minute like the last would roll it back by this metric alone. `None`
+    /// where no number would, and for what is no count or may not fall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needed: Option<u32>,
     /// What is known of the service before the release, in words.
     pub calibration: String,
 }

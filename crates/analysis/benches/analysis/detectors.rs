@@ -18,7 +18,7 @@ const HISTORIES: usize = 4;
 /// What a service's releases are judged with.
 pub(crate) struct Judge {
     joint: Vec<Calibration>,
-    one_part: Vec<Calibration>,
+    one_part: Option<Calibration>,
     split: Vec<Calibration>,
     plain: Calibration,
     history: f64,
@@ -42,7 +42,7 @@ impl Judge {
         let mut world = World::new(seed, service, history);
         let histories: Vec<Vec<Pair>> = (0..HISTORIES).map(|_| world.history(HISTORY)).collect();
         let joint: Vec<Calibration> = histories.iter().map(|history| calibrate(history)).collect();
-        let one_part = histories.iter().map(|history| calibrate(&together(history))).collect();
+        let one_part = histories.first().map(|history| calibrate(&together(history)));
         let split = joint.iter().map(|prior| Calibration { rate: None, ..prior.clone() }).collect();
         let mut plain = uncalibrated();
         plain.dispersions.truncate(1);
@@ -56,7 +56,7 @@ impl Judge {
     pub(crate) fn ours_alone(seed: u64, service: Service, history: Noise) -> Self {
         let mut world = World::new(seed, service, history);
         let joint = (0..HISTORIES).map(|_| calibrate(&world.history(HISTORY))).collect();
-        Self { joint, one_part: vec![], split: vec![], plain: uncalibrated(), history: service.rate }
+        Self { joint, one_part: None, split: vec![], plain: uncalibrated(), history: service.rate }
     }
 
     /// What was learned before one release.
@@ -86,9 +86,10 @@ impl Judge {
         let special = |calibration: &Calibration, effects: &Effects| {
             with_special_cases.then(|| first(calibration, effects, pairs))
         };
+        let one_part = self.one_part.as_ref();
         let ours = [
             Some(self.ours(release, pairs)),
-            special(&self.one_part[release % HISTORIES], &Effects::errors()),
+            one_part.and_then(|calibration| special(calibration, &Effects::errors())),
             special(&self.split[release % HISTORIES], &wide),
             special(&uncalibrated(), &wide),
             special(&self.plain, &wide),

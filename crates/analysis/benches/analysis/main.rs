@@ -42,7 +42,7 @@ fn main() {
     // cargo adds words of its own.
     let full = std::env::args().any(|word| word == "full");
     let (good_releases, bad_releases, ramp_releases, every) =
-        if full { (20_000, 150, 500, 10) } else { (1_600, 20, 100, 1) };
+        if full { (20_000, 150, 500, 20) } else { (1_600, 20, 100, 1) };
     let services = services(&[300.0, 3e3, 3e4, 3e5], &[1e-5, 1e-4, 1e-3, 1e-2]);
     let with_regressions = services_with_regressions();
     speed();

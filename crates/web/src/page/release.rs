@@ -202,7 +202,7 @@ fn judged(html: &mut Html, verdict: &VerdictStatus) {
 fn evidence(html: &mut Html, evidence: &Evidence) {
     html.wrap("<p>Evidence that green is worse: ", &to_one(evidence.factor), ", rolled back at ");
     html.wrap("", &to_one(evidence.limit), "</p>");
-    html.raw("<div class=scroll><table><thead><tr><th scope=col>Counted<th scope=col>Green<th scope=col>Blue<th scope=col>Minutes<th scope=col>Evidence<th scope=col>Share<th scope=col>Before the release</tr></thead><tbody>");
+    html.raw("<div class=scroll><table><thead><tr><th scope=col>Counted<th scope=col>Green<th scope=col>Blue<th scope=col>Minutes<th scope=col>Evidence<th scope=col>Would take<th scope=col>Share<th scope=col>Before the release</tr></thead><tbody>");
     for metric in &evidence.metrics {
         let share =
             if metric.share > 0.0 { format!("{:.0} %", 100.0 * metric.share) } else { "on trial".into() };
@@ -218,6 +218,8 @@ fn evidence(html: &mut Html, evidence: &Evidence) {
         html.wrap("", &green, "<td class=num>").wrap("", &blue, "<td class=num>");
         html.wrap("", &metric.minutes.to_string(), "<td class=num>");
         html.wrap("", &to_one(metric.factor), "<td class=num>");
+        let needed = metric.needed.map_or_else(|| "–".to_owned(), |needed| format!("{needed} in a minute"));
+        html.wrap("", &needed, "<td class=num>");
         html.wrap("", &share, "<td>").wrap("", &metric.calibration, "</tr>");
     }
     html.raw("</tbody></table></div>");

@@ -229,6 +229,7 @@ fn evidence() -> Evidence {
         green_counted,
         values: None,
         factor: -0.7,
+        needed: Some(17),
         calibration: "it fails in 0.040 % of requests by itself, in clusters of about 3".into(),
     };
     Evidence {
