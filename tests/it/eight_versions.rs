@@ -52,7 +52,7 @@ async fn settles(before: &str, version: &str) {
     let stage = stays(stage).await;
     let verdict = stage.status().verdict.as_ref().expect("a verdict");
     let evidence = verdict.evidence.as_ref().expect("evidence");
-    assert!(evidence.factor < evidence.limit && evidence.metrics.len() == 4, "{evidence:#?}");
+    assert!(evidence.factor < evidence.limit && evidence.metrics.len() == 5, "{evidence:#?}");
     assert_eq!(verdict.message, "green is no worse than blue");
     assert!(evidence.to_string().contains(" of green's and "), "{evidence}");
 }
