@@ -19,9 +19,9 @@ const DRIFT_STAYS: f64 = 0.8;
 /// An effect grows to the next larger one with this probability in a minute: a leak is small first.
 const EFFECT_GROWS: f64 = 0.015;
 /// An effect whose probability of a minute is `e` to this power less than that of no effect is given up for that minute.
-const HOPELESS: f64 = 60.0;
+const HOPELESS: f64 = 40.0;
 /// A node of the common factor at which the total is so much less likely, in powers of `e`, is left out under an effect.
-const UNLIKELY: f64 = 30.0;
+const UNLIKELY: f64 = 20.0;
 
 /// One dispersion with everything that follows from it and from the service's history.
 #[derive(Clone, Debug)]
