@@ -58,7 +58,7 @@ enum Bench {
     },
     /// How early a regression is seen, and how seldom a good release is rolled back.
     Analysis {
-        /// 20 000 good releases a family instead of 1 600: half an hour instead of four minutes.
+        /// 20 000 good releases a family instead of 1 600: some twenty minutes instead of three.
         #[arg(long)]
         full: bool,
     },
