@@ -68,7 +68,8 @@ pub struct Dispersion {
     pub jitter: f64,
     /// Standard deviation of the log ratio of two groups of one version that lasts for minutes.
     pub drift: f64,
-    /// Share of minutes whose failures fall on the groups in any proportion: a single client or task fails for all.
+    /// Share of minutes that split far more unevenly than usual: clusters are several times as large, or a single client or task
+    /// fails for all.
     pub outliers: f64,
 }
 
@@ -146,7 +147,7 @@ impl Dispersion {
             words.push(format!("two parts of it {:.0} % apart for minutes at a time", 100.0 * self.drift));
         }
         if self.outliers > 1e-3 {
-            words.push(format!("and all on one side in {:.1} % of minutes", 100.0 * self.outliers));
+            words.push(format!("and far more unevenly in {:.1} % of minutes", 100.0 * self.outliers));
         }
         if words.is_empty() { format!("one {one} apart from another") } else { words.join(", ") }
     }
