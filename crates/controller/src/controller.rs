@@ -10,9 +10,13 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_aws::{Aws, ReadError};
-use tidegate_ledger::{Ledger, LedgerError};
+use tidegate_ledger::{Ledger, LedgerError, lease};
 use tidegate_model::{ReleaseName, status::Published};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -53,7 +57,7 @@ impl Default for Settings {
 impl Settings {
     /// A wait with a random part of it left out.
     pub(crate) fn jittered(&self, wait: SignedDuration) -> SignedDuration {
-        let kept = 1.0 - self.jitter.clamp(0.0, 1.0) * rand::random::<f64>();
+        let kept = 1.0 - self.jitter.clamp(0.0, 1.0) * fastrand::f64();
         SignedDuration::try_from_secs_f64(wait.as_secs_f64() * kept).unwrap_or(wait)
     }
 }
@@ -113,6 +117,8 @@ pub struct Controller {
     discovery_failing: bool,
     /// Releases that were found first and have not been looked at yet; `None` until they were found.
     first_round: Option<BTreeSet<ReleaseName>>,
+    /// The renewal of leases that was begun last.
+    renewing: Option<JoinHandle<()>>,
     published: watch::Sender<Arc<Published>>,
     sender: mpsc::UnboundedSender<Message>,
     messages: mpsc::UnboundedReceiver<Message>,
@@ -143,6 +149,7 @@ impl Controller {
             discovery: now,
             discovery_failing: false,
             first_round: None,
+            renewing: None,
             published: watch::Sender::new(Arc::default()),
             sender,
             messages,
@@ -174,7 +181,7 @@ impl Controller {
     }
 
     /// Looks after every release until `shutdown` is cancelled. Passes that run then are ended, steps that were not sent
-    /// are not sent any more.
+    /// are not sent any more, and every lease is given back.
     ///
     /// # Errors
     /// If the ledger is no longer this process's own.
@@ -188,10 +195,16 @@ impl Controller {
                 None => break,
             }
         }
+        if let Err(error) = self.core.ledger.resign().await {
+            let error = chain_of(&error);
+            tracing::warn!(error, "leases were not given back; another daemon waits until they end");
+        }
         ended
     }
 
     async fn work(&mut self, shutdown: &CancellationToken) -> Result<(), RunError> {
+        let mut renewal = tokio::time::interval(lease::RENEWAL);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = self.core.clock.now();
             if self.discovery <= now {
@@ -204,9 +217,23 @@ impl Controller {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 message = self.messages.recv() => self.take(message)?,
+                _ = renewal.tick() => self.renew(),
                 () = self.core.clock.sleep_until(wake) => {}
             }
         }
+    }
+
+    /// Goes on with every lease, beside the loop: a ledger that does not answer must not keep releases waiting.
+    fn renew(&mut self) {
+        if self.renewing.as_ref().is_some_and(|renewing| !renewing.is_finished()) {
+            return;
+        }
+        let core = Arc::clone(&self.core);
+        self.renewing = Some(tokio::spawn(async move {
+            if let Err(error) = core.ledger.renew().await {
+                tracing::warn!(error = chain_of(&error), "leases cannot be renewed");
+            }
+        }));
     }
 
     fn take(&mut self, message: Option<Message>) -> Result<(), RunError> {
@@ -260,7 +287,7 @@ impl Controller {
 
     /// Takes a release back from its pass.
     fn settle(&mut self, done: Done) -> Result<(), LedgerError> {
-        let Done { release, ticket, tracked, report: _, next_look, managed, read, fatal } = done;
+        let Done { release, ticket, tracked, report: _, next_look, managed, read, leader, fatal } = done;
         if self.busy.get(&release) != Some(&ticket) {
             return Ok(());
         }
@@ -275,6 +302,11 @@ impl Controller {
         let now = self.core.clock.now();
         self.published.send_modify(|published| {
             let published = Arc::make_mut(published);
+            published.followed.remove(&release);
+            if let Some(leader) = leader {
+                published.releases.remove(&release);
+                published.followed.insert(release.clone(), leader);
+            }
             match (managed, &tracked.status) {
                 (true, Some(status)) => drop(published.releases.insert(release.clone(), status.clone())),
                 // After a panic: what was published stands until the next pass.

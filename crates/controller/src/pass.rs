@@ -7,11 +7,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_ledger::{Damage, Ledger, LedgerError};
+use tidegate_ledger::{Damage, Lead, Ledger, LedgerError};
 use tidegate_model::{
     ReleaseName,
     decision::{Decision, step_fields},
@@ -36,6 +36,12 @@ use crate::{
 
 /// How long a release rests after a pass that could not write the ledger or ended in a panic.
 const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(15);
+
+/// How long a release that another daemon leads is left alone: about how long it takes to notice that it resigned.
+const AFTER_FOLLOWING: SignedDuration = SignedDuration::from_secs(10);
+
+/// What must be left of a lease for a step to be sent: the longest call, and a margin for clocks and for being slow.
+const LONGEST_CALL: Duration = Duration::from_secs(35);
 
 /// How long a release rests after a call whose answer was lost: its effect may be seen soon.
 const AFTER_DOUBT: SignedDuration = SignedDuration::from_secs(1);
@@ -74,6 +80,8 @@ pub(crate) struct Done {
     pub managed: bool,
     /// True if the release's parameters could be read.
     pub read: bool,
+    /// Who leads the release, if it is not this process.
+    pub leader: Option<String>,
     /// The whole daemon must stop: it no longer has the ledger for itself.
     pub fatal: Option<LedgerError>,
 }
@@ -94,6 +102,13 @@ pub(crate) async fn batch(
     let began = Instant::now();
     let mut sound = BTreeMap::new();
     for (release, mut tracked) in tracked {
+        if let Some(leader) = led_by(&core, &release, &mut tracked).await {
+            hand_over(&core, ticket, release.clone(), &messages, began, {
+                let done = follow(&core, ticket, release, leader);
+                async move { done }
+            });
+            continue;
+        }
         reload(&core, &release, &mut tracked).await;
         match tracked.chain {
             Chain::Sound(_) => drop(sound.insert(release, tracked)),
@@ -139,6 +154,25 @@ fn hand_over(
         // Nobody listens any more only when the process ends.
         drop(messages.send(Message::Done(Box::new(done))));
     });
+}
+
+/// Asks for the lease of a release; tells who has it, if that is somebody else. If the ledger cannot be asked the pass
+/// goes on, so that the release is still watched: what it would journal or send is refused without a lease.
+async fn led_by(core: &Core, release: &ReleaseName, tracked: &mut Tracked) -> Option<String> {
+    match core.ledger.lead(release).await {
+        Ok(Lead::Leading(epoch)) => {
+            if tracked.epoch != Some(epoch) && matches!(tracked.chain, Chain::Sound(_)) {
+                tracked.chain = Chain::Stale;
+            }
+            tracked.epoch = Some(epoch);
+            None
+        }
+        Ok(Lead::Following { leader }) => Some(leader),
+        Err(error) => {
+            tracing::warn!(%release, error = chain_of(&error), "the ledger cannot be asked who leads");
+            None
+        }
+    }
 }
 
 /// Reads a stale chain again.
@@ -224,7 +258,7 @@ async fn one(
     }
     let read = observation.spec.unknown().is_none();
     let report = PassReport { decision: Some(decision), resolution, result };
-    Done { release, ticket, tracked, report, next_look, managed, read, fatal: None }
+    Done { release, ticket, tracked, report, next_look, managed, read, leader: None, fatal: None }
 }
 
 /// What carrying a decision out came to.
@@ -258,7 +292,7 @@ async fn carry_out(
     now: Timestamp,
 ) -> Result<Carried, LedgerError> {
     let mut entries = decision.entries.clone();
-    let step = decision.step.as_ref().filter(|_| !core.stopping.is_cancelled());
+    let step = decision.step.as_ref().filter(|_| may_send(core, release));
     let id = state.length + entries.len() as u64;
     entries.extend(step.map(|step| Entry::Intended(Box::new(Intent { id, step: step.clone() }))));
     if entries.is_empty() {
@@ -269,7 +303,12 @@ async fn carry_out(
 
     let word = step.as_str();
     tracing::info!(step = word, intent = id, about = ?step_fields(step), "step sent");
-    let sent = core.executor.send(step).await;
+    let sent = if may_send(core, release) {
+        core.executor.send(step).await
+    } else {
+        // Writing the intent took long. Whoever leads then finds by reading that nothing was sent.
+        Sent::InDoubt { why: "not sent: the lease would have ended meanwhile".to_owned() }
+    };
     let result = match &sent {
         Sent::Resolved(Resolution::Done(_) | Resolution::NotApplied) => StepResult::Done,
         Sent::Resolved(Resolution::Refused { code }) => {
@@ -287,6 +326,11 @@ async fn carry_out(
         journal(core, release, state, core.clock.now(), &[resolved]).await?;
     }
     Ok(Carried::Step(sent))
+}
+
+/// True if a call that is sent now arrives while this process leads the release, and it is not stopping.
+fn may_send(core: &Core, release: &ReleaseName) -> bool {
+    !core.stopping.is_cancelled() && core.ledger.leads_for(release, LONGEST_CALL).is_some()
 }
 
 async fn journal(
@@ -314,7 +358,7 @@ fn next_look(core: &Core, decision: &Decision, result: PassResult, in_flight: bo
     match result {
         PassResult::Progress => soon,
         PassResult::InDoubt => now + AFTER_DOUBT,
-        PassResult::Quiet | PassResult::Failed | PassResult::Panicked => {
+        PassResult::Quiet | PassResult::Failed | PassResult::Panicked | PassResult::Following => {
             let most = if in_flight { settings.in_flight_look } else { settings.resync };
             let wait = decision.next_look.min(now + most).duration_since(now);
             soon.max(now + settings.jittered(wait))
@@ -354,7 +398,26 @@ async fn refuse(core: &Core, ticket: u64, release: ReleaseName, mut tracked: Tra
     tracked.status = Some(damaged::status(&release, why, since.unwrap_or(now), now, next_look));
     write_status(core, &release, &mut tracked).await;
     let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
-    Done { release, ticket, tracked, report, next_look, managed: true, read: true, fatal: None }
+    Done { release, ticket, tracked, report, next_look, managed: true, read: true, leader: None, fatal: None }
+}
+
+/// The end of a pass for a release that another daemon leads. What was known of it is forgotten: it is read again when
+/// this one leads.
+fn follow(core: &Core, ticket: u64, release: ReleaseName, leader: String) -> Done {
+    let tracked = Tracked::new(Chain::Stale);
+    let report = PassReport { decision: None, resolution: None, result: PassResult::Following };
+    let next_look = core.clock.now() + AFTER_FOLLOWING;
+    Done {
+        release,
+        ticket,
+        tracked,
+        report,
+        next_look,
+        managed: true,
+        read: true,
+        leader: Some(leader),
+        fatal: None,
+    }
 }
 
 /// The end of a pass that could not read or write the ledger: the chain is read again before anything is done.
@@ -372,7 +435,7 @@ fn failed(
     let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
     let next_look = core.clock.now() + AFTER_FAILURE;
     let fatal = error.filter(|error| matches!(error, LedgerError::LockLost { .. }));
-    Done { release, ticket, tracked, report, next_look, managed: true, read: false, fatal }
+    Done { release, ticket, tracked, report, next_look, managed: true, read: false, leader: None, fatal }
 }
 
 /// The end of a pass that panicked.
@@ -381,7 +444,17 @@ pub(crate) fn lost(core: &Core, ticket: u64, release: ReleaseName) -> Done {
     let tracked = Tracked { alone: true, ..Tracked::new(Chain::Stale) };
     let report = PassReport { decision: None, resolution: None, result: PassResult::Panicked };
     let next_look = core.clock.now() + AFTER_FAILURE;
-    Done { release, ticket, tracked, report, next_look, managed: true, read: false, fatal: None }
+    Done {
+        release,
+        ticket,
+        tracked,
+        report,
+        next_look,
+        managed: true,
+        read: false,
+        leader: None,
+        fatal: None,
+    }
 }
 
 /// An error with its causes, on one line.

@@ -16,11 +16,14 @@ pub enum PassResult {
     Failed,
     /// A panic ended it.
     Panicked,
+    /// Another daemon leads the release: nothing was read.
+    Following,
 }
 
 impl PassResult {
     /// Every result.
-    pub const ALL: [Self; 5] = [Self::Quiet, Self::Progress, Self::InDoubt, Self::Failed, Self::Panicked];
+    pub const ALL: [Self; 6] =
+        [Self::Quiet, Self::Progress, Self::InDoubt, Self::Failed, Self::Panicked, Self::Following];
 
     /// The result's word, for metrics and log.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +33,7 @@ impl PassResult {
             Self::InDoubt => "in-doubt",
             Self::Failed => "failed",
             Self::Panicked => "panicked",
+            Self::Following => "following",
         }
     }
 }

@@ -8,6 +8,8 @@ use tidegate_model::{Digest, Fact, ledger::ReleaseState, orders::ParameterRead, 
 pub(crate) struct Tracked {
     /// Its chain of ledger entries.
     pub chain: Chain,
+    /// The epoch of the lease under which the chain was read. In another one somebody else may have appended meanwhile.
+    pub epoch: Option<u64>,
     /// What was last decided to be published.
     pub status: Option<ReleaseStatus>,
     /// The transition that the status parameter shows; `None` until it was written by this process.
@@ -31,7 +33,7 @@ pub(crate) enum Chain {
 
 impl Tracked {
     pub(crate) fn new(chain: Chain) -> Self {
-        Self { chain, status: None, written: None, write_failing: false, alone: false }
+        Self { chain, epoch: None, status: None, written: None, write_failing: false, alone: false }
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Damage {
 
 /// The end of a chain: what the next entry must follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Head {
+pub struct Head {
     /// How many entries there are: the place of the next one.
     pub length: u64,
     /// Hash of the last entry; empty before the first.
@@ -54,12 +54,18 @@ pub(crate) struct Head {
 
 /// An entry as it stands in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sealed {
+pub struct Sealed {
+    /// Its place in the chain, from 0.
     pub seq: u64,
+    /// When it was appended, in RFC 3339.
     pub at: String,
+    /// The format of its body.
     pub format: u64,
+    /// The entry, in JSON.
     pub body: String,
+    /// The hash of the entry before it; empty for the first.
     pub previous: String,
+    /// Its hash, in hex.
     pub hash: String,
 }
 

@@ -76,6 +76,12 @@ pub enum LedgerError {
         /// The lock file.
         path: PathBuf,
     },
+    /// Somebody else has the release's lease, or nobody asked for it yet: nothing is written.
+    #[error("the lease of {release} is not this process's")]
+    Fenced {
+        /// The release.
+        release: ReleaseName,
+    },
     /// An entry has no JSON form.
     #[error("cannot encode an entry of {release}")]
     Encode {
@@ -84,7 +90,7 @@ pub enum LedgerError {
         /// Why.
         source: serde_json::Error,
     },
-    /// SQLite failed.
+    /// The database failed.
     #[error("cannot {action} the ledger")]
     Database {
         /// `read` or `write`.

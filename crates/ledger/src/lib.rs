@@ -1,47 +1,50 @@
-//! The ledger: what Tidegate knows that has no other witness, kept durably on SQLite.
+//! The ledger: what Tidegate knows that has no other witness, kept durably.
 //!
 //! The controller appends [`Entry`] values before and after each call and folds them into a [`ReleaseState`] when it
-//! starts. Entries are only ever added, one hash chain for each release; a chain that does not hold makes that release
-//! [`Loaded::Damaged`] and leaves the others alone. One process at a time: a lock file beside the database says who.
+//! begins to lead a release. Entries are only ever added, one hash chain for each release; a chain that does not hold makes
+//! that release [`Loaded::Damaged`] and leaves the others alone. Who leads a release is a lease in the same store, and each
+//! append is refused once the lease went on to somebody else.
 //!
-//! This crate decides nothing and knows nothing of AWS; what an entry means is the model's to say.
+//! This crate decides nothing and knows nothing of AWS; what an entry means is the model's to say. Kinds of stores are in
+//! [`store`].
 
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
 use tidegate_model::{
     ReleaseName,
     ledger::{Entry, ReleaseState},
 };
-use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 mod chain;
 mod error;
-mod lock;
-mod open;
+pub mod lease;
+pub mod store;
 
-pub use chain::Damage;
+pub use chain::{Damage, Head, Sealed};
 pub use error::{LedgerError, OpenError};
+pub use lease::Lead;
 
-use chain::{Head, Sealed};
-use lock::LockFile;
+use lease::Lease;
+use store::{Grant, Row, Store, memory::Memory, sqlite::Sqlite};
 
-/// The durable record. Cheap to clone; writers wait for each other.
+/// The durable record. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger(Arc<Inner>);
 
 struct Inner {
-    connection: Mutex<SqliteConnection>,
-    /// Releases whose chain was found damaged: nothing is appended behind damage.
-    damaged: StdMutex<BTreeMap<ReleaseName, Damage>>,
-    /// `None` for a ledger in memory.
-    lock: Option<LockFile>,
+    store: Arc<dyn Store>,
+    /// This process, among all that share the store.
+    holder: String,
+    /// Where each chain ends, as far as this process knows; nothing is appended behind damage.
+    chains: Mutex<BTreeMap<ReleaseName, Result<Head, Damage>>>,
+    leases: Mutex<BTreeMap<ReleaseName, Lease>>,
 }
 
 /// What the ledger holds of one release.
@@ -68,68 +71,114 @@ pub struct Record {
 }
 
 impl Ledger {
-    /// Opens the ledger at `path`, making it if it is not there. The folder must exist.
+    /// Opens the SQLite file at `path`, making it if it is not there. The folder must exist.
     ///
     /// # Errors
     /// [`OpenError::Locked`] if another process has it open; otherwise what is wrong with the file.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        let lock = LockFile::take(path)?;
-        let connection = open::file(path).await?;
-        Ok(Self::new(connection, Some(lock)))
+        Ok(Self::on(Arc::new(Sqlite::open(path).await?), "this process"))
     }
 
     /// A ledger that dies with the process, for tests.
-    ///
-    /// # Errors
-    /// SQLite's, which it has no reason to give here.
-    pub async fn in_memory() -> Result<Self, OpenError> {
-        Ok(Self::new(open::memory().await?, None))
+    pub fn in_memory() -> Self {
+        Self::on(Arc::new(Memory::default()), "this process")
     }
 
-    fn new(connection: SqliteConnection, lock: Option<LockFile>) -> Self {
-        Self(Arc::new(Inner {
-            connection: Mutex::new(connection),
-            damaged: StdMutex::new(BTreeMap::new()),
-            lock,
-        }))
+    /// A ledger on any store. `holder` names this process among all that share it; two of the same name would share leases.
+    pub fn on(store: Arc<dyn Store>, holder: &str) -> Self {
+        let (chains, leases) = Default::default();
+        Self(Arc::new(Inner { store, holder: holder.to_owned(), chains, leases }))
     }
 
-    /// Reads and verifies every chain and folds it. Call it once before the first [`Self::append`]: what is found
-    /// damaged here is closed to appends until the process ends.
+    /// Names this ledger among all that were ever made.
+    pub fn identity(&self) -> &str {
+        self.0.store.identity()
+    }
+
+    /// Reads and verifies every chain and folds it. What is found damaged is closed to appends until the process ends.
     ///
     /// # Errors
-    /// If the database cannot be read at all; damage of one release is a [`Loaded::Damaged`], not an error.
+    /// If the store cannot be read at all; damage of one release is a [`Loaded::Damaged`], not an error.
     pub async fn load(&self) -> Result<BTreeMap<ReleaseName, Loaded>, LedgerError> {
-        let mut connection = self.0.connection.lock().await;
-        let mut rows = sqlx::query(
-            "SELECT release, seq, at, format, body, previous, hash FROM entries ORDER BY release, seq",
-        )
-        .fetch(&mut *connection);
-        let mut folds: BTreeMap<ReleaseName, Fold> = BTreeMap::new();
-        while let Some(row) = rows.try_next().await.map_err(LedgerError::reading)? {
-            match text(&row, "release").and_then(|name| name.parse().ok()) {
-                Some(release) => folds.entry(release).or_default().take(&row),
-                None => tracing::warn!("the ledger has a row under a name that is no release's"),
-            }
+        let mut folds: BTreeMap<ReleaseName, Fold<ReleaseState>> = BTreeMap::new();
+        let mut nameless = 0;
+        self.0
+            .store
+            .read(None, &mut |row| match row.release.clone() {
+                Some(release) => folds.entry(release).or_default().take(&row, fold),
+                None => nameless += 1,
+            })
+            .await?;
+        if nameless > 0 {
+            tracing::warn!(rows = nameless, "the ledger has rows under a name that is no release's");
         }
-        let loaded: BTreeMap<ReleaseName, Loaded> =
-            folds.into_iter().map(|(release, fold)| (release, fold.end())).collect();
-        let damaged = loaded.iter().filter_map(|(release, loaded)| match loaded {
-            Loaded::Damaged { why } => Some((release.clone(), why.clone())),
-            Loaded::State(_) => None,
-        });
-        self.damaged().extend(damaged);
-        Ok(loaded)
+        Ok(folds
+            .into_iter()
+            .map(|(release, fold)| {
+                let loaded = match self.known(&release, fold) {
+                    Ok(state) => Loaded::State(Box::new(state)),
+                    Err(why) => Loaded::Damaged { why },
+                };
+                (release, loaded)
+            })
+            .collect())
     }
 
-    /// Appends entries to a release's chain in one transaction. They are on disk when this returns.
+    /// Takes the lease of a release or goes on with it. Without it nothing can be appended.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn lead(&self, release: &ReleaseName) -> Result<Lead, LedgerError> {
+        let asked = Instant::now();
+        let grant = self.0.store.lease(release, &self.0.holder, lease::TERM).await?;
+        let mut leases = locked(&self.0.leases);
+        Ok(match grant {
+            Grant::Held { epoch, term } => {
+                leases.insert(release.clone(), Lease::granted(epoch, term, asked));
+                Lead::Leading(epoch)
+            }
+            Grant::Other { holder } => {
+                leases.remove(release);
+                Lead::Following { leader: holder }
+            }
+        })
+    }
+
+    /// Goes on with every lease that this process has. Those that were lost are known as lost afterwards.
+    ///
+    /// # Errors
+    /// If the store cannot be asked. Leases then end by themselves, here before they end there.
+    pub async fn renew(&self) -> Result<(), LedgerError> {
+        let asked = Instant::now();
+        let kept = self.0.store.renew(&self.0.holder, lease::TERM).await?;
+        lease::renewed(&mut locked(&self.0.leases), &kept, lease::TERM, asked);
+        Ok(())
+    }
+
+    /// Gives back every lease, so that another process can go on at once.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn resign(&self) -> Result<(), LedgerError> {
+        locked(&self.0.leases).clear();
+        self.0.store.resign(&self.0.holder).await
+    }
+
+    /// The epoch in which this process leads a release, if it may rely on that for `span` from now on: what is sent now
+    /// and takes no longer than that arrives while nobody else leads.
+    pub fn leads_for(&self, release: &ReleaseName, span: Duration) -> Option<u64> {
+        locked(&self.0.leases).get(release).filter(|lease| lease.covers(span)).map(|lease| lease.epoch)
+    }
+
+    /// Appends entries to a release's chain in one transaction. They are durable when this returns.
     ///
     /// `expected_length` is [`ReleaseState::length`] as the caller knows it: an append from a state that is no longer
     /// the newest is refused.
     ///
     /// # Errors
-    /// [`LedgerError::Conflict`] if somebody appended meanwhile, [`LedgerError::Damaged`] behind damage,
-    /// [`LedgerError::LockLost`] if this process no longer holds the lock; nothing is written then.
+    /// [`LedgerError::Conflict`] if somebody appended meanwhile, [`LedgerError::Fenced`] without the lease,
+    /// [`LedgerError::Damaged`] behind damage, [`LedgerError::LockLost`] if this process no longer holds the lock; nothing
+    /// is written then. After any other error it is not known: read the chain again.
     pub async fn append(
         &self,
         release: &ReleaseName,
@@ -137,28 +186,25 @@ impl Ledger {
         at: Timestamp,
         entries: &[Entry],
     ) -> Result<(), LedgerError> {
-        if let Some(why) = self.damaged().get(release).cloned() {
-            return Err(LedgerError::Damaged { release: release.clone(), why });
-        }
-        self.check_lock()?;
-        let mut connection = self.0.connection.lock().await;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(LedgerError::writing)?;
-        let mut head = head_of(&mut transaction, release).await?;
+        let mut head = self.head(release)?;
+        let before = head.clone();
         if head.length != expected_length {
-            return Err(LedgerError::Conflict {
-                release: release.clone(),
-                expected: expected_length,
-                found: head.length,
-            });
+            let found = head.length;
+            return Err(LedgerError::Conflict { release: release.clone(), expected: expected_length, found });
         }
+        let fenced = || LedgerError::Fenced { release: release.clone() };
+        let epoch = locked(&self.0.leases).get(release).map(|lease| lease.epoch).ok_or_else(fenced)?;
+        let mut rows = Vec::with_capacity(entries.len());
         for entry in entries {
             let sealed = head
                 .seal(release, at, entry)
                 .map_err(|source| LedgerError::Encode { release: release.clone(), source })?;
-            insert(&mut transaction, release, &sealed).await?;
             head = sealed.head();
+            rows.push(sealed);
         }
-        transaction.commit().await.map_err(LedgerError::writing)
+        self.0.store.append(release, epoch, &before, &rows).await?;
+        locked(&self.0.chains).insert(release.clone(), Ok(head));
+        Ok(())
     }
 
     /// Every entry of a release, oldest first, verified. Empty for a release that the ledger does not know.
@@ -166,37 +212,51 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Damaged`] if its chain does not hold.
     pub async fn history(&self, release: &ReleaseName) -> Result<std::vec::IntoIter<Record>, LedgerError> {
-        let mut connection = self.0.connection.lock().await;
-        records(&mut connection, release).await
+        let mut fold = Fold::default();
+        self.0.store.read(Some(release), &mut |row| fold.take(&row, list)).await?;
+        let damaged = |why| LedgerError::Damaged { release: release.clone(), why };
+        self.known(release, fold).map(Vec::into_iter).map_err(damaged)
     }
 
-    /// Whether this process still holds the ledger for itself. A daemon that does not must stop.
-    ///
-    /// # Errors
-    /// [`LedgerError::LockLost`] if the lock file was removed or replaced, so that another process may hold it.
-    pub fn check_lock(&self) -> Result<(), LedgerError> {
-        match &self.0.lock {
-            Some(lock) if !lock.is_ours() => Err(LedgerError::LockLost { path: lock.path().to_owned() }),
-            Some(_) | None => Ok(()),
+    /// Where a release's chain ends, as far as this process knows.
+    fn head(&self, release: &ReleaseName) -> Result<Head, LedgerError> {
+        let known = locked(&self.0.chains).get(release).cloned();
+        known
+            .unwrap_or_else(|| Ok(Head::default()))
+            .map_err(|why| LedgerError::Damaged { release: release.clone(), why })
+    }
+
+    /// Remembers where a chain that was read ends. Once damaged it stays so: what was mended by hand is read by a new
+    /// process.
+    fn known<T>(&self, release: &ReleaseName, fold: Fold<T>) -> Result<T, Damage> {
+        let mut chains = locked(&self.0.chains);
+        if let Some(Err(why)) = chains.get(release) {
+            return Err(why.clone());
         }
-    }
-
-    fn damaged(&self) -> std::sync::MutexGuard<'_, BTreeMap<ReleaseName, Damage>> {
-        // The map is only ever inserted into, so a panic elsewhere cannot have left it half written.
-        self.0.damaged.lock().unwrap_or_else(PoisonError::into_inner)
+        let (head, folded) = match fold.end() {
+            Ok((head, folded)) => (Ok(head), Ok(folded)),
+            Err(why) => (Err(why.clone()), Err(why)),
+        };
+        chains.insert(release.clone(), head);
+        folded
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The maps are only ever changed by whole entries, so a panic elsewhere cannot have left one half written.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A ledger that is only read, beside a daemon that may have it open: for people who ask what happened.
-pub struct ReadOnly(Mutex<SqliteConnection>);
+pub struct ReadOnly(store::sqlite::ReadOnly);
 
 impl ReadOnly {
-    /// Opens the ledger at `path` for reading. Nothing is made, locked or changed.
+    /// Opens the SQLite file at `path` for reading. Nothing is made, locked or changed.
     ///
     /// # Errors
     /// What is wrong with the file, its absence included.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self(Mutex::new(open::to_read(path).await?)))
+        Ok(Self(store::sqlite::ReadOnly::open(path).await?))
     }
 
     /// As [`Ledger::history`].
@@ -204,113 +264,51 @@ impl ReadOnly {
     /// # Errors
     /// As there.
     pub async fn history(&self, release: &ReleaseName) -> Result<std::vec::IntoIter<Record>, LedgerError> {
-        records(&mut *self.0.lock().await, release).await
+        let mut fold = Fold::default();
+        self.0.read(release, &mut |row| fold.take(&row, list)).await?;
+        let damaged = |why| LedgerError::Damaged { release: release.clone(), why };
+        fold.end().map(|(_, records): (_, Vec<Record>)| records.into_iter()).map_err(damaged)
     }
 }
 
-async fn records(
-    connection: &mut SqliteConnection,
-    release: &ReleaseName,
-) -> Result<std::vec::IntoIter<Record>, LedgerError> {
-    let mut rows = sqlx::query(
-        "SELECT release, seq, at, format, body, previous, hash FROM entries WHERE release = ? ORDER BY seq",
-    )
-    .bind(release.as_str())
-    .fetch(connection);
-    let mut head = Head::default();
-    let mut records = Vec::new();
-    while let Some(row) = rows.try_next().await.map_err(LedgerError::reading)? {
-        let (record, next) =
-            open_row(&row, &head).map_err(|why| LedgerError::Damaged { release: release.clone(), why })?;
-        records.push(record);
-        head = next;
-    }
-    Ok(records.into_iter())
-}
-
-/// One release's chain while it is being folded.
+/// One release's chain while it is being read.
 #[derive(Default)]
-struct Fold {
+struct Fold<T> {
     head: Head,
-    state: ReleaseState,
+    folded: T,
     damage: Option<Damage>,
 }
 
-impl Fold {
-    fn take(&mut self, row: &SqliteRow) {
+impl<T> Fold<T> {
+    /// Verifies a row against the head before it, and folds what it says.
+    fn take(&mut self, row: &Row, into: impl FnOnce(&mut T, Record)) {
         if self.damage.is_some() {
             return;
         }
-        match open_row(row, &self.head) {
-            Ok((record, head)) => {
-                self.state.apply(record.at, &record.entry);
-                self.head = head;
+        let (Some(release), Some(sealed)) = (&row.release, &row.sealed) else {
+            self.damage = Some(Damage::Unreadable { seq: self.head.length });
+            return;
+        };
+        match sealed.open(release.as_str(), &self.head) {
+            Ok((at, entry)) => {
+                self.head = sealed.head();
+                into(&mut self.folded, Record { seq: sealed.seq, at, entry });
             }
             Err(why) => self.damage = Some(why),
         }
     }
 
-    fn end(self) -> Loaded {
-        match self.damage {
-            Some(why) => Loaded::Damaged { why },
-            None => Loaded::State(Box::new(self.state)),
-        }
+    fn end(self) -> Result<(Head, T), Damage> {
+        self.damage.map_or(Ok((self.head, self.folded)), Err)
     }
 }
 
-/// Verifies one row against the head before it; gives the record and the head behind it.
-fn open_row(row: &SqliteRow, head: &Head) -> Result<(Record, Head), Damage> {
-    let unreadable = || Damage::Unreadable { seq: head.length };
-    let sealed = Sealed {
-        seq: number(row, "seq").ok_or_else(unreadable)?,
-        at: text(row, "at").ok_or_else(unreadable)?,
-        format: number(row, "format").ok_or_else(unreadable)?,
-        body: text(row, "body").ok_or_else(unreadable)?,
-        previous: text(row, "previous").ok_or_else(unreadable)?,
-        hash: text(row, "hash").ok_or_else(unreadable)?,
-    };
-    let release = text(row, "release").ok_or_else(unreadable)?;
-    let (at, entry) = sealed.open(&release, head)?;
-    Ok((Record { seq: sealed.seq, at, entry }, sealed.head()))
+// By value, as `list`: both are what `Fold::take` calls.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that Fold::take calls")]
+fn fold(state: &mut ReleaseState, record: Record) {
+    state.apply(record.at, &record.entry);
 }
 
-fn text(row: &SqliteRow, column: &'static str) -> Option<String> {
-    row.try_get(column).ok()
-}
-
-fn number(row: &SqliteRow, column: &'static str) -> Option<u64> {
-    row.try_get::<i64, _>(column).ok().and_then(|number| number.try_into().ok())
-}
-
-async fn head_of(connection: &mut SqliteConnection, release: &ReleaseName) -> Result<Head, LedgerError> {
-    let row = sqlx::query("SELECT seq, hash FROM entries WHERE release = ? ORDER BY seq DESC LIMIT 1")
-        .bind(release.as_str())
-        .fetch_optional(connection)
-        .await
-        .map_err(LedgerError::reading)?;
-    let Some(row) = row else { return Ok(Head::default()) };
-    let seq: i64 = row.try_get("seq").map_err(LedgerError::reading)?;
-    let hash = row.try_get("hash").map_err(LedgerError::reading)?;
-    Ok(Head { length: seq.saturating_add(1).max(0).cast_unsigned(), hash })
-}
-
-async fn insert(
-    connection: &mut SqliteConnection,
-    release: &ReleaseName,
-    sealed: &Sealed,
-) -> Result<(), LedgerError> {
-    sqlx::query(
-        "INSERT INTO entries (release, seq, at, format, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(release.as_str())
-    .bind(sealed.seq.cast_signed())
-    .bind(&sealed.at)
-    .bind(sealed.format.cast_signed())
-    .bind(&sealed.body)
-    .bind(&sealed.previous)
-    .bind(&sealed.hash)
-    .execute(connection)
-    .await
-    .map_err(LedgerError::writing)?;
-    Ok(())
+fn list(records: &mut Vec<Record>, record: Record) {
+    records.push(record);
 }

@@ -6,12 +6,13 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{Connection as _, SqliteConnection};
-use tidegate_ledger::{Damage, Ledger, LedgerError, Loaded, OpenError};
+use tidegate_ledger::{Damage, Lead, Ledger, LedgerError, Loaded, OpenError, lease, store::memory::Memory};
 use tidegate_model::{
     ReleaseName,
     decision::Step,
@@ -55,7 +56,9 @@ impl World {
     }
 
     async fn open(&self) -> Ledger {
-        Ledger::open(&self.path()).await.unwrap()
+        let ledger = Ledger::open(&self.path()).await.unwrap();
+        lead(&ledger, &["shop", "other"]).await;
+        ledger
     }
 
     /// A ledger with three entries of `shop` and one of `other`.
@@ -96,6 +99,12 @@ impl World {
     }
 }
 
+async fn lead(ledger: &Ledger, releases: &[&str]) {
+    for name in releases {
+        assert!(matches!(ledger.lead(&release(name)).await.unwrap(), Lead::Leading(_)));
+    }
+}
+
 async fn connect(path: &Path) -> SqliteConnection {
     SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
 }
@@ -131,7 +140,8 @@ async fn what_was_appended_is_there_after_a_drop_without_close() {
 
 #[tokio::test]
 async fn entries_of_one_append_are_all_there_or_none() {
-    let ledger = Ledger::in_memory().await.unwrap();
+    let ledger = Ledger::in_memory();
+    lead(&ledger, &["shop"]).await;
     ledger.append(&release("shop"), 0, at(0), &stop(0)).await.unwrap();
     let late = ledger.append(&release("shop"), 1, at(1), &stop(1)).await.unwrap_err();
     assert!(matches!(late, LedgerError::Conflict { expected: 1, found: 2, .. }), "{late}");
@@ -141,7 +151,8 @@ async fn entries_of_one_append_are_all_there_or_none() {
 
 #[tokio::test]
 async fn of_two_appends_with_the_same_expected_length_one_is_refused() {
-    let ledger = Ledger::in_memory().await.unwrap();
+    let ledger = Ledger::in_memory();
+    lead(&ledger, &["shop"]).await;
     let name = release("shop");
     let (first, second) = ([deployment("d-1")], [deployment("d-2")]);
     let (one, other) =
@@ -171,7 +182,8 @@ async fn nothing_is_appended_once_the_lock_file_is_gone() {
     let lost = ledger.append(&release("shop"), 0, at(0), &[deployment("d-1")]).await.unwrap_err();
     assert!(matches!(lost, LedgerError::LockLost { .. }), "{lost}");
     std::fs::write(&lock, "").unwrap();
-    assert!(ledger.check_lock().is_err(), "a file made anew is not the one that is locked");
+    let lost = ledger.lead(&release("shop")).await.unwrap_err();
+    assert!(matches!(lost, LedgerError::LockLost { .. }), "a file made anew is not the one that is locked");
 }
 
 #[tokio::test]
@@ -280,8 +292,69 @@ async fn every_acknowledged_entry_survives_kill_9() {
 #[ignore = "appends for ever; run by every_acknowledged_entry_survives_kill_9"]
 async fn appends_until_it_is_killed() {
     let ledger = Ledger::open(Path::new(&std::env::var(KILLED_LEDGER).unwrap())).await.unwrap();
+    lead(&ledger, &["shop"]).await;
     for pair in 0.. {
         ledger.append(&release("shop"), pair * 2, at(0), &stop(pair * 2)).await.unwrap();
         println!("\nappended {}", (pair + 1) * 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_goes_on_to_another_daemon_when_it_ends_and_the_first_one_is_fenced() {
+    let store = Memory::default();
+    let [first, second] = ["one", "two"].map(|holder| Ledger::on(Arc::new(store.clone()), holder));
+    let (shop, call) = (release("shop"), Duration::from_secs(35));
+    assert_eq!(first.lead(&shop).await.unwrap(), Lead::Leading(1));
+    assert_eq!(second.lead(&shop).await.unwrap(), Lead::Following { leader: "one".into() });
+    first.append(&shop, 0, at(0), &[deployment("d-1")]).await.unwrap();
+
+    tokio::time::advance(Duration::from_secs(50)).await;
+    assert_eq!(first.leads_for(&shop, call), None, "a call would not be over before the lease may end");
+    first.renew().await.unwrap();
+    assert_eq!(first.leads_for(&shop, call), Some(1));
+
+    tokio::time::advance(lease::TERM).await;
+    assert_eq!(second.lead(&shop).await.unwrap(), Lead::Leading(2));
+    let fenced = first.append(&shop, 1, at(1), &[deployment("d-2")]).await.unwrap_err();
+    assert!(matches!(fenced, LedgerError::Fenced { .. }), "{fenced}");
+    assert_eq!(second.history(&shop).await.unwrap().count(), 1, "who begins to lead reads the chain first");
+    second.append(&shop, 1, at(1), &[deployment("d-3")]).await.unwrap();
+    assert_eq!(first.lead(&shop).await.unwrap(), Lead::Following { leader: "two".into() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_given_back_is_free_at_once() {
+    let store = Memory::default();
+    let [first, second] = ["one", "two"].map(|holder| Ledger::on(Arc::new(store.clone()), holder));
+    let shop = release("shop");
+    first.lead(&shop).await.unwrap();
+    first.resign().await.unwrap();
+    assert_eq!(first.leads_for(&shop, Duration::ZERO), None);
+    assert_eq!(second.lead(&shop).await.unwrap(), Lead::Leading(2));
+    assert_eq!(first.lead(&shop).await.unwrap(), Lead::Following { leader: "two".into() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_finds_out_that_a_lease_was_lost() {
+    let store = Memory::default();
+    let [first, second] = ["one", "two"].map(|holder| Ledger::on(Arc::new(store.clone()), holder));
+    let shop = release("shop");
+    first.lead(&shop).await.unwrap();
+    tokio::time::advance(lease::TERM).await;
+    second.lead(&shop).await.unwrap();
+    first.renew().await.unwrap();
+    assert_eq!(first.leads_for(&shop, Duration::ZERO), None);
+    assert_eq!(second.leads_for(&shop, Duration::ZERO), Some(2));
+}
+
+#[tokio::test]
+async fn a_file_keeps_its_identity_and_counts_how_often_it_was_opened() {
+    let world = World::new();
+    let first = world.open().await;
+    let identity = first.identity().to_owned();
+    assert_eq!(first.lead(&release("shop")).await.unwrap(), Lead::Leading(1));
+    drop(first);
+    let second = world.open().await;
+    assert_eq!(second.identity(), identity);
+    assert_eq!(second.lead(&release("shop")).await.unwrap(), Lead::Leading(2));
 }

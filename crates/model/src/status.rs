@@ -22,6 +22,8 @@ use crate::{
 pub struct Published {
     /// The managed releases.
     pub releases: BTreeMap<ReleaseName, ReleaseStatus>,
+    /// Releases that another daemon on the same ledger leads, and which one.
+    pub followed: BTreeMap<ReleaseName, String>,
     /// When a pass last ended that read the world.
     pub last_pass: Option<Timestamp>,
     /// True once every release that was found at the start has been looked at.

@@ -30,7 +30,12 @@ fn ago(minutes: i64) -> Timestamp {
 pub(crate) fn published(releases: impl IntoIterator<Item = ReleaseStatus>) -> Published {
     let releases: BTreeMap<_, _> =
         releases.into_iter().map(|release| (release.name.clone(), release)).collect();
-    Published { releases, last_pass: Some(now() - SignedDuration::from_secs(2)), ready: true }
+    Published {
+        releases,
+        last_pass: Some(now() - SignedDuration::from_secs(2)),
+        ready: true,
+        ..Published::default()
+    }
 }
 
 /// The sample under a name.

@@ -29,6 +29,16 @@ BEGIN SELECT RAISE(ABORT, 'ledger entries are append-only'); END;
 PRAGMA user_version = 1;
 ";
 
+/// Which ledger this is, and how often it was opened. A layout of its own is not worth it: versions that do not know this
+/// table go on as before, and this one makes it where it is missing.
+const OPENED: &str = "
+CREATE TABLE IF NOT EXISTS opened (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    identity TEXT NOT NULL,
+    epoch    INTEGER NOT NULL
+) STRICT;
+";
+
 /// Opens or makes the database at `path`: write-ahead log, and a commit is on disk when it returns.
 pub(crate) async fn file(path: &Path) -> Result<SqliteConnection, OpenError> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
@@ -46,9 +56,24 @@ pub(crate) async fn to_read(path: &Path) -> Result<SqliteConnection, OpenError> 
     prepare(SqliteConnectOptions::new().filename(path).read_only(true), path).await
 }
 
-/// A database in memory, with the same table.
-pub(crate) async fn memory() -> Result<SqliteConnection, OpenError> {
-    prepare(SqliteConnectOptions::new().in_memory(true), Path::new(":memory:")).await
+/// Counts the opening; gives the ledger's identity and how often it was opened.
+pub(crate) async fn begin(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(String, u64), OpenError> {
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    sqlx::raw_sql(OPENED).execute(&mut *transaction).await.map_err(failed)?;
+    let (identity, epoch): (String, i64) = sqlx::query_as(
+        "INSERT INTO opened (one, identity, epoch) VALUES (1, ?, 1) \
+         ON CONFLICT (one) DO UPDATE SET epoch = epoch + 1 RETURNING identity, epoch",
+    )
+    .bind(crate::lease::new_identity())
+    .fetch_one(&mut *transaction)
+    .await
+    .map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok((identity, epoch.max(0).cast_unsigned()))
 }
 
 async fn prepare(options: SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, OpenError> {

@@ -1,0 +1,207 @@
+//! A ledger in an SQLite file, for one daemon: a lock file beside it says who.
+//!
+//! The process that has the lock has the lease of every release, for as long as it lives; its epoch is how often the file
+//! was opened.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use futures_util::{FutureExt as _, TryStreamExt as _, future::BoxFuture};
+use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
+use tidegate_model::ReleaseName;
+use tokio::sync::Mutex;
+
+use super::{Grant, Row, Store};
+use crate::{
+    LedgerError, OpenError,
+    chain::{Head, Sealed},
+};
+
+mod lock;
+mod open;
+
+use lock::LockFile;
+
+/// An SQLite file that this process has for itself.
+pub struct Sqlite {
+    connection: Mutex<SqliteConnection>,
+    lock: LockFile,
+    identity: String,
+    epoch: u64,
+}
+
+impl Sqlite {
+    /// Opens the file at `path`, making it if it is not there. The folder must exist.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] if another process has it open; otherwise what is wrong with the file.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        let lock = LockFile::take(path)?;
+        let mut connection = open::file(path).await?;
+        let (identity, epoch) = open::begin(&mut connection, path).await?;
+        Ok(Self { connection: Mutex::new(connection), lock, identity, epoch })
+    }
+
+    /// Whether this process still has the file for itself.
+    fn check_lock(&self) -> Result<(), LedgerError> {
+        if self.lock.is_ours() {
+            Ok(())
+        } else {
+            Err(LedgerError::LockLost { path: self.lock.path().to_owned() })
+        }
+    }
+
+    async fn add(&self, release: &ReleaseName, head: &Head, rows: &[Sealed]) -> Result<(), LedgerError> {
+        self.check_lock()?;
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(LedgerError::writing)?;
+        let end = head_of(&mut transaction, release).await?;
+        if end != *head {
+            let (expected, found) = (head.length, end.length);
+            return Err(LedgerError::Conflict { release: release.clone(), expected, found });
+        }
+        for sealed in rows {
+            insert(&mut transaction, release, sealed).await?;
+        }
+        transaction.commit().await.map_err(LedgerError::writing)
+    }
+}
+
+impl Store for Sqlite {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn read<'a>(
+        &'a self,
+        of: Option<&'a ReleaseName>,
+        each: &'a mut (dyn FnMut(Row) + Send),
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        async move { read(&mut *self.connection.lock().await, of, each).await }.boxed()
+    }
+
+    fn append<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        epoch: u64,
+        head: &'a Head,
+        rows: &'a [Sealed],
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        async move {
+            if epoch != self.epoch {
+                return Err(LedgerError::Fenced { release: release.clone() });
+            }
+            self.add(release, head, rows).await
+        }
+        .boxed()
+    }
+
+    fn lease<'a>(
+        &'a self,
+        _: &'a ReleaseName,
+        _: &'a str,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Grant, LedgerError>> {
+        let granted = self.check_lock().map(|()| Grant::Held { epoch: self.epoch, term: None });
+        std::future::ready(granted).boxed()
+    }
+
+    fn renew<'a>(
+        &'a self,
+        _: &'a str,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<BTreeMap<ReleaseName, u64>, LedgerError>> {
+        // Nothing ends that would have to be gone on with.
+        std::future::ready(self.check_lock().map(|()| BTreeMap::new())).boxed()
+    }
+
+    fn resign<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
+        // The lock goes with the process.
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+/// A file that is only read, beside a daemon that may have it open.
+pub(crate) struct ReadOnly(Mutex<SqliteConnection>);
+
+impl ReadOnly {
+    pub(crate) async fn open(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self(Mutex::new(open::to_read(path).await?)))
+    }
+
+    pub(crate) async fn read(
+        &self,
+        of: &ReleaseName,
+        each: &mut (dyn FnMut(Row) + Send),
+    ) -> Result<(), LedgerError> {
+        read(&mut *self.0.lock().await, Some(of), each).await
+    }
+}
+
+async fn read(
+    connection: &mut SqliteConnection,
+    of: Option<&ReleaseName>,
+    each: &mut (dyn FnMut(Row) + Send),
+) -> Result<(), LedgerError> {
+    let mut rows = sqlx::query(
+        "SELECT release, seq, at, format, body, previous, hash FROM entries \
+         WHERE ?1 IS NULL OR release = ?1 ORDER BY release, seq",
+    )
+    .bind(of.map(ReleaseName::as_str))
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(LedgerError::reading)? {
+        each(Row { release: text(&row, "release").and_then(|name| name.parse().ok()), sealed: sealed(&row) });
+    }
+    Ok(())
+}
+
+fn sealed(row: &SqliteRow) -> Option<Sealed> {
+    Some(Sealed {
+        seq: number(row, "seq")?,
+        at: text(row, "at")?,
+        format: number(row, "format")?,
+        body: text(row, "body")?,
+        previous: text(row, "previous")?,
+        hash: text(row, "hash")?,
+    })
+}
+
+fn text(row: &SqliteRow, column: &'static str) -> Option<String> {
+    row.try_get(column).ok()
+}
+
+fn number(row: &SqliteRow, column: &'static str) -> Option<u64> {
+    row.try_get::<i64, _>(column).ok().and_then(|number| number.try_into().ok())
+}
+
+async fn head_of(connection: &mut SqliteConnection, release: &ReleaseName) -> Result<Head, LedgerError> {
+    let row = sqlx::query("SELECT seq, hash FROM entries WHERE release = ? ORDER BY seq DESC LIMIT 1")
+        .bind(release.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(LedgerError::reading)?;
+    let Some(row) = row else { return Ok(Head::default()) };
+    let seq: i64 = row.try_get("seq").map_err(LedgerError::reading)?;
+    let hash = row.try_get("hash").map_err(LedgerError::reading)?;
+    Ok(Head { length: seq.saturating_add(1).max(0).cast_unsigned(), hash })
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    release: &ReleaseName,
+    sealed: &Sealed,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "INSERT INTO entries (release, seq, at, format, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(release.as_str())
+    .bind(sealed.seq.cast_signed())
+    .bind(&sealed.at)
+    .bind(sealed.format.cast_signed())
+    .bind(&sealed.body)
+    .bind(&sealed.previous)
+    .bind(&sealed.hash)
+    .execute(connection)
+    .await
+    .map_err(LedgerError::writing)?;
+    Ok(())
+}
