@@ -14,7 +14,7 @@ use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use jiff::{SignedDuration, Timestamp};
 use tidegate_aws::{Aws, CallReport};
 use tidegate_controller::{
-    Controller, Manual, Parts, PassReport, SchemaAccess, SchemaSettings, Settings, Telemetry,
+    Controller, Manual, Parts, PassReport, Prober, SchemaAccess, SchemaSettings, Settings, System, Telemetry,
 };
 use tidegate_ledger::Ledger;
 use tidegate_model::{
@@ -27,6 +27,7 @@ use tidegate_sandbox::{
     clock::Clock as SandboxClock,
     world::{Mode, World},
 };
+use tidegate_schema::Servers;
 
 /// The story's world.
 pub const WORLD: &str = include_str!("../../config/world.toml");
@@ -130,17 +131,20 @@ impl Stage {
         self.crash();
         let path = self.ledger.clone().expect("a ledger path");
         let aws = Aws::from_config(&self.config, "/tidegate");
-        let schema = SchemaAccess::new(SchemaSettings {
+        let settings = SchemaSettings {
             roots: vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config/migrations")],
             ..SchemaSettings::default()
-        });
+        };
+        let schema = SchemaAccess::new(settings, Arc::new(Servers::default()), Arc::new(System::default()));
+        let probes = Arc::new(Prober::new().expect("a prober"));
         let clock = self.clock.clone();
         let calls = Arc::clone(&self.calls);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let started = runtime.spawn(async move {
             let ledger = reopen(&path).await;
-            let parts = Parts { aws, ledger, schema, clock, telemetry: Arc::new(Calls(Arc::clone(&calls))) };
+            let parts =
+                Parts { aws, ledger, schema, probes, clock, telemetry: Arc::new(Calls(Arc::clone(&calls))) };
             let settings = Settings { jitter: 0.0, ..Settings::default() };
             Controller::new(parts, settings).await.expect("the controller starts")
         });

@@ -65,15 +65,28 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
+    /// Each client retries out of a budget of its own. By default the SDK's budgets are one for the whole process, so that one
+    /// daemon's bad luck would be another's in tests that run several, and no run could be played again.
     fn new(config: &SdkConfig) -> Self {
+        macro_rules! client {
+            ($service:ident) => {
+                $service::Client::from_conf(
+                    $service::config::Builder::from(config)
+                        .retry_partition(
+                            $service::config::retry::RetryPartition::custom(stringify!($service)).build(),
+                        )
+                        .build(),
+                )
+            };
+        }
         Self {
-            ssm: aws_sdk_ssm::Client::new(config),
-            ecs: aws_sdk_ecs::Client::new(config),
-            codedeploy: aws_sdk_codedeploy::Client::new(config),
-            elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
-            rds: aws_sdk_rds::Client::new(config),
-            secrets: aws_sdk_secretsmanager::Client::new(config),
+            ssm: client!(aws_sdk_ssm),
+            ecs: client!(aws_sdk_ecs),
+            codedeploy: client!(aws_sdk_codedeploy),
+            elb: client!(aws_sdk_elasticloadbalancingv2),
+            cloudwatch: client!(aws_sdk_cloudwatch),
+            rds: client!(aws_sdk_rds),
+            secrets: client!(aws_sdk_secretsmanager),
         }
     }
 }

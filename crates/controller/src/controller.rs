@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     executor::Executor,
     pass::{self, Core, Done, PassReport, chain_of},
-    probe::Prober,
+    probe::Probes,
     queue::Queue,
     schema_access::SchemaAccess,
     telemetry::Telemetry,
@@ -70,6 +70,8 @@ pub struct Parts {
     pub ledger: Ledger,
     /// The way to target databases and migration files.
     pub schema: SchemaAccess,
+    /// Sends probes to releases' own listeners.
+    pub probes: Arc<dyn Probes>,
     /// The clock that decisions use.
     pub clock: Arc<dyn Clock>,
     /// Takes note of the controller's work.
@@ -82,9 +84,6 @@ pub enum StartError {
     /// The ledger cannot be read.
     #[error("cannot load the ledger")]
     Ledger(#[source] LedgerError),
-    /// The client for probes cannot be made.
-    #[error("cannot set up the client for probes")]
-    Prober(#[source] reqwest::Error),
 }
 
 /// The controller had to stop.
@@ -130,12 +129,11 @@ impl Controller {
     /// # Errors
     /// If the ledger cannot be read at all. A release with a damaged chain is no error: it is held and the others go on.
     pub async fn new(parts: Parts, settings: Settings) -> Result<Self, StartError> {
-        let Parts { aws, ledger, schema, clock, telemetry } = parts;
+        let Parts { aws, ledger, schema, probes, clock, telemetry } = parts;
         let calls = Arc::clone(&telemetry);
         let aws = aws.on_call(Arc::new(move |call| calls.aws_call(call)));
         let loaded = ledger.load().await.map_err(StartError::Ledger)?;
-        let prober = Prober::new().map_err(StartError::Prober)?;
-        let executor = Executor { aws, schema, prober };
+        let executor = Executor { aws, schema, probes };
         let now = clock.now();
         let stopping = CancellationToken::new();
         let core = Arc::new(Core { executor, ledger, clock, telemetry, settings, stopping });

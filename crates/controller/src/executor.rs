@@ -1,19 +1,21 @@
 //! Carries out one step: one exhaustive match, step to call. It makes no choice; what to do and when was decided.
 
+use std::sync::Arc;
+
 use tidegate_aws::{ActError, Aws};
 use tidegate_model::{
     decision::{Outcome, Step},
     ledger::Resolution,
 };
 
-use crate::{probe::Prober, schema_access::SchemaAccess};
+use crate::{probe::Probes, schema_access::SchemaAccess};
 
 /// The hands: one for each place where steps have their effect.
 #[derive(Clone)]
 pub(crate) struct Executor {
     pub aws: Aws,
     pub schema: SchemaAccess,
-    pub prober: Prober,
+    pub probes: Arc<dyn Probes>,
 }
 
 /// What came of sending a step.
@@ -41,7 +43,7 @@ impl Executor {
             | Step::RunTask(_)
             | Step::CreateSnapshot { .. } => sent_to_aws(self.aws.act(step).await),
             Step::Verify(verify) => {
-                let failure = self.prober.verify(verify).await;
+                let failure = self.probes.verify(verify).await;
                 done(Outcome::Probed { production: verify.production, failure })
             }
             Step::Expand(_) | Step::Backfill(_) | Step::Hide(_) | Step::Unhide(_) | Step::Purge(_) => {

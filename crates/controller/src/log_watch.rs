@@ -4,7 +4,7 @@
 //! that are not complete yet; the ledger keeps how far that got, so that a restart reads on from there. Times are the
 //! server's, which is real time whatever clock decisions use. Must not decide anything, and must not keep a log's text.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_aws::{Aws, LogPortion, LogPosition};
@@ -14,10 +14,12 @@ use tidegate_model::{
     schema::{Hidden, LogFailures, LogReading},
 };
 use tidegate_schema::{
-    Database,
+    TargetDatabase,
     server_log::{LogReader, Rules},
 };
 use tokio::sync::Mutex;
+
+use crate::clock::Clock;
 
 /// What was logged this short a time ago may not be in the file yet, and clocks differ a little.
 const MARGIN: SignedDuration = SignedDuration::from_mins(1);
@@ -33,8 +35,9 @@ const KEPT: SignedDuration = SignedDuration::from_hours(20);
 const GONE_ON: SignedDuration = SignedDuration::from_hours(1);
 
 /// Every log that is watched.
-#[derive(Default)]
 pub(crate) struct LogWatches {
+    /// What servers write into their logs.
+    clock: Arc<dyn Clock>,
     hidden: Mutex<BTreeMap<(ReleaseName, ChangeName), Watch>>,
     warm: Mutex<BTreeMap<(ReleaseName, ChangeName), Watch>>,
 }
@@ -54,6 +57,10 @@ struct Watch {
 }
 
 impl LogWatches {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, hidden: Mutex::default(), warm: Mutex::default() }
+    }
+
     /// Reads on in the log of a change's instance. `hidden` is what the journal in the database has, read just before: what
     /// is refused because of it is in the log that is read now.
     pub(crate) async fn read(
@@ -62,14 +69,14 @@ impl LogWatches {
         release: &ReleaseName,
         needs: &SchemaNeeds,
         log: LogNeeds,
-        (database, hidden): (&Database, Option<&Hidden>),
+        (database, hidden): (&dyn TargetDatabase, Option<&Hidden>),
     ) -> Fact<LogReading> {
         let unclear = match database.log_problem().await {
             Ok(problem) => problem,
             Err(failure) => return Fact::Unknown(failure.why()),
         };
         let key = (release.clone(), needs.plan.change.clone());
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let kept = self.hidden.lock().await.remove(&key);
         let mut watch = match hidden {
             Some(hidden) => kept
@@ -97,14 +104,14 @@ impl LogWatches {
         aws: &Aws,
         release: &ReleaseName,
         needs: &SchemaNeeds,
-        database: &Database,
+        database: &dyn TargetDatabase,
     ) -> Fact<LogFailures> {
         let unclear = match database.log_problem().await {
             Ok(problem) => problem,
             Err(failure) => return Fact::Unknown(failure.why()),
         };
         let key = (release.clone(), needs.plan.change.clone());
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let kept = self.warm.lock().await.remove(&key);
         let mut watch = kept
             .filter(|watch| now.duration_since(watch.through) < GONE_ON)

@@ -1,10 +1,11 @@
 //! Sends a release's probes to its own listener and says, in our own words, what the first failing one found.
 //!
-//! Called by the executor. It must not follow a redirect, send to any other address than the step's, or say anything of
+//! Called by the executor, through [`Probes`]: a simulation has listeners that no socket leads to. It must not follow a redirect, send to any other address than the step's, or say anything of
 //! what a body or header held: failures become ledger entries, events and status.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use reqwest::{Client, StatusCode, Url, redirect::Policy};
 use serde_json::Value;
 use tidegate_model::{
@@ -18,9 +19,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer is read.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// Sends probes. Cheap to clone.
+/// Sends the probes of a step.
+pub trait Probes: Send + Sync {
+    /// Sends them in order; tells what the first failing one found, in words of ours.
+    fn verify<'a>(&'a self, verify: &'a Verify) -> BoxFuture<'a, Option<String>>;
+}
+
+/// Sends probes over HTTP.
 #[derive(Clone, Debug)]
-pub(crate) struct Prober(Client);
+pub struct Prober(Client);
 
 /// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +62,10 @@ struct Answer {
 
 impl Prober {
     /// A prober with a client of its own. A connection is used for one probe only, so that each probe is routed anew.
-    pub(crate) fn new() -> Result<Self, reqwest::Error> {
+    ///
+    /// # Errors
+    /// If the client cannot be set up.
+    pub fn new() -> Result<Self, ProberError> {
         crate::tls::install();
         let client = Client::builder()
             .no_proxy()
@@ -63,12 +73,13 @@ impl Prober {
             .timeout(TIMEOUT)
             .pool_max_idle_per_host(0)
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+            .build()
+            .map_err(ProberError)?;
         Ok(Self(client))
     }
 
-    /// Sends the probes in order. After a failure only those marked `always` are sent; the first failure is told.
-    pub(crate) async fn verify(&self, verify: &Verify) -> Option<String> {
+    /// After a failure only those marked `always` are sent; the first failure is told.
+    async fn sent(&self, verify: &Verify) -> Option<String> {
         let mut saved = BTreeMap::new();
         let mut first_failure = None;
         for (index, probe) in verify.probes.iter().enumerate() {
@@ -102,6 +113,17 @@ impl Prober {
         judge(probe, &answer, saved)
     }
 }
+
+impl Probes for Prober {
+    fn verify<'a>(&'a self, verify: &'a Verify) -> BoxFuture<'a, Option<String>> {
+        self.sent(verify).boxed()
+    }
+}
+
+/// The client for probes cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the client for probes")]
+pub struct ProberError(#[source] reqwest::Error);
 
 async fn read(mut response: reqwest::Response) -> Result<Answer, Failure> {
     let mut answer = Answer { status: response.status(), body: Vec::new(), cut: false };

@@ -4,12 +4,7 @@
 //! AWS keeps with the database crate: which server a secret may be sent to is decided here, and nowhere in the spec.
 //! Connections are kept between passes; a secret is read again after [`KEPT`] or once the server refuses it.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tidegate_aws::Aws;
 use tidegate_model::{
@@ -20,10 +15,13 @@ use tidegate_model::{
     schema::{Access, ChangePlan, SchemaObservation},
     spec::{self, DatabaseSpec, Problem, Runner, Source},
 };
-use tidegate_schema::{Attempt, Database, Endpoint, Epoch, Failure, Job, Limits, RawFile, Secret, Wanted};
-use tokio::sync::Mutex;
+use tidegate_schema::{
+    Attempt, Databases, Endpoint, Epoch, Failure, Job, RawFile, Secret, TargetDatabase, Wanted,
+};
+use tokio::{runtime::RuntimeFlavor, sync::Mutex, time::Instant};
 
 use crate::{
+    clock::Clock,
     executor::{Sent, done},
     log_watch::LogWatches,
 };
@@ -31,17 +29,13 @@ use crate::{
 /// How long a connection's secret and binding are believed, in real time.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// What the daemon's configuration allows and knows of databases and migration files.
+/// What the daemon's configuration allows of migration files.
 #[derive(Clone, Debug, Default)]
 pub struct SchemaSettings {
     /// Folders under which every release's migration files may lie.
     pub roots: Vec<PathBuf>,
     /// Folders for single releases, instead of the above.
     pub release_roots: BTreeMap<ReleaseName, Vec<PathBuf>>,
-    /// PEM file of certificate authorities for database servers.
-    pub ca_bundle: Option<PathBuf>,
-    /// Time limits of statements.
-    pub limits: Limits,
 }
 
 /// The way to target databases and migration files. Cheap to clone.
@@ -50,6 +44,7 @@ pub struct SchemaAccess(Arc<Inner>);
 
 struct Inner {
     settings: SchemaSettings,
+    databases: Arc<dyn Databases>,
     connections: Mutex<BTreeMap<(String, String), Connection>>,
     claims: Mutex<BTreeMap<(String, ReleaseName), Claim>>,
     logs: LogWatches,
@@ -57,7 +52,7 @@ struct Inner {
 
 /// A database that was opened, and when its secret was read.
 struct Connection {
-    database: Database,
+    database: Arc<dyn TargetDatabase>,
     opened: Instant,
 }
 
@@ -78,13 +73,18 @@ enum Closed {
 }
 
 impl SchemaAccess {
-    /// Access under the given settings; nothing is opened yet.
-    pub fn new(settings: SchemaSettings) -> Self {
+    /// Access under the given settings; nothing is opened yet. `servers_clock` is what servers write into their logs.
+    pub fn new(
+        settings: SchemaSettings,
+        databases: Arc<dyn Databases>,
+        servers_clock: Arc<dyn Clock>,
+    ) -> Self {
         Self(Arc::new(Inner {
             settings,
+            databases,
             connections: Mutex::default(),
             claims: Mutex::default(),
-            logs: LogWatches::default(),
+            logs: LogWatches::new(servers_clock),
         }))
     }
 
@@ -123,13 +123,18 @@ impl SchemaAccess {
             Err(Closed::Access(access)) => return refused(access_code(access)),
             Err(Closed::Unknown(_)) => return refused("SecretUnread"),
         };
-        match self.attempt(&database, step, schema).await {
+        match self.attempt(&*database, step, schema).await {
             Ok(sent) => sent,
             Err(failure) => self.failed(schema, &failure).await,
         }
     }
 
-    async fn attempt(&self, database: &Database, step: &Step, schema: &SchemaStep) -> Result<Sent, Failure> {
+    async fn attempt(
+        &self,
+        database: &dyn TargetDatabase,
+        step: &Step,
+        schema: &SchemaStep,
+    ) -> Result<Sent, Failure> {
         let Some(epoch) = self.claim(database, schema).await? else { return Ok(refused("Fenced")) };
         let job = Job { release: &schema.change.release, plan: &schema.plan, marker: &schema.marker, epoch };
         let outcome = match step {
@@ -154,7 +159,11 @@ impl SchemaAccess {
     }
 
     /// This process's claim for the change's release, made before its first step; `None` once another process has it.
-    async fn claim(&self, database: &Database, schema: &SchemaStep) -> Result<Option<Epoch>, Failure> {
+    async fn claim(
+        &self,
+        database: &dyn TargetDatabase,
+        schema: &SchemaStep,
+    ) -> Result<Option<Epoch>, Failure> {
         let key = claim_key(schema);
         let known = self.0.claims.lock().await.get(&key).copied();
         match known {
@@ -248,30 +257,30 @@ impl SchemaAccess {
         }
         if let (Some(log), Some(journal)) = (needs.log, seen.journal.known()) {
             let hidden = journal.hidden.as_ref();
-            seen.log = self.0.logs.read(aws, release, needs, log, (&database, hidden)).await;
+            seen.log = self.0.logs.read(aws, release, needs, log, (&*database, hidden)).await;
         }
         if needs.certificate && seen.access == Fact::Known(Access::Granted) {
-            seen.failures = self.0.logs.failures(aws, release, needs, &database).await;
+            seen.failures = self.0.logs.failures(aws, release, needs, &*database).await;
         }
         seen
     }
 
     /// Opens the database of a spec, if its secret may be sent there.
-    async fn open(&self, aws: &Aws, spec: &DatabaseSpec) -> Result<Database, Closed> {
+    async fn open(&self, aws: &Aws, spec: &DatabaseSpec) -> Result<Arc<dyn TargetDatabase>, Closed> {
         let key = (spec.secret.clone(), spec.instance.clone());
         if let Some(connection) = self.0.connections.lock().await.get(&key)
             && connection.opened.elapsed() < KEPT
         {
-            return Ok(connection.database.clone());
+            return Ok(Arc::clone(&connection.database));
         }
         // Read without the lock: one slow database must not keep the others waiting.
         let database = self.opened(aws, spec).await?;
-        let connection = Connection { database: database.clone(), opened: Instant::now() };
+        let connection = Connection { database: Arc::clone(&database), opened: Instant::now() };
         self.0.connections.lock().await.insert(key, connection);
         Ok(database)
     }
 
-    async fn opened(&self, aws: &Aws, spec: &DatabaseSpec) -> Result<Database, Closed> {
+    async fn opened(&self, aws: &Aws, spec: &DatabaseSpec) -> Result<Arc<dyn TargetDatabase>, Closed> {
         let binding = match aws.instance_binding(&spec.secret, &spec.instance).await {
             Fact::Known(binding) => binding,
             Fact::Absent => return Err(Closed::Access(Access::SecretNotBound)),
@@ -293,8 +302,9 @@ impl SchemaAccess {
         }
         let database = binding.database.unwrap_or_default();
         let endpoint = endpoint.map(|(host, port)| Endpoint { host, port, database });
-        let Inner { settings, .. } = &*self.0;
-        Database::open(&secret, endpoint.as_ref(), settings.ca_bundle.as_deref(), settings.limits)
+        self.0
+            .databases
+            .open(&secret, endpoint.as_ref())
             .map_err(|failure| failure.access().map_or(Closed::Unknown(failure.why()), Closed::Access))
     }
 
@@ -353,8 +363,13 @@ async fn parsed(schema: spec::SchemaSpec, files: Vec<RawFile>) -> Option<Result<
 }
 
 /// Runs work that would hold a runtime thread; `None` if it panicked.
+/// On a runtime of one thread nothing else could run meanwhile, and so it is done at once.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
+    let runtime = tokio::runtime::Handle::current();
+    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Some(work());
+    }
+    runtime.spawn_blocking(work).await.ok()
 }
 
 /// An attempt that was blocked changed nothing; who was in the way is observed before the next one.

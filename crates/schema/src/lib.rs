@@ -27,6 +27,7 @@ mod sessions;
 pub mod source;
 pub mod sql;
 mod sync;
+mod target;
 pub mod trace;
 mod tree;
 
@@ -38,3 +39,4 @@ pub use journal::Epoch;
 pub use observe::Wanted;
 pub use run::{Attempt, Job};
 pub use source::RawFile;
+pub use target::{Databases, Servers, TargetDatabase};

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use tidegate_aws::Aws;
-use tidegate_controller::{Clock, Controller, Parts, Remote, SchemaAccess, SchemaSettings, Settings, System};
+use tidegate_controller::{
+    Clock, Controller, Parts, Prober, Remote, SchemaAccess, SchemaSettings, Settings, System,
+};
 use tidegate_ledger::Ledger;
-use tidegate_schema::Limits;
+use tidegate_schema::{Limits, Servers};
 use tidegate_web::{Metrics, Shared};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +42,8 @@ pub async fn run(config: &Config, clock: Option<&str>, shutdown: CancellationTok
     let parts = Parts {
         aws: connect(config).await?,
         ledger,
-        schema: SchemaAccess::new(schema_settings(config)),
+        schema: schema_access(config),
+        probes: Arc::new(Prober::new().map_err(Failure::internal)?),
         clock: Arc::clone(&clock),
         telemetry: Arc::new(Counting::new(metrics.clone())),
     };
@@ -72,22 +75,23 @@ async fn connect(config: &Config) -> Result<Aws, Failure> {
     Aws::connect(&settings).await.map_err(Failure::internal)
 }
 
-fn schema_settings(config: &Config) -> SchemaSettings {
+fn schema_access(config: &Config) -> SchemaAccess {
     let schema = &config.schema;
-    SchemaSettings {
+    let settings = SchemaSettings {
         roots: schema.migration_roots.clone(),
         release_roots: schema.release_migration_roots.clone(),
-        ca_bundle: schema.ca_bundle.clone(),
-        limits: Limits {
-            lock: schema.lock_timeout.unsigned_abs(),
-            statement: schema.statement_timeout.unsigned_abs(),
-            batch: schema.batch_timeout.unsigned_abs(),
-            batch_target: schema.batch_target.unsigned_abs(),
-            build: schema.build_timeout.unsigned_abs(),
-            check: schema.check_timeout.unsigned_abs(),
-            ..Limits::default()
-        },
-    }
+    };
+    let limits = Limits {
+        lock: schema.lock_timeout.unsigned_abs(),
+        statement: schema.statement_timeout.unsigned_abs(),
+        batch: schema.batch_timeout.unsigned_abs(),
+        batch_target: schema.batch_target.unsigned_abs(),
+        build: schema.build_timeout.unsigned_abs(),
+        check: schema.check_timeout.unsigned_abs(),
+        ..Limits::default()
+    };
+    let databases = Servers { ca_bundle: schema.ca_bundle.clone(), limits };
+    SchemaAccess::new(settings, Arc::new(databases), Arc::new(System::default()))
 }
 
 /// Cancelled by SIGTERM (how ECS asks a task to stop) and by an interrupt from the terminal.
