@@ -1,0 +1,8 @@
+//! The simulation: the real controller, planner, ledger code and AWS SDK clients in virtual time, on one thread, with every
+//! way out of the process a seam.
+//!
+//! `cargo xtask sim` and the scenario tests run it. A run is a value: world, events, faults and seed in, a trace and what the
+//! oracles found out. Nothing here is used by the daemon, and nothing here may read a real clock, a socket or a file while a
+//! run is under way.
+
+pub mod database;
