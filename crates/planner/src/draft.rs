@@ -7,7 +7,7 @@ use tidegate_model::{
     decision::Step,
     duration::human,
     gate::{Gate, GateReading, GateState},
-    ledger::{Accepted, Entry, ReleaseState, Rollout},
+    ledger::{Accepted, ChangeState, Entry, ReleaseState, Rollout},
     name::Marker,
     observation::Observation,
     spec::Problem,
@@ -200,7 +200,10 @@ impl<'a> Draft<'a> {
             | Held::RevisionFailed
             | Held::LedgerDamaged => Class::NeedsHuman,
         };
-        self.look_in(15);
+        // At rest only people end a hold, and they are noticed as a new spec is.
+        if self.state.rollout.is_some() || self.state.change.as_ref().is_some_and(ChangeState::is_open) {
+            self.look_in(15);
+        }
         self.wait(Reason::Held(held), message, class).unblock(held.next_step())
     }
 

@@ -4,7 +4,7 @@ use tidegate_model::{
     Fact, Why,
     decision::Decision,
     gate::{Gate, GateState},
-    ledger::{RolloutEnd, RolloutPhase},
+    ledger::{Entry, RolloutEnd, RolloutPhase},
     schema::{LogFailures, SchemaPhase},
     status::{
         CalibrationStatus, CertificateStatus, Condition, ConditionStatus, ConditionType, Grade,
@@ -97,6 +97,10 @@ fn summary(draft: &Draft<'_>) -> Summary {
             | RolloutPhase::Baking
             | RolloutPhase::Retiring => in_flight_summary(draft),
         };
+    }
+    // Whether what serves now is what the spec in force asks for is looked at in the next pass: a newer spec may wait.
+    if draft.entries.iter().any(|entry| matches!(entry, Entry::RolloutEnded(RolloutEnd::Settled))) {
+        return Summary::Progressing;
     }
     let rolled_back = state.last.as_ref().is_some_and(|last| matches!(last.end, RolloutEnd::RolledBack(_)));
     match (&state.accepted, &state.refused) {

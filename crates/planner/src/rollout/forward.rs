@@ -295,7 +295,7 @@ fn confirming(draft: &mut Draft<'_>, rollout: &Rollout, frozen: Frozen) {
                 turn_back(draft, Cause::ProbeFailed { what: what.clone() });
                 return;
             }
-            if draft.pass_gates(vec![gates::not_held(draft)]) {
+            if draft.pass_gates(vec![gates::spec_valid(draft), gates::not_held(draft)]) {
                 let production = draft.seen.listeners.known().map(|l| l.production.clone());
                 verify(draft, rollout, production.as_ref(), true);
             }
@@ -347,6 +347,7 @@ fn baking(
     let Some(rollout) = draft.rollout() else { return };
     let judgement = draft.judgement.clone();
     let readings = vec![
+        gates::spec_valid(draft),
         gates::not_held(draft),
         gates::healthy_so_far(&rollout, judgement.as_ref()),
         gates::rollback_ready(draft, &rollout),
@@ -375,8 +376,8 @@ fn baking(
     }
 }
 
-/// A bake that is unserved 30 minutes before CodeDeploy deletes blue goes back, unless only a hold or a suspicion kept it: a good
-/// release must not go back for what never became clear.
+/// A bake that is unserved 30 minutes before CodeDeploy deletes blue goes back, unless only people or a suspicion kept it: a good
+/// release must not go back for an order, a spec that is gone or invalid, or what never became clear.
 fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
     let Some(deadline) = deadline else { return };
     for wait in draft.waiting.iter_mut().filter(|w| w.deadline.is_none()) {
@@ -389,10 +390,16 @@ fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
         .as_ref()
         .is_some_and(|r| matches!(r.phase, RolloutPhase::Confirming | RolloutPhase::Baking));
     let suspect = draft.judgement.as_ref().is_some_and(|judgement| judgement.verdict == Verdict::Suspect);
-    let served = draft.is_open(Gate::Baked) && (suspect || !gates::not_held(draft).lets_pass());
+    let kept = !may_go_on(draft);
+    let served = draft.is_open(Gate::Baked) && (suspect || kept);
     if going_forward && draft.now >= deadline && !served {
         turn_back(draft, Cause::BakeUnserved);
     }
+}
+
+/// True if people let this go on: there is a valid spec, and no hold.
+fn may_go_on(draft: &Draft<'_>) -> bool {
+    gates::spec_valid(draft).lets_pass() && gates::not_held(draft).lets_pass()
 }
 
 fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
@@ -404,7 +411,7 @@ fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
     // Let go, and no call in doubt, yet still waiting long after: the call had no effect and is made again.
     let sent_long_ago = rollout.retire_sent.is_none_or(|at| draft.now >= at + SignedDuration::from_mins(5));
     let again = deployment.termination_wait_started && sent_long_ago && draft.state.open.is_empty();
-    if again && back::all_traffic_on_green(draft, rollout) {
+    if again && may_go_on(draft) && back::all_traffic_on_green(draft, rollout) {
         let step = Step::ContinueTermination { deployment: deployment.id.clone() };
         draft.propose(step, Direction::Forward);
     }
