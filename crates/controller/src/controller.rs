@@ -5,16 +5,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
 };
 
+use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_aws::{Aws, ReadError};
 use tidegate_ledger::{Ledger, LedgerError, lease};
 use tidegate_model::{ReleaseName, status::Published};
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::AbortHandle,
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,7 @@ use crate::{
     probe::Probes,
     queue::Queue,
     schema_access::SchemaAccess,
+    tasks::Tasks,
     telemetry::Telemetry,
     track::{Chain, Tracked},
 };
@@ -102,7 +105,7 @@ pub(crate) enum Message {
     Discovered(Result<BTreeSet<ReleaseName>, ReadError>),
 }
 
-/// Keeps every release at what it should be.
+/// Keeps every release at what it should be. Dropping it ends whatever it has under way, wherever that is, as a crash would.
 pub struct Controller {
     core: Arc<Core>,
     /// Releases that are in no pass now.
@@ -117,7 +120,7 @@ pub struct Controller {
     /// Releases that were found first and have not been looked at yet; `None` until they were found.
     first_round: Option<BTreeSet<ReleaseName>>,
     /// The renewal of leases that was begun last.
-    renewing: Option<JoinHandle<()>>,
+    renewing: Option<AbortHandle>,
     published: watch::Sender<Arc<Published>>,
     sender: mpsc::UnboundedSender<Message>,
     messages: mpsc::UnboundedReceiver<Message>,
@@ -135,8 +138,8 @@ impl Controller {
         let loaded = ledger.load().await.map_err(StartError::Ledger)?;
         let executor = Executor { aws, schema, probes };
         let now = clock.now();
-        let stopping = CancellationToken::new();
-        let core = Arc::new(Core { executor, ledger, clock, telemetry, settings, stopping });
+        let (stopping, tasks) = (CancellationToken::new(), Tasks::default());
+        let core = Arc::new(Core { executor, ledger, clock, telemetry, settings, stopping, tasks });
         let (sender, messages) = mpsc::unbounded_channel();
         let mut controller = Self {
             core,
@@ -227,7 +230,7 @@ impl Controller {
             return;
         }
         let core = Arc::clone(&self.core);
-        self.renewing = Some(tokio::spawn(async move {
+        self.renewing = Some(self.core.tasks.spawn(async move {
             if let Err(error) = core.ledger.renew().await {
                 tracing::warn!(error = chain_of(&error), "leases cannot be renewed");
             }
@@ -271,9 +274,9 @@ impl Controller {
         let releases: Vec<ReleaseName> = tracked.keys().cloned().collect();
         self.busy.extend(releases.iter().map(|release| (release.clone(), ticket)));
         let (core, sender) = (Arc::clone(&self.core), self.sender.clone());
-        tokio::spawn(async move {
-            let batch = tokio::spawn(pass::batch(Arc::clone(&core), ticket, tracked, sender.clone()));
-            if batch.await.is_err() {
+        self.core.tasks.spawn(async move {
+            let batch = pass::batch(Arc::clone(&core), ticket, tracked, sender.clone());
+            if AssertUnwindSafe(batch).catch_unwind().await.is_err() {
                 // Whoever was handed over before the panic reports too; the first report of a ticket counts.
                 for release in releases {
                     let done = pass::lost(&core, ticket, release);
@@ -324,7 +327,7 @@ impl Controller {
     fn discover(&mut self, now: Timestamp) {
         self.discovery = now + self.core.settings.jittered(self.core.settings.resync);
         let (core, sender) = (Arc::clone(&self.core), self.sender.clone());
-        tokio::spawn(async move {
+        self.core.tasks.spawn(async move {
             let found = core.executor.aws.releases().await;
             drop(sender.send(Message::Discovered(found)));
         });
@@ -363,6 +366,12 @@ impl Controller {
                 published.last_pass = Some(now);
             }
         });
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.core.tasks.end();
     }
 }
 

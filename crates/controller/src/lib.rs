@@ -14,6 +14,7 @@ mod probe;
 mod queue;
 mod schema_access;
 mod status_parameter;
+mod tasks;
 mod telemetry;
 mod telling;
 mod tls;

@@ -6,10 +6,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_ledger::{Damage, Lead, Ledger, LedgerError};
 use tidegate_model::{
@@ -29,6 +31,7 @@ use crate::{
     damaged,
     executor::{Executor, Sent},
     status_parameter,
+    tasks::Tasks,
     telemetry::{PassResult, StepResult, Telemetry},
     telling,
     track::{Chain, Tracked, is_in_flight, is_unmanaged},
@@ -55,6 +58,8 @@ pub(crate) struct Core {
     pub settings: Settings,
     /// Once cancelled, no step is begun any more.
     pub stopping: CancellationToken,
+    /// Everything that runs beside the loop.
+    pub tasks: Tasks,
 }
 
 /// What a pass for one release came to.
@@ -147,9 +152,12 @@ fn hand_over(
     began: Instant,
     part: impl Future<Output = Done> + Send + 'static,
 ) {
-    let (core, messages) = (Arc::clone(core), messages.clone());
-    tokio::spawn(async move {
-        let done = tokio::spawn(part).await.unwrap_or_else(|_| lost(&core, ticket, release));
+    let (mine, messages) = (Arc::clone(core), messages.clone());
+    core.tasks.spawn(async move {
+        let core = mine;
+        // What a panic leaves half done is dropped with it: the release's chain is read again before anything is done.
+        let ended = AssertUnwindSafe(part).catch_unwind().await;
+        let done = ended.unwrap_or_else(|_| lost(&core, ticket, release));
         core.telemetry.pass(done.report.result, began.elapsed().as_secs_f64());
         // Nobody listens any more only when the process ends.
         drop(messages.send(Message::Done(Box::new(done))));
