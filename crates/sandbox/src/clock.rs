@@ -9,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 pub struct Clock {
     speed: u32,
     state: Mutex<State>,
+    /// Since when the time is tokio's, if it is.
+    virtual_since: Option<tokio::time::Instant>,
 }
 
 #[derive(Debug)]
@@ -25,7 +27,13 @@ impl Clock {
 
     /// A clock that runs `speed` times as fast as real time.
     pub fn running(start: Timestamp, speed: u32) -> Self {
-        Self { speed, state: Mutex::new(State { now: start, read_at: Instant::now() }) }
+        let state = Mutex::new(State { now: start, read_at: Instant::now() });
+        Self { speed, state, virtual_since: None }
+    }
+
+    /// A clock that goes with tokio's: where that one is paused, time passes as soon as everybody waits.
+    pub fn of_tokio(start: Timestamp) -> Self {
+        Self { virtual_since: Some(tokio::time::Instant::now()), ..Self::standing(start) }
     }
 
     /// How many times faster than real time it runs; 0 if it stands.
@@ -36,6 +44,9 @@ impl Clock {
     /// The time.
     pub fn now(&self) -> Timestamp {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(since) = self.virtual_since {
+            return state.now.saturating_add(since.elapsed()).unwrap_or(state.now);
+        }
         let read_at = Instant::now();
         let elapsed = SignedDuration::try_from(read_at - state.read_at).unwrap_or(SignedDuration::ZERO);
         let passed = elapsed

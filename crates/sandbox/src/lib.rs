@@ -26,8 +26,11 @@ pub mod world;
 
 use audit::{AuditEntry, RequestEntry};
 use clock::Clock;
+use error::ApiError;
 use fault::{Action, FaultPlan, Position};
-use protocol::{Call, Reply};
+use node::Node;
+pub use protocol::Call;
+use protocol::Reply;
 use world::World;
 
 /// A running sandbox; cheap to clone.
@@ -130,12 +133,25 @@ impl Sandbox {
     }
 
     fn apply(&self, call: &Call) -> http::Response<Bytes> {
+        self.reply(call, self.perform(call))
+    }
+
+    /// Carries a call out, now. For those who stand between a client and the world, as the simulation's wire does: faults
+    /// that are armed here do not strike it.
+    ///
+    /// # Errors
+    /// The service's.
+    pub fn perform(&self, call: &Call) -> Result<Node, ApiError> {
         let mut world = self.world();
         let result = api::dispatch(&mut world, call.service, &call.operation, &call.input);
-        let outcome = result.as_ref().map_or_else(|error| error.code.clone(), |_| "ok".to_owned());
-        world.log_request(call.service.name(), &call.operation, &outcome);
-        let request_id = world.request_id();
-        drop(world);
+        let outcome = result.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
+        world.log_request(call.service.name(), &call.operation, outcome);
+        result
+    }
+
+    /// Writes what a call came to, or is to be told to have come to, in the call's own protocol.
+    pub fn reply(&self, call: &Call, result: Result<Node, ApiError>) -> http::Response<Bytes> {
+        let request_id = self.world().request_id();
         protocol::write(call, Reply { result, request_id })
     }
 
@@ -155,7 +171,7 @@ impl Sandbox {
         call: &Call,
         action: Action,
     ) -> Result<Option<http::Response<Bytes>>, Disconnected> {
-        let refuse = |error: error::ApiError| {
+        let refuse = |error: ApiError| {
             Some(protocol::write(call, Reply { result: Err(error), request_id: "fault".to_owned() }))
         };
         match action {
@@ -165,10 +181,8 @@ impl Sandbox {
                 Err(Disconnected)
             }
             Action::Disconnect => Err(Disconnected),
-            Action::ServerError => {
-                Ok(refuse(error::ApiError::new("InternalFailure", "an armed fault").status(500)))
-            }
-            Action::Throttle => Ok(refuse(error::ApiError::new("ThrottlingException", "Rate exceeded"))),
+            Action::ServerError => Ok(refuse(ApiError::new("InternalFailure", "an armed fault").status(500))),
+            Action::Throttle => Ok(refuse(ApiError::new("ThrottlingException", "Rate exceeded"))),
         }
     }
 }

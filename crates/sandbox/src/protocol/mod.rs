@@ -59,9 +59,12 @@ impl Service {
 
 /// The protocol in which a call came and in which its answer goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub enum Protocol {
     /// awsJson1.0 or 1.1, by its content type.
-    Json { minor: u8 },
+    Json {
+        /// The version behind the point.
+        minor: u8,
+    },
     /// awsQuery: form in, XML out.
     Query,
     /// Smithy RPC v2 CBOR.
@@ -70,10 +73,14 @@ pub(crate) enum Protocol {
 
 /// A parsed request.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub struct Call {
+    /// Whose operation it is.
     pub service: Service,
+    /// The operation.
     pub operation: String,
+    /// What it asks.
     pub input: Node,
+    /// How it came.
     pub protocol: Protocol,
 }
 
@@ -85,7 +92,7 @@ pub(crate) struct Reply {
 
 impl Call {
     /// True for calls that may change the world, status writes excepted.
-    pub(crate) fn counts_as_mutating(&self) -> bool {
+    pub fn counts_as_mutating(&self) -> bool {
         let reads = ["Get", "Describe", "List", "BatchGet"];
         let status_write = self.operation == "PutParameter"
             && self.input.get("Name").as_text().is_some_and(|name| name.ends_with("/status"));
@@ -97,7 +104,7 @@ impl Call {
 ///
 /// # Errors
 /// The finished response for a request that belongs to no protocol.
-pub(crate) fn read(request: &http::Request<Bytes>) -> Result<Call, Box<http::Response<Bytes>>> {
+pub fn read(request: &http::Request<Bytes>) -> Result<Call, Box<http::Response<Bytes>>> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let body = inflate(request.body(), header("content-encoding"));
     if header("smithy-protocol") == "rpc-v2-cbor" {

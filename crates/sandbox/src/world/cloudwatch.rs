@@ -20,7 +20,7 @@ const MINUTES_KEPT: i64 = 15 * 24 * 60;
 pub(crate) const ALB: &str = "AWS/ApplicationELB";
 
 /// The service's state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CloudWatch {
     pub(crate) metrics: BTreeMap<MetricKey, BTreeMap<i64, Datum>>,
     pub(crate) alarms: BTreeMap<String, Alarm>,

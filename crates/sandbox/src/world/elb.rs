@@ -14,7 +14,7 @@ use super::{
 use crate::node::Node;
 
 /// The service's state, everything by ARN.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Elb {
     pub(crate) balancers: BTreeMap<String, Balancer>,
     pub(crate) listeners: BTreeMap<String, Listener>,

@@ -20,9 +20,10 @@ pub mod rds;
 pub mod secrets;
 pub mod ssm;
 pub mod traffic;
+pub mod truth;
 
-/// The whole simulated account in one region.
-#[derive(Debug)]
+/// The whole simulated account in one region. A clone is another world that goes on from the same state.
+#[derive(Clone, Debug)]
 pub struct World {
     now: Timestamp,
     /// Account and region, for ARNs.
@@ -96,7 +97,7 @@ pub(crate) enum Event {
 }
 
 /// What happens next, in order of time and, at the same time, of booking.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
     booked: u64,
     events: BTreeMap<(Timestamp, u64), Event>,

@@ -20,7 +20,7 @@ mod log;
 pub(crate) use log::LogFile;
 
 /// The service's state. Identifiers are lower case, as RDS stores them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rds {
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) snapshots: BTreeMap<String, Snapshot>,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::World;
 
 /// The service's state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Secrets {
     pub(crate) all: BTreeMap<String, Secret>,
 }

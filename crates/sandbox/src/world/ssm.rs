@@ -17,7 +17,7 @@ pub(crate) const VERSIONS_KEPT: usize = 100;
 const NAME_RESTS: SignedDuration = SignedDuration::from_secs(30);
 
 /// The service's state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ssm {
     pub(crate) parameters: BTreeMap<String, Parameter>,
     deleted: BTreeMap<String, Timestamp>,

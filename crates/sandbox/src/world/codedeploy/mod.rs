@@ -17,7 +17,7 @@ pub(crate) use lifecycle::begin;
 pub(crate) use stop::{Stopped, minute_closes};
 
 /// The service's state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CodeDeploy {
     pub(crate) applications: BTreeMap<String, String>,
     /// By application and name.

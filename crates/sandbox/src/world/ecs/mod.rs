@@ -17,7 +17,7 @@ use crate::node::Node;
 mod tasks;
 
 /// The service's state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ecs {
     pub(crate) clusters: Vec<String>,
     /// Revisions by family, oldest first.
