@@ -6,3 +6,17 @@
 //! run is under way.
 
 pub mod database;
+pub mod fault;
+mod keep;
+mod listeners;
+mod machine;
+pub mod oracle;
+pub mod plans;
+pub mod run;
+pub mod scenario;
+mod scene;
+pub mod sweep;
+mod time;
+mod trace;
+mod wire;
+mod wording;

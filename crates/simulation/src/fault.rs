@@ -1,0 +1,269 @@
+//! Faults as data: what goes wrong, and when. A plan is printed with a seed and played again from a file.
+//!
+//! Source of the classes (F1 to F26): what peers inject and what has happened to others; each kind says which it is.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that goes wrong in a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// In no order.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+}
+
+impl Plan {
+    /// True if nothing goes wrong but that daemons die: then the end must be the very same.
+    pub fn only_crashes(&self) -> bool {
+        self.faults.iter().all(|fault| matches!(fault.what, What::Crash(_)))
+    }
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When.
+    pub at: At,
+    /// What.
+    pub what: What,
+}
+
+/// When a fault strikes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum At {
+    /// At the n-th crossing of the run, from 1, whoever makes it.
+    Crossing(u64),
+    /// At the n-th crossing of one operation (`ecs.DescribeServices`, `ledger.append`, `database.expand`), from 1.
+    Operation {
+        /// Which.
+        of: String,
+        /// From 1.
+        nth: u64,
+    },
+    /// So many seconds after the beginning.
+    Second(u64),
+}
+
+/// What goes wrong. What concerns a crossing strikes the one that [`At`] names, or the first one after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum What {
+    /// F1: the daemon dies there and is started again.
+    Crash(Position),
+    /// F2 and F3: the answer is an error, and the call had no effect, or had it.
+    Fail(Position, Failure),
+    /// F4: the call arrives twice.
+    Twice,
+    /// F5: the call arrives so many seconds later; whoever sent it has given up by then.
+    Late {
+        /// Seconds.
+        by: u64,
+    },
+    /// F6: a read is answered as it was so many answers before.
+    Stale {
+        /// How many; the oldest one there is if there are fewer.
+        versions: usize,
+    },
+    /// F9: a part of the answer is missing.
+    Partial,
+    /// F11: the answer is not what the client knows.
+    Mangled(Mangling),
+    /// F23 and F8: a service fails for so many seconds: everything that is asked of it.
+    Outage {
+        /// Which, as IAM writes it; `ledger` and `database` too.
+        service: String,
+        /// Seconds.
+        lasts: u64,
+        /// How.
+        how: Failure,
+    },
+    /// F12: the leading daemon stands still for so many seconds, in the middle of what it does, and goes on.
+    Freeze {
+        /// Seconds.
+        lasts: u64,
+    },
+    /// F13: the leading daemon's clock jumps by so many seconds.
+    ClockJump {
+        /// Forward, or back if it is negative.
+        by: i64,
+    },
+    /// F14: the leading daemon dies, and its ledger is lost: the next one begins with an empty one.
+    LedgerLost,
+    /// F14: the leading daemon dies, and its ledger is set back to what it was so many seconds before.
+    LedgerRestored {
+        /// Seconds.
+        ago: u64,
+    },
+}
+
+impl What {
+    /// How long it lasts.
+    pub(crate) fn lasts(&self) -> Duration {
+        match self {
+            Self::Outage { lasts, .. } | Self::Freeze { lasts } | Self::Late { by: lasts } => seconds(*lasts),
+            Self::ClockJump { by } => seconds(by.unsigned_abs()),
+            Self::Crash(_)
+            | Self::Fail(..)
+            | Self::Twice
+            | Self::Stale { .. }
+            | Self::Partial
+            | Self::Mangled(_)
+            | Self::LedgerLost
+            | Self::LedgerRestored { .. } => Duration::ZERO,
+        }
+    }
+}
+
+/// Where a crossing is struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Position {
+    /// Before it has any effect.
+    BeforeEffect,
+    /// It had its effect, and nobody was told.
+    AfterEffect,
+    /// It had its effect, and the answer has arrived.
+    AfterReply,
+}
+
+impl Position {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::BeforeEffect, Self::AfterEffect, Self::AfterReply];
+}
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failure {
+    /// The connection breaks.
+    Disconnect,
+    /// HTTP 500.
+    ServerError,
+    /// HTTP 503 without a body that a client could read.
+    Unavailable,
+    /// F8: throttled.
+    Throttle,
+    /// No answer at all: the client's own timeout ends it.
+    Silence,
+    /// F10: access denied.
+    Denied,
+    /// F10: the credentials have expired.
+    Expired,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Disconnect,
+        Self::ServerError,
+        Self::Unavailable,
+        Self::Throttle,
+        Self::Silence,
+        Self::Denied,
+        Self::Expired,
+    ];
+
+    /// True if AWS answers so only to calls that it has not carried out.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::Throttle | Self::Denied | Self::Expired => true,
+            Self::Disconnect | Self::ServerError | Self::Unavailable | Self::Silence => false,
+        }
+    }
+}
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mangling {
+    /// Words in it are ones that nobody has heard of.
+    UnknownWords,
+    /// It has members that nobody has heard of.
+    UnknownMembers,
+    /// Members are missing.
+    MissingMembers,
+    /// It ends in the middle.
+    CutOff,
+}
+
+impl Mangling {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::UnknownWords, Self::UnknownMembers, Self::MissingMembers, Self::CutOff];
+}
+
+impl Fault {
+    /// The class of the fault, for counting what was seen.
+    pub fn class(&self) -> &'static str {
+        match self.what {
+            What::Crash(_) => "F1",
+            What::Fail(Position::BeforeEffect, how) if !how.is_refusal() => "F2",
+            What::Fail(_, Failure::Throttle) => "F8",
+            What::Fail(_, Failure::Denied | Failure::Expired) => "F10",
+            What::Fail(..) => "F3",
+            What::Twice => "F4",
+            What::Late { .. } => "F5",
+            What::Stale { .. } => "F6",
+            What::Partial => "F9",
+            What::Mangled(_) => "F11",
+            What::Freeze { .. } => "F12",
+            What::ClockJump { .. } => "F13",
+            What::LedgerLost | What::LedgerRestored { .. } => "F14",
+            What::Outage { .. } => "F23",
+        }
+    }
+}
+
+/// Seconds as a duration.
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The faults of a run that have not struck yet.
+#[derive(Debug, Default)]
+pub(crate) struct Armed {
+    faults: Vec<(Fault, u64)>,
+    crossings: u64,
+}
+
+impl Armed {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self { faults: plan.faults.iter().map(|fault| (fault.clone(), 0)).collect(), crossings: 0 }
+    }
+
+    /// How many crossings there were.
+    pub(crate) fn crossings(&self) -> u64 {
+        self.crossings
+    }
+
+    /// True once every fault has struck.
+    pub(crate) fn spent(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Counts a crossing, and gives the faults that strike it, which are then spent.
+    pub(crate) fn strike(&mut self, operation: &str, elapsed: Duration) -> Vec<Fault> {
+        self.crossings += 1;
+        let mut struck = Vec::new();
+        let crossings = self.crossings;
+        self.faults.retain_mut(|(fault, seen)| {
+            let hit = match &fault.at {
+                At::Crossing(nth) => crossings == *nth,
+                At::Operation { of, nth } => {
+                    *seen += u64::from(of == operation);
+                    of == operation && *seen == *nth
+                }
+                At::Second(second) => elapsed >= seconds(*second),
+            };
+            if hit {
+                struck.push(fault.clone());
+            }
+            !hit
+        });
+        struck
+    }
+}

@@ -1,0 +1,136 @@
+//! The ledger's store as a daemon reaches it: the model that all daemons of a run share, behind the same faults as AWS.
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tidegate_ledger::{
+    Head, LedgerError, Sealed,
+    store::{Grant, Row, Store, memory::Memory},
+};
+use tidegate_model::ReleaseName;
+
+use crate::{
+    fault::Failure,
+    machine::Machine,
+    scene::{Crossing, Passed, Scene},
+};
+
+/// How long a store waits for its database before it gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A machine's way to the ledger.
+pub(crate) struct Keep {
+    pub(crate) scene: Arc<Scene>,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) memory: Memory,
+}
+
+impl Keep {
+    async fn cross<T: Send + 'static>(
+        &self,
+        operation: &str,
+        changes: bool,
+        mut perform: impl FnMut() -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let crossing = Crossing { operation: format!("ledger.{operation}"), changes };
+        let failed = |source| {
+            let action = if changes { "write" } else { "read" };
+            Err(LedgerError::Database { action, source })
+        };
+        match self.scene.cross(&self.machine, &crossing, move || perform()).await {
+            Passed::Answer(result, _) => result,
+            Passed::Failed(Failure::Silence) => {
+                tokio::time::sleep(PATIENCE).await;
+                failed(sqlx::Error::PoolTimedOut)
+            }
+            Passed::Failed(
+                Failure::Disconnect
+                | Failure::ServerError
+                | Failure::Unavailable
+                | Failure::Throttle
+                | Failure::Denied
+                | Failure::Expired,
+            ) => failed(sqlx::Error::Io(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+}
+
+/// The model answers at once.
+fn now<T>(answer: BoxFuture<'_, Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    let pending = || LedgerError::Database { action: "use", source: sqlx::Error::PoolTimedOut };
+    answer.now_or_never().unwrap_or_else(|| Err(pending()))
+}
+
+impl Store for Keep {
+    fn identity(&self) -> &str {
+        self.memory.identity()
+    }
+
+    fn read<'a>(
+        &'a self,
+        of: Option<&'a ReleaseName>,
+        each: &'a mut (dyn FnMut(Row) + Send),
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        async move {
+            let (memory, wanted) = (self.memory.clone(), of.cloned());
+            let rows = self
+                .cross("read", false, move || {
+                    let mut rows = Vec::new();
+                    now(memory.read(wanted.as_ref(), &mut |row| rows.push(row)))?;
+                    Ok(rows)
+                })
+                .await?;
+            rows.into_iter().for_each(each);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn append<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        epoch: u64,
+        head: &'a Head,
+        rows: &'a [Sealed],
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        let (memory, scene) = (self.memory.clone(), Arc::clone(&self.scene));
+        let (release, head, rows) = (release.clone(), head.clone(), rows.to_vec());
+        self.cross("append", true, move || {
+            now(memory.append(&release, epoch, &head, &rows))?;
+            scene.appended(&rows);
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn lease<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        holder: &'a str,
+        term: Duration,
+    ) -> BoxFuture<'a, Result<Grant, LedgerError>> {
+        async move {
+            let (memory, release, holder) = (self.memory.clone(), release.clone(), holder.to_owned());
+            let grant = self.cross("lease", true, move || now(memory.lease(&release, &holder, term))).await?;
+            if let Grant::Held { epoch, .. } = grant {
+                self.machine.granted(epoch);
+            }
+            Ok(grant)
+        }
+        .boxed()
+    }
+
+    fn renew<'a>(
+        &'a self,
+        holder: &'a str,
+        term: Duration,
+    ) -> BoxFuture<'a, Result<BTreeMap<ReleaseName, u64>, LedgerError>> {
+        let (memory, holder) = (self.memory.clone(), holder.to_owned());
+        self.cross("renew", true, move || now(memory.renew(&holder, term))).boxed()
+    }
+
+    fn resign<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
+        let (memory, holder) = (self.memory.clone(), holder.to_owned());
+        self.cross("resign", true, move || now(memory.resign(&holder))).boxed()
+    }
+}

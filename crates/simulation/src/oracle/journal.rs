@@ -1,0 +1,128 @@
+//! J1, J2, J3, E1: what stands in the ledger before something happens, how often it happens, and in whose name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use tidegate_ledger::Sealed;
+use tidegate_model::{decision::Step, ledger::Entry};
+use tidegate_sandbox::protocol::Service;
+
+use super::{Effect, Found, Invariant};
+use crate::machine::Machine;
+
+/// What was intended, and what came of it.
+#[derive(Default)]
+pub(crate) struct Journal {
+    /// Everything that any ledger of the run ever had an intent for.
+    intended: BTreeSet<Effect>,
+    effects: Vec<Effect>,
+    /// Sends and complete reads are counted in one order.
+    order: u64,
+    /// When each effect was sent last.
+    sent: BTreeMap<Effect, u64>,
+    /// When a machine last read something of a service.
+    read: BTreeMap<(u32, Service), u64>,
+    /// The newest epoch that had an effect.
+    epoch: u64,
+    /// Calls that arrived twice by a fault.
+    pub(crate) twice: usize,
+    /// True once a fault let a call arrive late: its sender had given up.
+    pub(crate) late: bool,
+    /// True once a ledger was lost: epochs begin anew.
+    pub(crate) lost: bool,
+}
+
+/// The call that a step becomes; nothing for steps that are no calls to AWS.
+fn effect_of(step: &Step) -> Option<Effect> {
+    let effect = |operation: &str, about: String| Some(Effect { operation: operation.to_owned(), about });
+    match step {
+        Step::RegisterTaskDefinition(register) => {
+            effect("RegisterTaskDefinition", register.marker.to_string())
+        }
+        Step::CreateDeploymentConfig { name, shift: _ } => effect("CreateDeploymentConfig", name.clone()),
+        Step::CreateDeployment(create) => effect("CreateDeployment", create.marker.to_string()),
+        Step::ContinueTraffic { deployment } | Step::ContinueTermination { deployment } => {
+            effect("ContinueDeployment", deployment.clone())
+        }
+        Step::StopDeployment { deployment } => effect("StopDeployment", deployment.clone()),
+        Step::RunTask(run) => effect("RunTask", run.token()),
+        Step::CreateSnapshot { instance: _, snapshot, marker: _ } => {
+            effect("CreateDBSnapshot", snapshot.clone())
+        }
+        Step::Verify(_)
+        | Step::Expand(_)
+        | Step::Backfill(_)
+        | Step::Hide(_)
+        | Step::Unhide(_)
+        | Step::Purge(_) => None,
+    }
+}
+
+impl Journal {
+    pub(crate) fn appended(&mut self, rows: &[Sealed]) {
+        for row in rows {
+            if let Ok(Entry::Intended(intent)) = serde_json::from_str(&row.body) {
+                self.intended.extend(effect_of(&intent.step));
+            }
+        }
+    }
+
+    pub(crate) fn about_to(
+        &mut self,
+        machine: &Machine,
+        effect: &Effect,
+        pending: &mut Vec<(Invariant, String)>,
+    ) {
+        let Effect { operation, about } = effect;
+        if !self.intended.contains(effect) {
+            pending.push((Invariant::J1, format!("{operation} of {about} has no intent in the ledger")));
+        }
+        let service = service_of(operation);
+        let read = self.read.get(&(machine.number, service)).copied().unwrap_or_default();
+        if self.sent.get(effect).is_some_and(|sent| *sent > read) && self.twice == 0 && !self.late {
+            let what = format!("{operation} of {about} was sent again, and nothing was read in between");
+            pending.push((Invariant::J2, what));
+        }
+        self.order += 1;
+        self.sent.insert(effect.clone(), self.order);
+        if machine.epoch() < self.epoch && !self.late && !self.lost {
+            let (ours, newest) = (machine.epoch(), self.epoch);
+            let what = format!("{operation} of {about} came in epoch {ours}, after one of epoch {newest}");
+            pending.push((Invariant::E1, what));
+        }
+    }
+
+    pub(crate) fn done(&mut self, machine: &Machine, effect: Effect, now: Timestamp, found: &mut Found) {
+        self.epoch = self.epoch.max(machine.epoch());
+        if effect.creates() {
+            let before = self.effects.iter().filter(|known| **known == effect).count();
+            if before > self.twice {
+                let Effect { operation, about } = &effect;
+                found.add(
+                    Invariant::J3,
+                    now,
+                    format!("{operation} of {about} had its effect {} times", before + 1),
+                );
+            }
+        }
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn read(&mut self, machine: &Machine, service: Service) {
+        self.order += 1;
+        self.read.insert((machine.number, service), self.order);
+    }
+
+    pub(crate) fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+}
+
+/// Where what became of an effect is read.
+fn service_of(operation: &str) -> Service {
+    match operation {
+        "RegisterTaskDefinition" | "RunTask" => Service::Ecs,
+        "CreateDBSnapshot" => Service::Rds,
+        _ => Service::CodeDeploy,
+    }
+}

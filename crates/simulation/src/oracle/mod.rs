@@ -1,0 +1,297 @@
+//! Oracles: what must never happen, checked against the truth after every crossing, whatever the daemon believes.
+//!
+//! They see the world itself, what each daemon was told, and what the ledger was given. They never look into a daemon, so
+//! that no mistake of it can hide another. Each finding names the invariant that it breaks.
+
+use std::{collections::BTreeSet, fmt};
+
+use jiff::Timestamp;
+use tidegate_ledger::Sealed;
+use tidegate_sandbox::{Call, error::ApiError, node::Node, world::World};
+
+use crate::{
+    fault::{Fault, What},
+    machine::Machine,
+};
+
+mod journal;
+mod orders;
+pub(crate) mod traffic;
+
+/// What must hold. The ids are those of the list of invariants that the project is built on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each says what it means in `sentence`")]
+pub enum Invariant {
+    T1,
+    T2,
+    T3,
+    T5,
+    T6,
+    R2,
+    R4,
+    E1,
+    J1,
+    J2,
+    J3,
+    J4,
+    P1,
+    P2,
+    O2,
+    O3,
+    V1,
+    Lv1,
+    G15,
+    G16,
+    G17,
+}
+
+impl Invariant {
+    /// Every invariant that an oracle watches.
+    pub const ALL: [Self; 21] = [
+        Self::T1,
+        Self::T2,
+        Self::T3,
+        Self::T5,
+        Self::T6,
+        Self::R2,
+        Self::R4,
+        Self::E1,
+        Self::J1,
+        Self::J2,
+        Self::J3,
+        Self::J4,
+        Self::P1,
+        Self::P2,
+        Self::O2,
+        Self::O3,
+        Self::V1,
+        Self::Lv1,
+        Self::G15,
+        Self::G16,
+        Self::G17,
+    ];
+
+    /// Its id.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::T1 => "T1",
+            Self::T2 => "T2",
+            Self::T3 => "T3",
+            Self::T5 => "T5",
+            Self::T6 => "T6",
+            Self::R2 => "R2",
+            Self::R4 => "R4",
+            Self::E1 => "E1",
+            Self::J1 => "J1",
+            Self::J2 => "J2",
+            Self::J3 => "J3",
+            Self::J4 => "J4",
+            Self::P1 => "P1",
+            Self::P2 => "P2",
+            Self::O2 => "O2",
+            Self::O3 => "O3",
+            Self::V1 => "V1",
+            Self::Lv1 => "LV1",
+            Self::G15 => "G15",
+            Self::G16 => "G16",
+            Self::G17 => "G17",
+        }
+    }
+
+    /// What it demands.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::T1 => "traffic begins to move only to a group with enough healthy targets",
+            Self::T2 => "production has weight, and none on a group without tasks",
+            Self::T3 => "blue stays until all traffic is on green and the bake is served",
+            Self::T5 => "one deployment of a service at a time",
+            Self::T6 => "traffic does not begin to move while an alarm of the group is red",
+            Self::R2 => "what was rolled back goes forward no more",
+            Self::R4 => "who has read an abort sends nothing forward",
+            Self::E1 => "effects come in the order of epochs",
+            Self::J1 => "the intent is in the ledger before its effect is in the world",
+            Self::J2 => "a call is repeated only after reading what became of it",
+            Self::J3 => "one intent makes at most one thing",
+            Self::J4 => "the ledger's chain holds",
+            Self::P1 => "a release goes on by one spec version, and never back to an older one",
+            Self::P2 => "without a spec to read, nothing goes forward",
+            Self::O2 => "who has read a hold sends nothing forward",
+            Self::O3 => "the status claims nothing that is not so",
+            Self::V1 => "nothing panics",
+            Self::Lv1 => "when faults have ended, the release ends or is held for a reason",
+            Self::G15 => "after the last fault that takes few passes",
+            Self::G16 => "at rest nothing is changed for a day",
+            Self::G17 => "no more calls that change something than the plan has, and two for each fault",
+        }
+    }
+}
+
+/// An invariant was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// When, by the world's calendar.
+    pub at: Timestamp,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invariant, at, what } = self;
+        write!(f, "{} ({}) at {at}: {what}", invariant.id(), invariant.sentence())
+    }
+}
+
+/// Everything that watches a run.
+#[derive(Default)]
+pub(crate) struct Oracles {
+    found: Found,
+    traffic: traffic::Traffic,
+    journal: journal::Journal,
+    orders: orders::Orders,
+    /// What was about to happen when it was asked, if it then does.
+    pending: Vec<(Invariant, String)>,
+}
+
+/// What was found so far: each invariant once, or a broken one would fill the memory.
+#[derive(Default)]
+pub(crate) struct Found {
+    violations: Vec<Violation>,
+    invariants: BTreeSet<Invariant>,
+}
+
+impl Found {
+    fn add(&mut self, invariant: Invariant, at: Timestamp, what: String) {
+        if self.invariants.insert(invariant) {
+            self.violations.push(Violation { invariant, at, what });
+        }
+    }
+}
+
+/// An effect of a daemon on a deployment, a task definition or a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Effect {
+    pub(crate) operation: String,
+    /// What it is about: a marker, where the call carries one; else the object's id.
+    pub(crate) about: String,
+}
+
+impl Effect {
+    /// What a call that changes something would do; nothing for status writes and what is no step of a release.
+    fn of(call: &Call) -> Option<Self> {
+        let input = &call.input;
+        let text = |key: &str| input.get(key).as_text().map(str::to_owned);
+        let about = match call.operation.as_str() {
+            "CreateDeployment" => text("description"),
+            "ContinueDeployment" | "StopDeployment" => text("deploymentId"),
+            "CreateDeploymentConfig" => text("deploymentConfigName"),
+            "RegisterTaskDefinition" => marker_tag(input),
+            "CreateDBSnapshot" => text("DBSnapshotIdentifier"),
+            "RunTask" => text("clientToken"),
+            _ => None,
+        };
+        about.map(|about| Self { operation: call.operation.clone(), about })
+    }
+
+    /// True if the world keeps what it makes.
+    fn creates(&self) -> bool {
+        self.operation.starts_with("Create")
+            || self.operation == "RegisterTaskDefinition"
+            || self.operation == "RunTask"
+    }
+}
+
+fn marker_tag(input: &Node) -> Option<String> {
+    let tags = input.items("tags").ok()?;
+    let values = tags.iter().filter_map(|tag| tag.get("value").as_text());
+    values.into_iter().find(|value| value.starts_with("tidegate:")).map(str::to_owned)
+}
+
+impl Oracles {
+    /// A fault has struck.
+    pub(crate) fn struck(&mut self, fault: &Fault) {
+        match &fault.what {
+            What::Twice => self.journal.twice += 1,
+            What::Late { .. } => self.journal.late = true,
+            What::LedgerLost | What::LedgerRestored { .. } => self.journal.lost = true,
+            What::Crash(_)
+            | What::Fail(..)
+            | What::Stale { .. }
+            | What::Partial
+            | What::Mangled(_)
+            | What::Outage { .. }
+            | What::Freeze { .. }
+            | What::ClockJump { .. } => {}
+        }
+    }
+
+    /// Rows were appended to the ledger.
+    pub(crate) fn appended(&mut self, rows: &[Sealed]) {
+        self.journal.appended(rows);
+    }
+
+    /// Somebody changed the world by hand.
+    pub(crate) fn interfered(&mut self, at: Timestamp) {
+        self.orders.interfered = Some(at);
+    }
+
+    /// Looks at the world after a crossing.
+    pub(crate) fn look(&mut self, world: &World) {
+        self.traffic.look(world, &mut self.found);
+    }
+
+    /// A call of a daemon that changes something is about to have its effect.
+    pub(crate) fn about_to(&mut self, world: &World, machine: &Machine, call: &Call) {
+        self.pending.clear();
+        let Some(effect) = Effect::of(call) else { return };
+        let mut pending = Vec::new();
+        self.traffic.about_to(world, call, &mut pending);
+        self.journal.about_to(machine, &effect, &mut pending);
+        self.orders.about_to(world, machine, call, &mut pending);
+        self.pending = pending;
+    }
+
+    /// A call of a daemon came to this.
+    pub(crate) fn done(
+        &mut self,
+        world: &World,
+        machine: &Machine,
+        call: &Call,
+        outcome: &Result<Node, ApiError>,
+    ) {
+        if outcome.is_err() {
+            self.pending.clear();
+            return;
+        }
+        for (invariant, what) in self.pending.drain(..) {
+            self.found.add(invariant, world.now(), what);
+        }
+        if call.counts_as_mutating() {
+            if let Some(effect) = Effect::of(call) {
+                self.journal.done(machine, effect, world.now(), &mut self.found);
+                self.orders.done(world, call);
+            }
+        } else if call.operation == "PutParameter" {
+            self.orders.told(world, call, &mut self.found);
+        } else {
+            self.journal.read(machine, call.service);
+        }
+    }
+
+    /// What was found.
+    pub(crate) fn found(&self) -> &[Violation] {
+        &self.found.violations
+    }
+
+    /// Something that was found by looking at the run as a whole.
+    pub(crate) fn add(&mut self, invariant: Invariant, at: Timestamp, what: String) {
+        self.found.add(invariant, at, what);
+    }
+
+    /// Effects so far.
+    pub(crate) fn effects(&self) -> &[Effect] {
+        self.journal.effects()
+    }
+}

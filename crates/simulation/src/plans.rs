@@ -1,0 +1,139 @@
+//! Which faults to try: every crash point, every operation with every fault, pairs, and swarms at random. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    fault::{At, Failure, Fault, Mangling, Plan, Position, What},
+    run::Report,
+    sweep::Job,
+};
+
+fn job(scenario: &str, seed: u64, faults: Vec<Fault>) -> Job {
+    Job { scenario: scenario.to_owned(), seed, plan: Plan { faults } }
+}
+
+/// A crash at every crossing of a run, at each position.
+pub fn crash_points(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
+    let points = (1..=golden.crossings).flat_map(|nth| {
+        Position::ALL.map(|position| Fault { at: At::Crossing(nth), what: What::Crash(position) })
+    });
+    points.map(|fault| job(scenario, seed, vec![fault])).collect()
+}
+
+/// The leading daemon stands still at every `step`-th crossing, for longer than its lease, while another one is there.
+pub fn takeovers(scenario: &str, seed: u64, golden: &Report, step: usize) -> Vec<Job> {
+    (1..=golden.crossings)
+        .step_by(step.max(1))
+        .map(|nth| Fault { at: At::Crossing(nth), what: What::Freeze { lasts: 200 } })
+        .map(|fault| job(scenario, seed, vec![fault]))
+        .collect()
+}
+
+/// A class of faults at one operation: what the matrix has a cell for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    /// The operation.
+    pub operation: String,
+    /// The class: `F3`.
+    pub class: &'static str,
+}
+
+/// Every operation of a run with every fault that can strike it: the runs, and the cells that they must hit.
+pub fn matrix(scenario: &str, seed: u64, golden: &Report) -> (Vec<Job>, Vec<Cell>) {
+    let mut jobs = Vec::new();
+    let mut cells = BTreeMap::new();
+    for (operation, times) in &golden.operations {
+        for what in faults_of(operation) {
+            let mut places = vec![1, times.div_ceil(2), *times];
+            places.dedup();
+            for nth in places {
+                let fault = Fault { at: At::Operation { of: operation.clone(), nth }, what: what.clone() };
+                let cell = Cell { operation: operation.clone(), class: fault.class() };
+                cells.insert(cell, ());
+                jobs.push(job(scenario, seed, vec![fault]));
+            }
+        }
+    }
+    (jobs, cells.into_keys().collect())
+}
+
+/// What can go wrong with a call of an operation.
+fn faults_of(operation: &str) -> Vec<What> {
+    let mut all = Vec::new();
+    for how in Failure::ALL {
+        all.push(What::Fail(Position::BeforeEffect, how));
+        if !how.is_refusal() {
+            all.push(What::Fail(Position::AfterEffect, how));
+        }
+    }
+    let own = ["ledger.", "listener.", "database."];
+    if own.iter().any(|own| operation.starts_with(own)) {
+        return all;
+    }
+    let name = operation.split_once('.').map_or(operation, |(_, name)| name);
+    let reads = ["Get", "Describe", "List", "BatchGet"].iter().any(|prefix| name.starts_with(prefix));
+    all.extend(Mangling::ALL.map(What::Mangled));
+    if reads {
+        all.push(What::Partial);
+        all.extend([1, 2, usize::MAX].map(|versions| What::Stale { versions }));
+    } else {
+        all.push(What::Twice);
+        all.extend([20, 120, 280].map(|by| What::Late { by }));
+    }
+    all
+}
+
+/// Faults at random: how many, which and where is drawn for each run, so that some runs have many of one kind.
+pub fn swarm(scenario: &str, seed: u64, golden: &Report) -> Job {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let operations: Vec<&String> = golden.operations.keys().collect();
+    // A few kinds are likely in each run, the others are not there at all.
+    let kinds: Vec<u8> = (0..KINDS).filter(|_| dice.f64() < 0.4).collect();
+    let count = dice.usize(1..=6);
+    let faults = (0..count).filter_map(|_| {
+        let kind = *dice.choice(&kinds)?;
+        let what = draw(kind, &mut dice);
+        let at = if dice.bool() {
+            At::Crossing(dice.u64(1..=golden.crossings.max(1)))
+        } else {
+            let of = dice.choice(&operations)?;
+            let times = golden.operations.get(*of).copied().unwrap_or(1);
+            At::Operation { of: (*of).clone(), nth: dice.u64(1..=times.max(1)) }
+        };
+        Some(Fault { at, what })
+    });
+    job(scenario, seed, faults.collect())
+}
+
+/// How many kinds [`draw`] knows.
+const KINDS: u8 = 10;
+
+fn draw(kind: u8, dice: &mut fastrand::Rng) -> What {
+    let one_of = |dice: &mut fastrand::Rng, among: &[u64]| among[dice.usize(..among.len())];
+    match kind {
+        0 => What::Crash(Position::ALL[dice.usize(..Position::ALL.len())]),
+        1 => What::Fail(Position::BeforeEffect, Failure::ALL[dice.usize(..Failure::ALL.len())]),
+        2 => What::Fail(Position::AfterEffect, Failure::ALL[dice.usize(..Failure::ALL.len())]),
+        3 => What::Late { by: one_of(dice, &[5, 40, 120, 280]) },
+        4 => What::Stale { versions: dice.usize(1..4) },
+        5 => What::Partial,
+        6 => What::Mangled(Mangling::ALL[dice.usize(..Mangling::ALL.len())]),
+        7 => What::Freeze { lasts: one_of(dice, &[5, 45, 100, 400]) },
+        8 => {
+            let services = [
+                "ssm",
+                "ecs",
+                "codedeploy",
+                "elasticloadbalancing",
+                "cloudwatch",
+                "rds",
+                "ledger",
+                "listener",
+            ];
+            let service = services[dice.usize(..services.len())].to_owned();
+            let lasts = one_of(dice, &[30, 300, 1800]);
+            What::Outage { service, lasts, how: Failure::ALL[dice.usize(..Failure::ALL.len())] }
+        }
+        _ => What::ClockJump { by: dice.i64(-7200..=7200) },
+    }
+}

@@ -1,0 +1,445 @@
+//! One run: a scenario, a seed and a plan of faults in; what happened and what was found out.
+//!
+//! Everything runs on this thread in virtual time: the daemons are whole controllers with their own loops, and die, stand
+//! still and come back as the plan has it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_async::{
+    rt::sleep::{SharedAsyncSleep, TokioSleep},
+    time::SharedTimeSource,
+};
+use jiff::{SignedDuration, Timestamp};
+use tidegate_aws::Aws;
+use tidegate_controller::{Controller, Parts, SchemaAccess, SchemaSettings, Settings};
+use tidegate_ledger::{Ledger, Loaded, store::memory::Memory};
+use tidegate_model::{
+    ReleaseName,
+    status::{Published, ReleaseStatus, Summary},
+};
+use tidegate_sandbox::{
+    Sandbox,
+    clock::Clock as SandboxClock,
+    world::{Mode, World},
+};
+use tidegate_schema::Servers;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fault::Plan,
+    keep::Keep,
+    listeners::Listeners,
+    machine::Machine,
+    oracle::{Invariant, Oracles, Violation, traffic::PRODUCTION},
+    scenario::{RELEASE, Scenario},
+    scene::{Notice, Scene, locked},
+    time::{Calendar, MachineClock, SigningTime},
+    trace::Trace,
+    wire::Wire,
+};
+
+/// The story's world.
+const WORLD: &str = include_str!("../../../config/world.toml");
+
+/// How often the run looks at what was published, and at what is due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a machine takes to come back after its daemon died.
+const REBOOT: Duration = Duration::from_secs(5);
+
+/// What a run may take longer than its scenario, besides what its faults last: leases that end, doubts that are waited out.
+const PATIENCE: Duration = Duration::from_secs(45 * 60);
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct Setup<'s> {
+    /// The scenario.
+    pub scenario: &'s Scenario,
+    /// What goes wrong besides.
+    pub plan: &'s Plan,
+    /// Of everything random.
+    pub seed: u64,
+    /// How long the end is watched for calls that nobody asked for.
+    pub rest: Duration,
+    /// Whether the trace is kept as text.
+    pub keep_trace: bool,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The trace's hash.
+    pub hash: String,
+    /// What was broken.
+    pub violations: Vec<Violation>,
+    /// Crossings until the scenario's end was reached.
+    pub crossings: u64,
+    /// Calls to AWS, until the end of the rest.
+    pub calls: u64,
+    /// What the daemons did to AWS, in order.
+    pub effects: Vec<String>,
+    /// Virtual time until the scenario's end was reached.
+    pub took: Duration,
+    /// How often each operation was crossed, to the end of the rest.
+    pub operations: BTreeMap<String, u64>,
+    /// Operation, class of fault, and how often it struck.
+    pub seen: BTreeMap<(String, &'static str), u64>,
+    /// The summary's word at the end.
+    pub summary: &'static str,
+    /// The trace, if it was to be kept.
+    pub trace: String,
+}
+
+/// When every world begins.
+fn start() -> Timestamp {
+    Timestamp::from_second(1_795_420_800).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The story's world after its first minutes: the service is up before anybody asks anything of it.
+fn world(seed: u64, besides: &str) -> World {
+    static PLAIN: OnceLock<World> = OnceLock::new();
+    let mut world = if besides.is_empty() { PLAIN.get_or_init(|| grown("")).clone() } else { grown(besides) };
+    world.mode = Mode::Modelled { seed };
+    world
+}
+
+fn grown(besides: &str) -> World {
+    let begins = start() - SignedDuration::from_mins(2);
+    let text = format!("{WORLD}\n{besides}");
+    let mut world = World::from_file(&text, begins, Mode::Modelled { seed: 7 })
+        .unwrap_or_else(|error| panic!("a scenario's world: {error}"));
+    world.advance(start());
+    world
+}
+
+/// Runs it. The calling thread must not be inside a runtime.
+///
+/// # Panics
+/// If a scenario's world cannot be made.
+pub fn run(setup: &Setup<'_>) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.unwrap_or_else(|error| panic!("a runtime: {error}"));
+    fastrand::seed(setup.seed);
+    runtime.block_on(async { Stage::new(setup).play().await })
+}
+
+/// A run under way.
+struct Stage<'s> {
+    setup: &'s Setup<'s>,
+    release: ReleaseName,
+    scene: Arc<Scene>,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    daemons: Vec<Daemon>,
+    booted: u32,
+    /// When machines come back, in order.
+    reboots: Vec<Instant>,
+    /// The next event, and since when its time has come.
+    next: usize,
+    ready: Option<Instant>,
+    /// When the last event happened, or the last thing went wrong.
+    last_trouble: Duration,
+}
+
+/// A machine with its daemon.
+struct Daemon {
+    machine: Arc<Machine>,
+    running: JoinHandle<()>,
+    published: Arc<Mutex<Option<watch::Receiver<Arc<Published>>>>>,
+}
+
+impl<'s> Stage<'s> {
+    fn new(setup: &'s Setup<'s>) -> Self {
+        let calendar = Calendar::new(start());
+        let world = world(setup.seed, &setup.scenario.world);
+        let sandbox = Sandbox::new(world, SandboxClock::of_tokio(start()));
+        let mut plan = setup.scenario.faults.clone();
+        plan.faults.extend(setup.plan.faults.iter().cloned());
+        let trace = if setup.keep_trace { Trace::kept() } else { Trace::default() };
+        let (scene, notices) = Scene::new(calendar, sandbox, &plan, Oracles::default(), trace);
+        let release = RELEASE.parse().unwrap_or_else(|error| panic!("the release's name: {error}"));
+        let mut stage = Self {
+            setup,
+            release,
+            scene,
+            notices,
+            daemons: Vec::new(),
+            booted: 0,
+            reboots: Vec::new(),
+            next: 0,
+            ready: None,
+            last_trouble: Duration::ZERO,
+        };
+        for _ in 0..setup.scenario.daemons {
+            stage.boot();
+        }
+        stage
+    }
+
+    async fn play(mut self) -> Report {
+        let reached = self.reach_end().await;
+        let took = self.scene.calendar.elapsed();
+        let crossings = self.scene.crossings();
+        let at_end = self.effects().len();
+        if reached {
+            self.go_on(self.setup.rest).await;
+            let late = self.effects().split_off(at_end);
+            if !late.is_empty() {
+                self.found(Invariant::G16, format!("at rest: {late:?}"));
+            }
+        }
+        self.look_back().await;
+        self.report(took, crossings)
+    }
+
+    /// Plays until everything has happened and the release is where it should be; false if that takes too long.
+    async fn reach_end(&mut self) -> bool {
+        let most = self.setup.scenario.within() + self.troubles() + PATIENCE;
+        loop {
+            self.tick().await;
+            if self.is_over() {
+                return true;
+            }
+            if self.scene.calendar.elapsed() > most {
+                let stands = self.status().map_or_else(|| "nothing".to_owned(), |status| told(&status));
+                self.found(Invariant::Lv1, format!("after {most:?} the status is {stands}"));
+                return false;
+            }
+        }
+    }
+
+    /// What the faults of the plan last.
+    fn troubles(&self) -> Duration {
+        self.setup.plan.faults.iter().map(|fault| fault.what.lasts()).sum()
+    }
+
+    async fn go_on(&mut self, lasts: Duration) {
+        let until = Instant::now() + lasts;
+        while Instant::now() < until {
+            self.tick().await;
+        }
+    }
+
+    async fn tick(&mut self) {
+        tokio::select! {
+            biased;
+            notice = self.notices.recv() => {
+                if let Some(notice) = notice {
+                    self.died(notice);
+                }
+            }
+            () = tokio::time::sleep(TICK) => {}
+        }
+        let now = Instant::now();
+        while self.reboots.first().is_some_and(|at| *at <= now) {
+            self.reboots.remove(0);
+            self.boot();
+        }
+        if !self.scene.calm() {
+            self.last_trouble = self.scene.calendar.elapsed();
+        }
+        self.events();
+    }
+
+    /// Lets what is due happen.
+    fn events(&mut self) {
+        let scenario = self.setup.scenario;
+        let Some(event) = scenario.events.get(self.next) else { return };
+        if self.ready.is_none() && event.is_ready(self.status().as_ref()) {
+            self.ready = Some(Instant::now());
+        }
+        let after = event.after.unwrap_or_default().unsigned_abs();
+        if self.ready.is_some_and(|ready| ready.elapsed() >= after) {
+            event.deed.happen(&self.scene.sandbox);
+            locked(&self.scene.oracles).interfered(self.scene.calendar.now());
+            let at = self.scene.calendar.elapsed().as_millis();
+            locked(&self.scene.trace).line(format_args!("{at} event {}", self.next));
+            self.last_trouble = self.scene.calendar.elapsed();
+            self.next += 1;
+            self.ready = None;
+        }
+    }
+
+    fn died(&mut self, notice: Notice) {
+        let number = match notice {
+            Notice::Died(number) => number,
+            Notice::LedgerLost(number) => {
+                self.scene.set_ledger(Memory::default());
+                number
+            }
+            Notice::LedgerRestored(number, ledger) => {
+                self.scene.set_ledger(ledger);
+                number
+            }
+        };
+        self.daemons.retain(|daemon| {
+            if daemon.machine.number == number {
+                daemon.running.abort();
+            }
+            daemon.machine.number != number
+        });
+        self.reboots.push(Instant::now() + REBOOT);
+    }
+
+    fn boot(&mut self) {
+        self.booted += 1;
+        let machine = Arc::new(Machine::new(self.booted, MachineClock::new(self.scene.calendar)));
+        let published = Arc::default();
+        let daemon = daemon(Arc::clone(&self.scene), Arc::clone(&machine), Arc::clone(&published));
+        self.daemons.push(Daemon { machine, running: tokio::spawn(daemon), published });
+    }
+
+    /// The release's newest status, of whoever publishes it.
+    fn status(&self) -> Option<ReleaseStatus> {
+        let statuses = self.daemons.iter().filter_map(|daemon| {
+            let published = locked(&daemon.published);
+            let status = published.as_ref()?.borrow().releases.get(&self.release).cloned();
+            status
+        });
+        statuses.max_by_key(|status| status.observed_at)
+    }
+
+    fn effects(&self) -> Vec<String> {
+        let oracles = locked(&self.scene.oracles);
+        oracles.effects().iter().map(|effect| effect.operation.clone()).collect()
+    }
+
+    /// True if everything has happened, nothing more goes wrong, and the release has come to an end that the run allows.
+    fn is_over(&self) -> bool {
+        let Some(status) = self.status() else { return false };
+        let since_trouble = self.scene.calendar.elapsed().saturating_sub(self.last_trouble);
+        if self.next < self.setup.scenario.events.len() || !self.scene.calm() || since_trouble < TICK * 5 {
+            return false;
+        }
+        let newer =
+            status.observed_at >= start() + SignedDuration::try_from(self.last_trouble).unwrap_or_default();
+        let Some(spec) = self.scene.sandbox.world().parameter(&format!("/tidegate/{RELEASE}/spec")) else {
+            return newer;
+        };
+        let observed = status.versions.observed.is_some_and(|version| version.0 == spec.0);
+        let expect = &self.setup.scenario.expect;
+        let as_expected = status.summary.as_str() == expect.summary && status.rollout.phase == expect.phase;
+        let held = status.summary == Summary::Held && !self.setup.plan.only_crashes();
+        newer && observed && (as_expected || held)
+    }
+
+    fn found(&self, invariant: Invariant, what: String) {
+        locked(&self.scene.oracles).add(invariant, self.scene.calendar.now(), what);
+    }
+
+    /// What can be said once it is over.
+    async fn look_back(&self) {
+        let passes = &self.scene.passes;
+        let panicked = passes.panicked.load(std::sync::atomic::Ordering::Relaxed);
+        if panicked > 0 {
+            self.found(Invariant::V1, format!("{panicked} passes ended in a panic"));
+        }
+        match Ledger::on(Arc::new(self.scene.ledger()), "the reader").load().await {
+            Ok(loaded) => {
+                for (release, loaded) in loaded {
+                    if let Loaded::Damaged { why } = loaded {
+                        self.found(Invariant::J4, format!("the chain of {release}: {why}"));
+                    }
+                }
+            }
+            Err(error) => self.found(Invariant::J4, format!("the ledger: {error}")),
+        }
+        let status = self.status();
+        let expect = &self.setup.scenario.expect;
+        let as_expected = status.as_ref().is_some_and(|status| status.summary.as_str() == expect.summary);
+        if as_expected {
+            self.as_expected();
+        }
+    }
+
+    /// The end is the scenario's own: then so is what serves, and what was done.
+    fn as_expected(&self) {
+        let expect = &self.setup.scenario.expect;
+        let sides = self.scene.sandbox.world().sides(PRODUCTION);
+        let serving = sides.iter().max_by_key(|side| side.weight).and_then(|side| side.image.clone());
+        if serving.as_deref() != Some(expect.image.as_str()) {
+            self.found(
+                Invariant::O3,
+                format!("{serving:?} serves at the end, {} was expected", expect.image),
+            );
+        }
+        let effects = self.effects();
+        let most = expect.effects.len() + 2 * self.setup.plan.faults.len();
+        if effects.len() > most {
+            self.found(Invariant::G17, format!("{} calls: {effects:?}", effects.len()));
+        }
+        let missing: Vec<&String> =
+            expect.effects.iter().filter(|wanted| !effects.contains(wanted)).collect();
+        if !missing.is_empty() || (self.setup.plan.only_crashes() && effects != expect.effects) {
+            self.found(Invariant::G17, format!("{effects:?} were done, {:?} expected", expect.effects));
+        }
+    }
+
+    fn report(&self, took: Duration, crossings: u64) -> Report {
+        let oracles = locked(&self.scene.oracles);
+        let trace = locked(&self.scene.trace);
+        Report {
+            hash: trace.hash(),
+            violations: oracles.found().to_vec(),
+            crossings,
+            calls: self.scene.sandbox.world().request_log().len() as u64,
+            effects: oracles.effects().iter().map(|effect| effect.operation.clone()).collect(),
+            took,
+            operations: self.scene.operations(),
+            seen: self.scene.seen(),
+            summary: self.status().map_or("none", |status| status.summary.as_str()),
+            trace: trace.text().to_owned(),
+        }
+    }
+}
+
+/// Where a release stands, in a line.
+fn told(status: &ReleaseStatus) -> String {
+    let waiting = status.waiting.iter().map(|wait| format!("{}: {}", wait.reason.as_str(), wait.message));
+    let problems = status.problems.iter().map(ToString::to_string);
+    let why: Vec<String> = waiting.chain(problems).collect();
+    format!("{} in {}: {}", status.summary.as_str(), status.rollout.phase, why.join("; "))
+}
+
+/// A daemon as the binary would put it together, with seams for everything that leads outside.
+async fn daemon(
+    scene: Arc<Scene>,
+    machine: Arc<Machine>,
+    published: Arc<Mutex<Option<watch::Receiver<Arc<Published>>>>>,
+) {
+    let wire = Wire { scene: Arc::clone(&scene), machine: Arc::clone(&machine) };
+    let keys = Credentials::new("simulation", "simulation", None, None, "simulation");
+    let config = aws_types::SdkConfig::builder()
+        .region(aws_types::region::Region::new("eu-west-1"))
+        .endpoint_url("http://simulation.invalid")
+        .credentials_provider(SharedCredentialsProvider::new(keys))
+        .http_client(wire)
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .time_source(SharedTimeSource::new(SigningTime(Arc::clone(&machine.clock))))
+        .build();
+    let keep = Keep { scene: Arc::clone(&scene), machine: Arc::clone(&machine), memory: scene.ledger() };
+    let clock = Arc::clone(&machine.clock);
+    let parts = Parts {
+        aws: Aws::from_config(&config, "/tidegate"),
+        ledger: Ledger::on(Arc::new(keep), &format!("machine-{}", machine.number)),
+        schema: SchemaAccess::new(SchemaSettings::default(), Arc::new(Servers::default()), clock.clone()),
+        probes: Arc::new(Listeners { scene: Arc::clone(&scene), machine: Arc::clone(&machine) }),
+        clock,
+        telemetry: scene.passes.clone(),
+    };
+    if let Ok(controller) = Controller::new(parts, Settings::default()).await {
+        *locked(&published) = Some(controller.published());
+        drop(controller.run(CancellationToken::new()).await);
+    }
+    // It could not begin, or could not go on: whoever looks after the machine starts it again.
+    scene.ended(&machine);
+}

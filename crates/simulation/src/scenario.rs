@@ -1,0 +1,260 @@
+//! Scenarios: who does what to the world, and how it must end. Written as prose in TOML, one file each.
+//!
+//! Read by the runs and by nobody else. A deed is done as people do it: by calls to AWS.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_model::status::{ReleaseStatus, Summary};
+use tidegate_sandbox::{
+    Call, Sandbox,
+    node::Node,
+    protocol::{Protocol, Service},
+};
+
+use crate::fault::Plan;
+
+/// The release of every scenario.
+pub const RELEASE: &str = "ecommerce";
+
+/// A scenario.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// A sentence.
+    pub title: String,
+    /// How many daemons share the ledger.
+    #[serde(default = "one")]
+    pub daemons: u32,
+    /// What the world has besides the story's: TOML of a world file, laid behind it.
+    #[serde(default)]
+    pub world: String,
+    /// What happens, one after the other.
+    #[serde(rename = "event")]
+    pub events: Vec<Event>,
+    /// What goes wrong in it by itself, besides what a run adds.
+    #[serde(default)]
+    pub faults: Plan,
+    /// How it ends.
+    pub expect: Expect,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Something that somebody does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Event {
+    /// Once the rollout is in this phase; at once if nothing is said.
+    #[serde(default)]
+    pub phase: Option<String>,
+    /// Once green has at least this weight.
+    #[serde(default)]
+    pub green: Option<f64>,
+    /// Once this version of the spec has settled.
+    #[serde(default)]
+    pub settled: Option<u64>,
+    /// So long after that.
+    #[serde(default)]
+    pub after: Option<SignedDuration>,
+    /// What.
+    #[serde(flatten)]
+    pub deed: Deed,
+}
+
+/// What somebody does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deed {
+    /// Writes the spec.
+    Spec(SpecText),
+    /// Writes a parameter below the release: its name and its text.
+    Put(String, String),
+    /// Deletes a parameter below the release.
+    Delete(String),
+    /// Makes a call to AWS, as somebody at a prompt would: service, operation, input in JSON. `{deployment}` stands for the
+    /// newest deployment's id.
+    Call(String, String, String),
+    /// An alarm is red for so long.
+    RedAlarm(String, SignedDuration),
+    /// A share of all requests fails for so long.
+    Incident(f64, SignedDuration),
+}
+
+/// What a spec asks for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpecText {
+    /// The image.
+    pub image: String,
+    /// The bake.
+    #[serde(default = "short")]
+    pub bake: String,
+    /// The shift, in JSON.
+    #[serde(default = "canary")]
+    pub shift: String,
+    /// Members besides, in JSON without the outer braces.
+    #[serde(default)]
+    pub with: String,
+}
+
+fn canary() -> String {
+    r#"{"canary": {"percent": 10, "for": "5m"}}"#.to_owned()
+}
+
+fn short() -> String {
+    "3m".to_owned()
+}
+
+/// How a scenario ends.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Expect {
+    /// The summary's word.
+    pub summary: String,
+    /// The phase of the rollout.
+    pub phase: String,
+    /// The image that serves.
+    pub image: String,
+    /// What the daemon did to AWS, in order; what is repeated stands once.
+    pub effects: Vec<String>,
+    /// The longest that it may take.
+    #[serde(default = "long")]
+    pub within: SignedDuration,
+}
+
+fn long() -> SignedDuration {
+    SignedDuration::from_hours(2)
+}
+
+/// A scenario cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("read a scenario")]
+pub struct ScenarioError(#[from] toml::de::Error);
+
+impl Scenario {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// If it is not TOML, or has members that no scenario has.
+    pub fn read(text: &str) -> Result<Self, ScenarioError> {
+        Ok(toml::from_str(text)?)
+    }
+
+    /// How long it may take.
+    pub fn within(&self) -> Duration {
+        self.expect.within.unsigned_abs()
+    }
+}
+
+impl Event {
+    /// True if its time has come, but for how long after that it is.
+    pub(crate) fn is_ready(&self, status: Option<&ReleaseStatus>) -> bool {
+        let phase = self
+            .phase
+            .as_deref()
+            .is_none_or(|wanted| status.is_some_and(|status| status.rollout.phase == wanted));
+        let green = self.green.is_none_or(|wanted| {
+            status.and_then(|status| status.rollout.green_weight).is_some_and(|weight| weight >= wanted)
+        });
+        let settled = self.settled.is_none_or(|wanted| {
+            status.is_some_and(|status| {
+                status.summary == Summary::Healthy
+                    && status.rollout.phase == "settled"
+                    && status.versions.in_force.is_some_and(|version| version.0 == wanted)
+            })
+        });
+        phase && green && settled
+    }
+}
+
+impl Deed {
+    /// Does it.
+    pub(crate) fn happen(&self, sandbox: &Sandbox) {
+        match self {
+            Self::Spec(spec) => put(sandbox, "spec", &spec.text()),
+            Self::Put(name, text) => put(sandbox, name, text),
+            Self::Delete(name) => {
+                let input = Node::map([("Name", parameter(name).into())]);
+                call(sandbox, Service::Ssm, "DeleteParameter", input);
+            }
+            Self::Call(service, operation, input) => {
+                let newest = sandbox.world().deployed().pop().map(|deployment| deployment.id);
+                let input = input.replace("{deployment}", newest.as_deref().unwrap_or_default());
+                let input = serde_json::from_str(&input).unwrap_or_default();
+                call(sandbox, service_named(service), operation, node(&input));
+            }
+            Self::RedAlarm(name, lasts) => sandbox.world().redden_alarm(name, *lasts),
+            Self::Incident(share, lasts) => sandbox.world().begin_incident(*lasts, *share),
+        }
+    }
+}
+
+impl SpecText {
+    fn text(&self) -> String {
+        let Self { image, bake, shift, with } = self;
+        let with = if with.is_empty() { String::new() } else { format!(", {with}") };
+        format!(
+            r#"{{"service": {{"cluster": "ecommerce", "name": "ecommerce"}},
+ "revision": {{"container": "app", "image": "{image}"}},
+ "traffic": {{"engine": "codedeploy", "application": "ecommerce-bluegreen", "deploymentGroup": "ecommerce-bluegreen", "shift": {shift}}},
+ "bake": "{bake}"{with}}}"#
+        )
+    }
+}
+
+fn parameter(name: &str) -> String {
+    format!("/tidegate/{RELEASE}/{name}")
+}
+
+fn put(sandbox: &Sandbox, name: &str, text: &str) {
+    let input = Node::map([
+        ("Name", parameter(name).into()),
+        ("Value", text.into()),
+        ("Type", "String".into()),
+        ("Overwrite", true.into()),
+    ]);
+    call(sandbox, Service::Ssm, "PutParameter", input);
+}
+
+fn call(sandbox: &Sandbox, service: Service, operation: &str, input: Node) {
+    let call =
+        Call { service, operation: operation.to_owned(), input, protocol: Protocol::Json { minor: 1 } };
+    if let Err(error) = sandbox.perform(&call) {
+        tracing::warn!(operation, %error, "a deed of a scenario was refused");
+    }
+}
+
+fn service_named(name: &str) -> Service {
+    match name {
+        "ecs" => Service::Ecs,
+        "codedeploy" => Service::CodeDeploy,
+        "elasticloadbalancing" => Service::Elb,
+        "cloudwatch" => Service::CloudWatch,
+        "rds" => Service::Rds,
+        "secretsmanager" => Service::SecretsManager,
+        _ => Service::Ssm,
+    }
+}
+
+fn node(value: &Value) -> Node {
+    match value {
+        Value::Null => Node::Null,
+        Value::Bool(value) => Node::Bool(*value),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| Node::Float(number.as_f64().unwrap_or_default()), Node::Int)
+        }
+        Value::String(text) => Node::Text(text.clone()),
+        Value::Array(items) => Node::List(items.iter().map(node).collect()),
+        Value::Object(members) => {
+            Node::Map(members.iter().map(|(name, value)| (name.clone(), node(value))).collect())
+        }
+    }
+}
+
+/// Scenarios by name.
+pub type Catalogue = BTreeMap<String, Scenario>;

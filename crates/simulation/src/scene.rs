@@ -1,0 +1,332 @@
+//! What everybody in a run shares: the world, the ledger, the faults that are still to come, and who watches.
+//!
+//! Every way out of a daemon is a crossing ([`Scene::cross`]): one place where faults strike, oracles look, and the trace is
+//! written. Nothing here knows what a crossing is for.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tidegate_ledger::{Sealed, store::memory::Memory};
+use tidegate_sandbox::{Call, Sandbox, error::ApiError, node::Node};
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::{
+    fault::{Armed, Failure, Fault, Mangling, Plan, Position, What, seconds},
+    machine::{Machine, Passes},
+    oracle::Oracles,
+    time::Calendar,
+    trace::Trace,
+};
+
+/// How long a call is under way.
+const LATENCY: Duration = Duration::from_millis(8);
+
+/// Backups of the ledger are made this often, in runs that may need one.
+const BACKUP_EVERY: Duration = Duration::from_secs(60);
+
+/// A call on its way out of a daemon.
+pub(crate) struct Crossing {
+    /// Service and operation: `ecs.DescribeServices`, `ledger.append`.
+    pub(crate) operation: String,
+    /// True if it may change something.
+    pub(crate) changes: bool,
+}
+
+impl Crossing {
+    fn service(&self) -> &str {
+        self.operation.split_once('.').map_or("", |(service, _)| service)
+    }
+}
+
+/// What a crossing came to.
+pub(crate) enum Passed<T> {
+    /// It was carried out, and the answer is on its way.
+    Answer(T, Shape),
+    /// The daemon is told that it failed.
+    Failed(Failure),
+}
+
+/// What becomes of an answer on its way.
+#[derive(Default)]
+pub(crate) struct Shape {
+    pub(crate) stale: Option<usize>,
+    pub(crate) partial: bool,
+    pub(crate) mangled: Option<Mangling>,
+}
+
+/// What the run must see to itself.
+pub(crate) enum Notice {
+    /// This machine died.
+    Died(u32),
+    /// It died, and the ledger with it.
+    LedgerLost(u32),
+    /// It died, and the ledger was set back to this.
+    LedgerRestored(u32, Memory),
+}
+
+/// What everybody shares.
+pub(crate) struct Scene {
+    pub(crate) calendar: Calendar,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) passes: Arc<Passes>,
+    pub(crate) oracles: Mutex<Oracles>,
+    pub(crate) trace: Mutex<Trace>,
+    armed: Mutex<Armed>,
+    outages: Mutex<Vec<Outage>>,
+    /// Answers to reads that were given before, where a fault may want an old one.
+    views: Option<Mutex<Views>>,
+    ledger: Mutex<Memory>,
+    backups: Option<Mutex<Vec<(Instant, Memory)>>>,
+    /// How often each operation was crossed.
+    operations: Mutex<BTreeMap<String, u64>>,
+    /// Operation, class of fault, and how often it struck.
+    seen: Mutex<BTreeMap<(String, &'static str), u64>>,
+    notices: mpsc::UnboundedSender<Notice>,
+}
+
+type Views = BTreeMap<(String, String), Vec<Result<Node, ApiError>>>;
+
+struct Outage {
+    service: String,
+    until: Instant,
+    how: Failure,
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // One thread: nobody else can have panicked while holding it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Scene {
+    pub(crate) fn new(
+        calendar: Calendar,
+        sandbox: Sandbox,
+        plan: &Plan,
+        oracles: Oracles,
+        trace: Trace,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Notice>) {
+        let (notices, received) = mpsc::unbounded_channel();
+        let wants = |wanted: fn(&What) -> bool| plan.faults.iter().any(|fault| wanted(&fault.what));
+        let stale = wants(|what| matches!(what, What::Stale { .. }));
+        let restored = wants(|what| matches!(what, What::LedgerRestored { .. }));
+        let scene = Self {
+            calendar,
+            sandbox,
+            passes: Arc::default(),
+            oracles: Mutex::new(oracles),
+            trace: Mutex::new(trace),
+            armed: Mutex::new(Armed::new(plan)),
+            outages: Mutex::default(),
+            views: stale.then(Mutex::default),
+            ledger: Mutex::default(),
+            backups: restored.then(Mutex::default),
+            operations: Mutex::default(),
+            seen: Mutex::default(),
+            notices,
+        };
+        (Arc::new(scene), received)
+    }
+
+    /// The ledger as it is now.
+    pub(crate) fn ledger(&self) -> Memory {
+        locked(&self.ledger).clone()
+    }
+
+    pub(crate) fn set_ledger(&self, ledger: Memory) {
+        *locked(&self.ledger) = ledger;
+    }
+
+    /// True once nothing more goes wrong.
+    pub(crate) fn calm(&self) -> bool {
+        let now = Instant::now();
+        locked(&self.armed).spent() && locked(&self.outages).iter().all(|outage| outage.until <= now)
+    }
+
+    pub(crate) fn crossings(&self) -> u64 {
+        locked(&self.armed).crossings()
+    }
+
+    pub(crate) fn seen(&self) -> BTreeMap<(String, &'static str), u64> {
+        locked(&self.seen).clone()
+    }
+
+    pub(crate) fn operations(&self) -> BTreeMap<String, u64> {
+        locked(&self.operations).clone()
+    }
+
+    /// Takes a call out of a daemon: struck by what is to strike it, carried out, looked at, answered.
+    pub(crate) async fn cross<T: Send + 'static>(
+        self: &Arc<Self>,
+        machine: &Arc<Machine>,
+        crossing: &Crossing,
+        mut perform: impl FnMut() -> T + Send + 'static,
+    ) -> Passed<T> {
+        machine.stands().await;
+        if machine.is_doomed() {
+            self.kill(machine, Notice::Died(machine.number)).await;
+        }
+        tokio::time::sleep(LATENCY).await;
+        let struck = self.strike(crossing);
+        let mut shape = Shape::default();
+        let mut after = None;
+        for fault in struck {
+            match fault.what {
+                What::Crash(Position::BeforeEffect) => self.kill(machine, Notice::Died(machine.number)).await,
+                What::LedgerLost => self.kill(machine, Notice::LedgerLost(machine.number)).await,
+                What::LedgerRestored { ago } => {
+                    let backup = self.backup(seconds(ago));
+                    self.kill(machine, Notice::LedgerRestored(machine.number, backup)).await;
+                }
+                What::Fail(Position::BeforeEffect, how) => return self.failed(crossing, how),
+                // AWS refuses before it does anything.
+                What::Fail(_, how) if how.is_refusal() => return self.failed(crossing, how),
+                What::Crash(position) | What::Fail(position, _) => after = Some((position, fault.what)),
+                What::Twice => drop(perform()),
+                What::Late { by } => {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(seconds(by)).await;
+                        drop(perform());
+                    });
+                    return self.failed(crossing, Failure::Silence);
+                }
+                What::Stale { versions } => shape.stale = Some(versions),
+                What::Partial => shape.partial = true,
+                What::Mangled(mangling) => shape.mangled = Some(mangling),
+                What::Outage { service, lasts, how } => {
+                    let until = Instant::now() + seconds(lasts);
+                    locked(&self.outages).push(Outage { service, until, how });
+                }
+                What::Freeze { lasts } => machine.freeze(Instant::now() + seconds(lasts)),
+                What::ClockJump { by } => machine.clock.jump(jiff::SignedDuration::from_secs(by)),
+            }
+        }
+        machine.stands().await;
+        if let Some(how) = self.outage(crossing) {
+            return self.failed(crossing, how);
+        }
+        let value = perform();
+        self.crossed(machine, crossing);
+        match after {
+            Some((Position::AfterEffect, What::Crash(_))) => {
+                self.kill(machine, Notice::Died(machine.number)).await;
+            }
+            Some((_, What::Crash(_))) => machine.doom(),
+            Some((_, What::Fail(_, how))) => return self.failed(crossing, how),
+            Some(_) | None => {}
+        }
+        Passed::Answer(value, shape)
+    }
+
+    fn strike(&self, crossing: &Crossing) -> Vec<Fault> {
+        let struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
+        for fault in &struck {
+            *locked(&self.seen).entry((crossing.operation.clone(), fault.class())).or_default() += 1;
+            let at = self.calendar.elapsed().as_millis();
+            locked(&self.trace).line(format_args!("{at} fault {:?} at {}", fault.what, crossing.operation));
+            locked(&self.oracles).struck(fault);
+        }
+        struck
+    }
+
+    fn failed<T>(&self, crossing: &Crossing, how: Failure) -> Passed<T> {
+        let at = self.calendar.elapsed().as_millis();
+        locked(&self.trace).line(format_args!("{at} {} failed: {how:?}", crossing.operation));
+        Passed::Failed(how)
+    }
+
+    /// Ends a machine where it is; whoever waits for this waits for ever.
+    async fn kill(&self, machine: &Machine, notice: Notice) {
+        machine.die();
+        // The run holds the receiver for as long as it lasts.
+        drop(self.notices.send(notice));
+        std::future::pending::<()>().await;
+    }
+
+    /// A machine's daemon has ended by itself.
+    pub(crate) fn ended(&self, machine: &Machine) {
+        machine.die();
+        drop(self.notices.send(Notice::Died(machine.number)));
+    }
+
+    /// Rows are in the ledger.
+    pub(crate) fn appended(&self, rows: &[Sealed]) {
+        locked(&self.oracles).appended(rows);
+    }
+
+    fn outage(&self, crossing: &Crossing) -> Option<Failure> {
+        let now = Instant::now();
+        let outages = locked(&self.outages);
+        let hit = |outage: &&Outage| outage.until > now && outage.service == crossing.service();
+        outages.iter().find(hit).map(|outage| outage.how)
+    }
+
+    /// Looks at the truth after a crossing.
+    fn crossed(&self, machine: &Machine, crossing: &Crossing) {
+        let at = self.calendar.elapsed().as_millis();
+        locked(&self.trace).line(format_args!("{at} {} {}", machine.number, crossing.operation));
+        *locked(&self.operations).entry(crossing.operation.clone()).or_default() += 1;
+        if crossing.changes {
+            self.keep_backup();
+        }
+        let world = self.sandbox.world();
+        locked(&self.oracles).look(&world);
+    }
+
+    /// A call is about to have its effect.
+    pub(crate) fn about_to(&self, machine: &Machine, call: &Call) {
+        if call.counts_as_mutating() {
+            let world = self.sandbox.world();
+            locked(&self.oracles).about_to(&world, machine, call);
+        }
+    }
+
+    /// A call had its effect, or was refused.
+    pub(crate) fn done(&self, machine: &Machine, call: &Call, outcome: &Result<Node, ApiError>) {
+        let world = self.sandbox.world();
+        locked(&self.oracles).done(&world, machine, call, outcome);
+    }
+
+    fn keep_backup(&self) {
+        let Some(backups) = &self.backups else { return };
+        let mut backups = locked(backups);
+        let now = Instant::now();
+        if backups.last().is_none_or(|(at, _)| now.duration_since(*at) >= BACKUP_EVERY) {
+            backups.push((now, self.ledger().backup()));
+        }
+    }
+
+    /// The ledger as it was so long ago; empty if it was not there yet.
+    fn backup(&self, ago: Duration) -> Memory {
+        let now = Instant::now();
+        let backups = self.backups.as_ref().map(locked);
+        let before = backups.iter().flat_map(|backups| backups.iter().rev());
+        before
+            .into_iter()
+            .find(|(at, _)| now.duration_since(*at) >= ago)
+            .map(|(_, ledger)| ledger.backup())
+            .unwrap_or_default()
+    }
+
+    /// Keeps an answer, so that it can be given again when it is old.
+    pub(crate) fn remember(&self, call: &Call, outcome: &Result<Node, ApiError>) {
+        if let (Some(views), false) = (&self.views, call.counts_as_mutating()) {
+            locked(views).entry(view(call)).or_default().push(outcome.clone());
+        }
+    }
+
+    /// The answer to the same question so many different answers before.
+    pub(crate) fn older(&self, call: &Call, versions: usize) -> Option<Result<Node, ApiError>> {
+        let views = locked(self.views.as_ref()?);
+        let mut answers = views.get(&view(call))?.clone();
+        answers.dedup();
+        let place = answers.len().checked_sub(versions.max(1)).unwrap_or(0);
+        answers.into_iter().nth(place)
+    }
+}
+
+fn view(call: &Call) -> (String, String) {
+    (call.operation.clone(), format!("{:?}", call.input))
+}

@@ -1,0 +1,236 @@
+//! Many runs: every crash point, every operation with every fault, and random swarms; with progress, on as many threads as
+//! there are cores, each run on one.
+//!
+//! What was to be seen is counted, and a cell that no run saw is a failure of its own. A run that broke something is made
+//! small before it is told: seed, plan, and how to play it again.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::IsTerminal as _,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::{
+    fault::Plan,
+    oracle::Violation,
+    run::{Report, Setup, run},
+    scenario::{Catalogue, Scenario},
+};
+
+/// A run that is to be made.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// A run that broke something.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Which run, its plan made small.
+    pub job: Job,
+    /// What it broke.
+    pub violations: Vec<Violation>,
+}
+
+/// What many runs came to.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// How many were made.
+    pub runs: u64,
+    /// Calls to AWS in them.
+    pub calls: u64,
+    /// Virtual seconds in them.
+    pub virtual_seconds: u64,
+    /// Those that broke something, made small: the first few.
+    pub broken: Vec<Broken>,
+    /// How many broke something.
+    pub failures: u64,
+    /// Operation, class of fault, and how often it struck.
+    pub seen: BTreeMap<(String, &'static str), u64>,
+    /// The summary at the end, and how many ended so.
+    pub ends: BTreeMap<&'static str, u64>,
+    /// How long it all took, in real time.
+    pub took: Duration,
+    /// Threads that worked.
+    pub threads: usize,
+}
+
+/// How many broken runs are made small and told.
+const TOLD: usize = 5;
+
+/// How long a run's end is watched in a sweep: longer than everything that a daemon could still have in mind.
+const REST: Duration = Duration::from_secs(20 * 60);
+
+impl Tally {
+    /// Runs a minute on one core.
+    pub fn rate(&self) -> f64 {
+        let minutes = self.took.as_secs_f64() / 60.0;
+        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+        let (runs, threads) = (self.runs as f64, self.threads.max(1) as f64);
+        runs / minutes.max(f64::MIN_POSITIVE) / threads
+    }
+
+    fn take(&mut self, report: &Report) {
+        self.runs += 1;
+        self.calls += report.calls;
+        self.virtual_seconds += report.took.as_secs();
+        *self.ends.entry(report.summary).or_default() += 1;
+        self.failures += u64::from(!report.violations.is_empty());
+        for (cell, times) in &report.seen {
+            *self.seen.entry(cell.clone()).or_default() += times;
+        }
+    }
+
+    /// Adds what another sweep came to.
+    pub fn add(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.calls += other.calls;
+        self.virtual_seconds += other.virtual_seconds;
+        self.broken.extend(other.broken);
+        self.failures += other.failures;
+        self.took += other.took;
+        self.threads = other.threads;
+        for (cell, times) in other.seen {
+            *self.seen.entry(cell).or_default() += times;
+        }
+        for (end, times) in other.ends {
+            *self.ends.entry(end).or_default() += times;
+        }
+    }
+}
+
+/// Makes one run of a sweep.
+pub fn play(scenario: &Scenario, job: &Job) -> Report {
+    run(&Setup { scenario, plan: &job.plan, seed: job.seed, rest: REST, keep_trace: false })
+}
+
+/// Makes every run.
+pub fn sweep(title: &str, catalogue: &Catalogue, jobs: &[Job]) -> Tally {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (next, begun) = (AtomicUsize::new(0), Instant::now());
+    let tally = Mutex::new(Tally { threads, ..Tally::default() });
+    let progress = Progress::new(title, jobs.len());
+    let work = || {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(scenario) = catalogue.get(&job.scenario) else { continue };
+            let report = play(scenario, job);
+            let told = {
+                let mut tally = locked(&tally);
+                tally.take(&report);
+                progress.step(&tally);
+                report.violations.is_empty() || tally.broken.len() >= TOLD
+            };
+            if !told {
+                let broken = smaller(scenario, job, report.violations);
+                progress.broken(&broken);
+                locked(&tally).broken.push(broken);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    progress.end();
+    let mut tally = tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    tally.took = begun.elapsed();
+    tally
+}
+
+/// Leaves faults out of a plan for as long as what it breaks stays broken.
+fn smaller(scenario: &Scenario, job: &Job, violations: Vec<Violation>) -> Broken {
+    let mut kept = Broken { job: job.clone(), violations };
+    let Some(invariant) = kept.violations.first().map(|violation| violation.invariant) else { return kept };
+    let mut place = 0;
+    while place < kept.job.plan.faults.len() {
+        let mut job = kept.job.clone();
+        job.plan.faults.remove(place);
+        let violations = play(scenario, &job).violations;
+        if violations.iter().any(|violation| violation.invariant == invariant) {
+            kept = Broken { job, violations };
+        } else {
+            place += 1;
+        }
+    }
+    kept
+}
+
+/// A bar on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    title: String,
+    total: usize,
+    told: Mutex<Instant>,
+}
+
+/// How often a log is told how far it is.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+impl Progress {
+    fn new(title: &str, total: usize) -> Self {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        if let Ok(style) =
+            ProgressStyle::with_template("{prefix:24} {bar:30} {pos}/{len} {per_sec} {msg} {eta} to go")
+        {
+            bar.set_style(style);
+        }
+        bar.set_prefix(title.to_owned());
+        Self { bar, title: title.to_owned(), total, told: Mutex::new(Instant::now()) }
+    }
+
+    fn step(&self, tally: &Tally) {
+        self.bar.inc(1);
+        if tally.failures > 0 {
+            self.bar.set_message(format!("{} broken", tally.failures));
+        }
+        let mut told = locked(&self.told);
+        if self.bar.is_hidden() && told.elapsed() >= LINE_EVERY {
+            *told = Instant::now();
+            println!("{}: {} of {} runs, {} broken", self.title, tally.runs, self.total, tally.failures);
+        }
+    }
+
+    fn broken(&self, broken: &Broken) {
+        self.bar.suspend(|| println!("{broken}"));
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Job { scenario, seed, plan } = &self.job;
+        writeln!(f, "{scenario}, seed {seed}, {} faults:", plan.faults.len())?;
+        for violation in &self.violations {
+            writeln!(f, "  {violation}")?;
+        }
+        // A plan has a JSON form.
+        let plan = serde_json::to_string(plan).unwrap_or_default();
+        write!(f, "  again: cargo xtask sim --scenario {scenario} --seed {seed} --plan '{plan}'")
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A panic of a run is a failure of the sweep; what was counted before stands.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

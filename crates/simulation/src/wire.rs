@@ -1,0 +1,128 @@
+//! The way from a daemon's SDK clients to the world: the real serialisers, signers, retries and parsers on one side, the
+//! sandbox's real protocols on the other, and faults between them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+        runtime_components::RuntimeComponents,
+    },
+    shared::IntoShared,
+};
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use tidegate_sandbox::{Call, Disconnected, error::ApiError, node::Node};
+
+use crate::{
+    fault::{Failure, Mangling},
+    machine::Machine,
+    scene::{Crossing, Passed, Scene},
+    wording,
+};
+
+/// A machine's HTTP client.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) scene: Arc<Scene>,
+    pub(crate) machine: Arc<Machine>,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl HttpClient for Wire {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        self.clone().into_shared()
+    }
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let wire = self.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request
+                .try_into_http1x()
+                .map_err(|error| ConnectorError::user(error.into()))?
+                .map(|body| body.bytes().map(Bytes::copy_from_slice).unwrap_or_default());
+            let response = wire.answer(&request).await?.map(SdkBody::from);
+            HttpResponse::try_from(response).map_err(|error| ConnectorError::user(error.into()))
+        })
+    }
+}
+
+/// What a call comes to, as it would be written.
+type Outcome = Result<Node, ApiError>;
+
+impl Wire {
+    async fn answer(&self, request: &http::Request<Bytes>) -> Result<http::Response<Bytes>, ConnectorError> {
+        let call = match tidegate_sandbox::protocol::read(request) {
+            Ok(call) => call,
+            Err(refused) => return Ok(*refused),
+        };
+        let operation = format!("{}.{}", call.service.name(), call.operation);
+        let crossing = Crossing { operation, changes: call.counts_as_mutating() };
+        let wire = self.clone();
+        let sent = call.clone();
+        let (mut outcome, shape) =
+            match self.scene.cross(&self.machine, &crossing, move || wire.perform(&sent)).await {
+                Passed::Answer(outcome, shape) => (outcome, shape),
+                Passed::Failed(how) => return self.refused(&call, how).await,
+            };
+        match shape.stale {
+            Some(versions) => outcome = self.scene.older(&call, versions).unwrap_or(outcome),
+            None => self.scene.remember(&call, &outcome),
+        }
+        if let Ok(node) = &mut outcome {
+            wording::reshape(node, &shape);
+        }
+        self.note(&call, &outcome);
+        let response = self.scene.sandbox.reply(&call, outcome);
+        let cut = shape.mangled == Some(Mangling::CutOff);
+        Ok(if cut { response.map(|body| body.slice(..body.len() / 2)) } else { response })
+    }
+
+    fn perform(&self, call: &Call) -> Outcome {
+        self.scene.about_to(&self.machine, call);
+        let outcome = self.scene.sandbox.perform(call);
+        self.scene.done(&self.machine, call, &outcome);
+        outcome
+    }
+
+    /// Remembers what the daemon may know from now on.
+    fn note(&self, call: &Call, outcome: &Outcome) {
+        let (true, Ok(node)) = (call.operation == "GetParameters", outcome) else { return };
+        let found = node.items("Parameters").unwrap_or(&[]).iter().filter_map(|parameter| {
+            let name = parameter.get("Name").as_text()?.rsplit_once("/ecommerce/").map(|(_, tail)| tail)?;
+            Some((name.to_owned(), parameter.get("Value").as_text()?.to_owned()))
+        });
+        self.machine.has_read(found.collect::<BTreeMap<_, _>>());
+    }
+
+    /// An answer that says no, in the call's own protocol.
+    async fn refused(&self, call: &Call, how: Failure) -> Result<http::Response<Bytes>, ConnectorError> {
+        let error = match how {
+            Failure::Disconnect => return Err(broken()),
+            Failure::Silence => return std::future::pending().await,
+            Failure::ServerError => ApiError::new("InternalFailure", "a fault").status(500),
+            Failure::Unavailable => {
+                let mut response = http::Response::new(Bytes::from_static(b"<html>no</html>"));
+                *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+                return Ok(response);
+            }
+            Failure::Throttle => ApiError::new("ThrottlingException", "Rate exceeded"),
+            Failure::Denied => ApiError::new("AccessDeniedException", "not authorized to perform this"),
+            Failure::Expired => ApiError::new("ExpiredTokenException", "The security token is expired"),
+        };
+        Ok(self.scene.sandbox.reply(call, Err(error)))
+    }
+}
+
+fn broken() -> ConnectorError {
+    ConnectorError::io(Disconnected.into())
+}
