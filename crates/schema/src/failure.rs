@@ -1,47 +1,14 @@
 //! What can go wrong with a database, in our own words.
 //!
-//! Used by everything in this crate that talks to PostgreSQL. The server's messages may carry data from rows and the
-//! driver's may carry the connection's parameters, so neither leaves this module: an error is a class and a SQLSTATE.
-
-use std::fmt;
+//! Used by everything in this crate that talks to PostgreSQL. Messages of server and driver do not come in here: an error is
+//! a class and a SQLSTATE ([`Fault`]).
 
 use tidegate_model::{
     Why,
     schema::{Access, Object, OpenChange, TableName},
 };
-
-/// Five characters that the SQL standard and PostgreSQL give an error.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SqlState([u8; 5]);
-
-impl SqlState {
-    pub(crate) fn new(code: &str) -> Option<Self> {
-        let bytes: [u8; 5] = code.as_bytes().try_into().ok()?;
-        bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
-    }
-
-    /// True if the data of a row is what is wrong: classes 22 (data exception) and 23 (integrity constraint violation).
-    pub(crate) fn is_about_data(&self) -> bool {
-        matches!(self.0, [b'2', b'2' | b'3', ..])
-    }
-
-    /// The code as text.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for SqlState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for SqlState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use tidegate_postgres::Fault;
+pub use tidegate_postgres::SqlState;
 
 /// Why a read or a step did not happen. After any of these the step's transaction is rolled back, except that a lost
 /// connection leaves it open whether a commit arrived: read the journal.
@@ -195,32 +162,25 @@ impl Failure {
     }
 }
 
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(error) => of_code(error.code().as_deref().unwrap_or_default()),
-            sqlx::Error::Tls(_) => Self::Tls,
-            sqlx::Error::Io(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unreachable,
-            // The driver's enum is open, and whatever it gains is not understood here.
-            _ => Self::Malformed,
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unreachable => Self::Unreachable,
+            Fault::Tls => Self::Tls,
+            Fault::Login => Self::Login,
+            Fault::Privilege => Self::Privilege,
+            Fault::Lock => Self::Lock,
+            Fault::Timeout => Self::Timeout,
+            Fault::Sql(state) if state.as_str() == "2BP01" => Self::Dependents,
+            Fault::Sql(state) => Self::Sql(state),
+            Fault::Malformed => Self::Malformed,
         }
     }
 }
 
-fn of_code(code: &str) -> Failure {
-    match code {
-        "42501" => Failure::Privilege,
-        "55P03" | "40P01" => Failure::Lock,
-        "57014" => Failure::Timeout,
-        "2BP01" => Failure::Dependents,
-        // Shut down, crashed, starting up, too many connections: there is nobody to talk to now.
-        "57P01" | "57P02" | "57P03" | "53300" | "25P03" => Failure::Unreachable,
-        _ if code.starts_with("28") => Failure::Login,
-        _ if code.starts_with("08") => Failure::Unreachable,
-        _ => SqlState::new(code).map_or(Failure::Malformed, Failure::Sql),
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Fault::from(error).into()
     }
 }
 
@@ -229,25 +189,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_become_classes_and_anything_else_stays_a_code() {
-        assert_eq!(of_code("55P03"), Failure::Lock);
-        assert_eq!(of_code("28P01"), Failure::Login);
-        assert_eq!(of_code("42703").to_string(), "the database server answered with SQLSTATE 42703");
-        assert_eq!(of_code("no code; DROP"), Failure::Malformed);
-    }
-
-    #[test]
-    fn the_driver_s_own_words_do_not_come_through() {
-        let canary = "password=hunter2";
-        let errors = [
-            sqlx::Error::Protocol(canary.into()),
-            sqlx::Error::Configuration(canary.into()),
-            sqlx::Error::Io(std::io::Error::other(canary)),
-            sqlx::Error::Tls(canary.into()),
-        ];
-        for error in errors {
-            let failure = Failure::from(error);
-            assert!(!format!("{failure} {failure:?}").contains("hunter2"));
-        }
+    fn what_depends_on_the_removed_is_a_class_of_its_own() {
+        let of = |code| Failure::from(Fault::Sql(SqlState::new(code).unwrap()));
+        assert_eq!(of("2BP01"), Failure::Dependents);
+        assert_eq!(of("42703").to_string(), "the database server answered with SQLSTATE 42703");
     }
 }
