@@ -3,8 +3,9 @@
 use std::{io, path::PathBuf};
 
 use tidegate_model::ReleaseName;
+use tidegate_postgres::Fault;
 
-use crate::Damage;
+use crate::{Damage, store::postgres::Refused};
 
 /// The ledger could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,17 +32,28 @@ pub enum OpenError {
         /// Why.
         source: sqlx::Error,
     },
-    /// The file is an SQLite database of something else.
-    #[error("{} is a database, and not a ledger", path.display())]
+    /// The PostgreSQL server could not be used.
+    #[error("cannot open the ledger in {ledger}")]
+    Server {
+        /// Server and database.
+        ledger: String,
+        /// Why.
+        source: Fault,
+    },
+    /// Nobody can tell how to connect to the PostgreSQL server.
+    #[error("cannot connect to the ledger's server")]
+    Access(#[source] Refused),
+    /// The file is an SQLite database of something else, or the PostgreSQL database has none of this name.
+    #[error("{ledger} is a database, and not a ledger")]
     NotALedger {
         /// The database.
-        path: PathBuf,
+        ledger: String,
     },
     /// A newer Tidegate made it.
-    #[error("ledger {} has layout {found}, newer than the newest known one ({known})", path.display())]
+    #[error("ledger {ledger} has layout {found}, newer than the newest known one ({known})")]
     Newer {
         /// The database.
-        path: PathBuf,
+        ledger: String,
         /// Its layout.
         found: i64,
         /// The newest layout known.
@@ -90,7 +102,15 @@ pub enum LedgerError {
         /// Why.
         source: serde_json::Error,
     },
-    /// The database failed.
+    /// The PostgreSQL server failed, or did not answer in time.
+    #[error("cannot {action} the ledger")]
+    Server {
+        /// `read`, `write` or `lease`.
+        action: &'static str,
+        /// Why.
+        source: Fault,
+    },
+    /// The SQLite file failed.
     #[error("cannot {action} the ledger")]
     Database {
         /// `read` or `write`.

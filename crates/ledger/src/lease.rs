@@ -17,6 +17,10 @@ pub const TERM: Duration = Duration::from_secs(90);
 /// How often leases are renewed.
 pub const RENEWAL: Duration = Duration::from_secs(10);
 
+/// A lease that can be relied on for this long is not asked for again: more than the longest call, so that a step may still
+/// be sent at the end of the pass.
+const FRESH: Duration = Duration::from_secs(45);
+
 /// Who leads a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lead {
@@ -43,6 +47,11 @@ impl Lease {
         Self { epoch, until: term.map(|term| asked + term * 2 / 3) }
     }
 
+    /// True if the store need not be asked for it: it ends, and not before a renewal that failed was tried again.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.until.is_some() && self.covers(FRESH)
+    }
+
     /// True if it can be relied on for as long as `span` from now on.
     pub(crate) fn covers(&self, span: Duration) -> bool {
         self.until.is_none_or(|until| Instant::now() + span < until)
@@ -66,4 +75,11 @@ pub(crate) fn renewed(
 pub(crate) fn new_identity() -> String {
     let now = jiff::Timestamp::now().as_millisecond();
     format!("{now:013}-{:08x}", rand::rng().random::<u32>())
+}
+
+/// A name for this process that no other one has: the machine for people, chance for everything else.
+pub(crate) fn new_holder() -> String {
+    let told = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME"));
+    let host = told.map_or_else(|_| "host".to_owned(), |name| name.trim().to_owned());
+    format!("{host}-{}-{:08x}", std::process::id(), rand::rng().random::<u32>())
 }

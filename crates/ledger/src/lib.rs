@@ -32,7 +32,12 @@ pub use error::{LedgerError, OpenError};
 pub use lease::Lead;
 
 use lease::Lease;
-use store::{Grant, Row, Store, memory::Memory, sqlite::Sqlite};
+use store::{
+    Grant, Row, Store,
+    memory::Memory,
+    postgres::{Connect, Postgres},
+    sqlite::Sqlite,
+};
 
 /// The durable record. Cheap to clone.
 #[derive(Clone)]
@@ -77,6 +82,14 @@ impl Ledger {
     /// [`OpenError::Locked`] if another process has it open; otherwise what is wrong with the file.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Ok(Self::on(Arc::new(Sqlite::open(path).await?), "this process"))
+    }
+
+    /// Opens the ledger in a PostgreSQL database, making it if it is not there. Other daemons may have it open.
+    ///
+    /// # Errors
+    /// Why the server cannot be used, or what is wrong with what it has.
+    pub async fn shared(connect: Connect) -> Result<Self, OpenError> {
+        Ok(Self::on(Arc::new(Postgres::open(connect).await?), &lease::new_holder()))
     }
 
     /// A ledger that dies with the process, for tests.
@@ -124,11 +137,16 @@ impl Ledger {
             .collect())
     }
 
-    /// Takes the lease of a release or goes on with it. Without it nothing can be appended.
+    /// Takes the lease of a release or goes on with it. Without it nothing can be appended. The store is not asked while a
+    /// lease is fresh: renewals keep it so, and find out when it is lost.
     ///
     /// # Errors
     /// If the store cannot be asked.
     pub async fn lead(&self, release: &ReleaseName) -> Result<Lead, LedgerError> {
+        let known = locked(&self.0.leases).get(release).copied();
+        if let Some(lease) = known.filter(Lease::is_fresh) {
+            return Ok(Lead::Leading(lease.epoch));
+        }
         let asked = Instant::now();
         let grant = self.0.store.lease(release, &self.0.holder, lease::TERM).await?;
         let mut leases = locked(&self.0.leases);
@@ -202,7 +220,11 @@ impl Ledger {
             head = sealed.head();
             rows.push(sealed);
         }
-        self.0.store.append(release, epoch, &before, &rows).await?;
+        let appended = self.0.store.append(release, epoch, &before, &rows).await;
+        if let Err(LedgerError::Fenced { .. }) = appended {
+            locked(&self.0.leases).remove(release);
+        }
+        appended?;
         locked(&self.0.chains).insert(release.clone(), Ok(head));
         Ok(())
     }
@@ -216,6 +238,26 @@ impl Ledger {
         self.0.store.read(Some(release), &mut |row| fold.take(&row, list)).await?;
         let damaged = |why| LedgerError::Damaged { release: release.clone(), why };
         self.known(release, fold).map(Vec::into_iter).map_err(damaged)
+    }
+
+    /// Keeps what this process publishes of a release it leads, for those that follow; `None` if there is nothing any more.
+    /// Does nothing for a release that another one leads.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn publish(&self, release: &ReleaseName, document: Option<&str>) -> Result<(), LedgerError> {
+        match self.leads_for(release, Duration::ZERO) {
+            Some(epoch) => self.0.store.publish(release, epoch, document).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the leader of a release last published of it.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn published(&self, release: &ReleaseName) -> Result<Option<String>, LedgerError> {
+        self.0.store.published(release).await
     }
 
     /// Where a release's chain ends, as far as this process knows.
@@ -247,8 +289,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A ledger that is only read, beside a daemon that may have it open: for people who ask what happened.
-pub struct ReadOnly(store::sqlite::ReadOnly);
+/// A ledger that is only read, beside daemons that may have it open: for people who ask what happened.
+pub struct ReadOnly(Reader);
+
+enum Reader {
+    File(store::sqlite::ReadOnly),
+    Server(store::postgres::ReadOnly),
+}
 
 impl ReadOnly {
     /// Opens the SQLite file at `path` for reading. Nothing is made, locked or changed.
@@ -256,7 +303,15 @@ impl ReadOnly {
     /// # Errors
     /// What is wrong with the file, its absence included.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self(store::sqlite::ReadOnly::open(path).await?))
+        Ok(Self(Reader::File(store::sqlite::ReadOnly::open(path).await?)))
+    }
+
+    /// Opens the ledger in a PostgreSQL database for reading. Nothing is made or changed; SELECT on its tables is enough.
+    ///
+    /// # Errors
+    /// Why the server cannot be used, or what is wrong with what it has, its absence included.
+    pub async fn shared(connect: Connect) -> Result<Self, OpenError> {
+        Ok(Self(Reader::Server(store::postgres::ReadOnly::open(connect).await?)))
     }
 
     /// As [`Ledger::history`].
@@ -265,7 +320,11 @@ impl ReadOnly {
     /// As there.
     pub async fn history(&self, release: &ReleaseName) -> Result<std::vec::IntoIter<Record>, LedgerError> {
         let mut fold = Fold::default();
-        self.0.read(release, &mut |row| fold.take(&row, list)).await?;
+        let mut take = |row: Row| fold.take(&row, list);
+        match &self.0 {
+            Reader::File(file) => file.read(release, &mut take).await?,
+            Reader::Server(server) => server.read(release, &mut take).await?,
+        }
         let damaged = |why| LedgerError::Damaged { release: release.clone(), why };
         fold.end().map(|(_, records): (_, Vec<Record>)| records.into_iter()).map_err(damaged)
     }

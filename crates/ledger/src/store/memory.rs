@@ -27,6 +27,7 @@ pub struct Memory(Arc<Mutex<Tables>>);
 struct Tables {
     chains: BTreeMap<ReleaseName, Vec<Sealed>>,
     leases: BTreeMap<ReleaseName, Held>,
+    published: BTreeMap<ReleaseName, String>,
 }
 
 #[derive(Clone)]
@@ -63,7 +64,7 @@ impl Tables {
         head: &Head,
         rows: &[Sealed],
     ) -> Result<(), LedgerError> {
-        if self.leases.get(release).is_none_or(|lease| lease.epoch != epoch) {
+        if !self.is_newest(release, epoch) {
             return Err(LedgerError::Fenced { release: release.clone() });
         }
         let chain = self.chains.entry(release.clone()).or_default();
@@ -74,6 +75,10 @@ impl Tables {
         }
         chain.extend_from_slice(rows);
         Ok(())
+    }
+
+    fn is_newest(&self, release: &ReleaseName, epoch: u64) -> bool {
+        self.leases.get(release).is_some_and(|lease| lease.epoch == epoch)
     }
 
     fn lease(&mut self, release: &ReleaseName, holder: &str, term: Duration) -> Grant {
@@ -152,5 +157,28 @@ impl Store for Memory {
     fn resign<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
         self.tables().held_by(holder).for_each(|(_, lease)| lease.until = None);
         std::future::ready(Ok(())).boxed()
+    }
+
+    fn publish<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        epoch: u64,
+        document: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        let mut tables = self.tables();
+        if tables.is_newest(release, epoch) {
+            match document {
+                Some(document) => drop(tables.published.insert(release.clone(), document.to_owned())),
+                None => drop(tables.published.remove(release)),
+            }
+        }
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn published<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+    ) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
+        std::future::ready(Ok(self.tables().published.get(release).cloned())).boxed()
     }
 }

@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 
 /// What keeps a ledger.
@@ -73,6 +74,27 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If the store cannot be asked; the leases end by themselves.
     fn resign<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, Result<(), LedgerError>>;
+
+    /// Keeps what the leader publishes of a release, for daemons that follow, in place of what was kept; `None` keeps nothing.
+    /// It is no part of the chain, and nothing is kept for who is no longer the leader or has no followers.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    fn publish<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        epoch: u64,
+        document: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), LedgerError>>;
+
+    /// What was last kept by [`Store::publish`].
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    fn published<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+    ) -> BoxFuture<'a, Result<Option<String>, LedgerError>>;
 }
 
 /// A row as it stands in a store.

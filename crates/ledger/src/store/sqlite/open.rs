@@ -89,8 +89,10 @@ async fn prepare(options: SqliteConnectOptions, path: &Path) -> Result<SqliteCon
     match (layout, tables) {
         (LAYOUT, _) => {}
         (0, 0) => make(&mut connection).await.map_err(failed)?,
-        (..LAYOUT, _) => return Err(OpenError::NotALedger { path: path.to_owned() }),
-        (found, _) => return Err(OpenError::Newer { path: path.to_owned(), found, known: LAYOUT }),
+        (..LAYOUT, _) => return Err(OpenError::NotALedger { ledger: path.display().to_string() }),
+        (found, _) => {
+            return Err(OpenError::Newer { ledger: path.display().to_string(), found, known: LAYOUT });
+        }
     }
     Ok(connection)
 }
