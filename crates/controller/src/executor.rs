@@ -18,6 +18,15 @@ pub(crate) struct Executor {
     pub probes: Arc<dyn Probes>,
 }
 
+/// In whose name a step is sent: where it can be compared, a newer one is not overtaken.
+#[derive(Clone, Copy)]
+pub(crate) struct Authority<'a> {
+    /// The ledger's identity.
+    pub ledger: &'a str,
+    /// The epoch in which this process leads the release by it.
+    pub epoch: u64,
+}
+
 /// What came of sending a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Sent {
@@ -32,7 +41,7 @@ pub(crate) enum Sent {
 
 impl Executor {
     /// Sends a step and waits for its answer.
-    pub(crate) async fn send(&self, step: &Step) -> Sent {
+    pub(crate) async fn send(&self, step: &Step, by: Authority<'_>) -> Sent {
         match step {
             Step::RegisterTaskDefinition(_)
             | Step::CreateDeploymentConfig { .. }
@@ -47,7 +56,7 @@ impl Executor {
                 done(Outcome::Probed { production: verify.production, failure })
             }
             Step::Expand(_) | Step::Backfill(_) | Step::Hide(_) | Step::Unhide(_) | Step::Purge(_) => {
-                self.schema.perform(&self.aws, step).await
+                self.schema.perform(&self.aws, step, by).await
             }
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     controller::{Message, Settings},
     damaged,
-    executor::{Executor, Sent},
+    executor::{Authority, Executor, Sent},
     status_parameter,
     tasks::Tasks,
     telemetry::{PassResult, StepResult, Telemetry},
@@ -300,7 +300,7 @@ async fn carry_out(
     now: Timestamp,
 ) -> Result<Carried, LedgerError> {
     let mut entries = decision.entries.clone();
-    let step = decision.step.as_ref().filter(|_| may_send(core, release));
+    let step = decision.step.as_ref().filter(|_| may_send(core, release).is_some());
     let id = state.length + entries.len() as u64;
     entries.extend(step.map(|step| Entry::Intended(Box::new(Intent { id, step: step.clone() }))));
     if entries.is_empty() {
@@ -311,11 +311,10 @@ async fn carry_out(
 
     let word = step.as_str();
     tracing::info!(step = word, intent = id, about = ?step_fields(step), "step sent");
-    let sent = if may_send(core, release) {
-        core.executor.send(step).await
-    } else {
+    let sent = match may_send(core, release) {
+        Some(by) => core.executor.send(step, by).await,
         // Writing the intent took long. Whoever leads then finds by reading that nothing was sent.
-        Sent::InDoubt { why: "not sent: the lease would have ended meanwhile".to_owned() }
+        None => Sent::InDoubt { why: "not sent: the lease would have ended meanwhile".to_owned() },
     };
     let result = match &sent {
         Sent::Resolved(Resolution::Done(_) | Resolution::NotApplied) => StepResult::Done,
@@ -336,9 +335,12 @@ async fn carry_out(
     Ok(Carried::Step(sent))
 }
 
-/// True if a call that is sent now arrives while this process leads the release, and it is not stopping.
-fn may_send(core: &Core, release: &ReleaseName) -> bool {
-    !core.stopping.is_cancelled() && core.ledger.leads_for(release, LONGEST_CALL).is_some()
+/// In whose name a call may be sent, if one that is sent now arrives while this process leads the release, and it is not
+/// stopping.
+fn may_send<'a>(core: &'a Core, release: &ReleaseName) -> Option<Authority<'a>> {
+    let leads = |()| core.ledger.leads_for(release, LONGEST_CALL);
+    let epoch = (!core.stopping.is_cancelled()).then_some(()).and_then(leads)?;
+    Some(Authority { ledger: core.ledger.identity(), epoch })
 }
 
 async fn journal(

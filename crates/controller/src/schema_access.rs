@@ -22,7 +22,7 @@ use tokio::{runtime::RuntimeFlavor, sync::Mutex, time::Instant};
 
 use crate::{
     clock::Clock,
-    executor::{Sent, done},
+    executor::{Authority, Sent, done},
     log_watch::LogWatches,
 };
 
@@ -46,7 +46,8 @@ struct Inner {
     settings: SchemaSettings,
     databases: Arc<dyn Databases>,
     connections: Mutex<BTreeMap<(String, String), Connection>>,
-    claims: Mutex<BTreeMap<(String, ReleaseName), Claim>>,
+    /// Claims of the fence in a database for one release, each with the epoch of the lease that it was made under.
+    claims: Mutex<BTreeMap<(String, ReleaseName), (u64, Epoch)>>,
     logs: LogWatches,
 }
 
@@ -54,14 +55,6 @@ struct Inner {
 struct Connection {
     database: Arc<dyn TargetDatabase>,
     opened: Instant,
-}
-
-/// This process's claim of the fence in a database for one release.
-#[derive(Clone, Copy)]
-enum Claim {
-    Held(Epoch),
-    /// Another process claimed later: this one must not claim again.
-    Lost,
 }
 
 /// Why a database cannot be opened.
@@ -106,7 +99,7 @@ impl SchemaAccess {
 
     /// Sends a schema step. The journal in the database shares its transaction, so it tells what became of a step whose
     /// answer was lost.
-    pub(crate) async fn perform(&self, aws: &Aws, step: &Step) -> Sent {
+    pub(crate) async fn perform(&self, aws: &Aws, step: &Step, by: Authority<'_>) -> Sent {
         let (Step::Expand(schema)
         | Step::Backfill(schema)
         | Step::Hide(schema)
@@ -123,7 +116,7 @@ impl SchemaAccess {
             Err(Closed::Access(access)) => return refused(access_code(access)),
             Err(Closed::Unknown(_)) => return refused("SecretUnread"),
         };
-        match self.attempt(&*database, step, schema).await {
+        match self.attempt(&*database, step, schema, by).await {
             Ok(sent) => sent,
             Err(failure) => self.failed(schema, &failure).await,
         }
@@ -134,8 +127,9 @@ impl SchemaAccess {
         database: &dyn TargetDatabase,
         step: &Step,
         schema: &SchemaStep,
+        by: Authority<'_>,
     ) -> Result<Sent, Failure> {
-        let Some(epoch) = self.claim(database, schema).await? else { return Ok(refused("Fenced")) };
+        let epoch = self.claim(database, schema, by).await?;
         let job = Job { release: &schema.change.release, plan: &schema.plan, marker: &schema.marker, epoch };
         let outcome = match step {
             Step::Expand(_) => came_to(database.expand(job, &schema.file).await?, |()| Outcome::Expanded),
@@ -158,21 +152,21 @@ impl SchemaAccess {
         Ok(outcome)
     }
 
-    /// This process's claim for the change's release, made before its first step; `None` once another process has it.
+    /// This process's claim for the change's release, made before its first step in each epoch in which it leads.
     async fn claim(
         &self,
         database: &dyn TargetDatabase,
         schema: &SchemaStep,
-    ) -> Result<Option<Epoch>, Failure> {
+        by: Authority<'_>,
+    ) -> Result<Epoch, Failure> {
         let key = claim_key(schema);
         let known = self.0.claims.lock().await.get(&key).copied();
         match known {
-            Some(Claim::Held(epoch)) => Ok(Some(epoch)),
-            Some(Claim::Lost) => Ok(None),
-            None => {
-                let epoch = database.claim(&schema.change.release).await?;
-                self.0.claims.lock().await.insert(key, Claim::Held(epoch));
-                Ok(Some(epoch))
+            Some((lease, epoch)) if lease == by.epoch => Ok(epoch),
+            Some(_) | None => {
+                let epoch = database.claim(&schema.change.release, by.ledger, by.epoch).await?;
+                self.0.claims.lock().await.insert(key, (by.epoch, epoch));
+                Ok(epoch)
             }
         }
     }
@@ -181,10 +175,9 @@ impl SchemaAccess {
         tracing::info!(failure = %failure, "the database did not take a step");
         match failure {
             Failure::Fenced { .. } => {
-                tracing::warn!(
-                    "another process claimed this release's database; no step is sent to it any more"
-                );
-                self.0.claims.lock().await.insert(claim_key(schema), Claim::Lost);
+                tracing::warn!("another process claimed this release's database");
+                // Claimed again by the next step: the database refuses that if the other one is newer.
+                self.0.claims.lock().await.remove(&claim_key(schema));
             }
             Failure::Login | Failure::Secret => self.forget(&schema.database).await,
             Failure::Unreachable

@@ -47,7 +47,7 @@ pub enum Failure {
     /// Somebody claimed the fence after us: this process must stop acting for the release.
     #[error("a newer claim fences this process off: epoch {ours} is not {found}")]
     Fenced {
-        /// The epoch of this process.
+        /// The epoch of this process; 0 if its claim was refused.
         ours: i64,
         /// The epoch in the database.
         found: i64,

@@ -2,8 +2,8 @@
 //!
 //! Written by [`crate::run`], always in the transaction of the effect it tells of; read by [`crate::observe`]. It lives
 //! in the database that it describes, so that a restored or moved database brings its own truth along. The `fence`
-//! table holds the newest epoch of each release: every step locks that row and compares, so a process that was
-//! overtaken cannot commit. Functions here take a connection and never begin or end a transaction.
+//! table holds the newest claim of each release: every step locks that row and compares, so a process that was
+//! overtaken cannot commit, and one that was overtaken and comes late cannot claim. Functions here take a connection and never begin or end a transaction.
 
 use std::collections::BTreeMap;
 
@@ -109,6 +109,9 @@ ALTER TABLE tidegate.backfill
     ADD COLUMN IF NOT EXISTS batches bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS active_ms bigint NOT NULL DEFAULT 0;
 ALTER TABLE tidegate.file ADD COLUMN IF NOT EXISTS locks text NOT NULL DEFAULT '';
+ALTER TABLE tidegate.fence
+    ADD COLUMN IF NOT EXISTS ledger text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS lease bigint NOT NULL DEFAULT 0;
 REVOKE ALL ON SCHEMA tidegate FROM PUBLIC;
 ";
 
@@ -148,12 +151,21 @@ pub(crate) async fn exists(connection: &mut PgConnection) -> Result<bool, Failur
 
 /// Creates the journal if it is missing. Two processes may try at once: the transaction's lock lets one pass.
 pub(crate) async fn create(connection: &mut PgConnection) -> Result<(), Failure> {
-    if exists(connection).await? && is_current(connection).await? {
+    if exists(connection).await? && is_newest(connection).await? {
         return Ok(());
     }
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(CREATION_LOCK).execute(&mut *connection).await?;
     sqlx::raw_sql(TABLES).execute(&mut *connection).await?;
     Ok(())
+}
+
+/// False for a journal from before claims told whose they are, which was added last.
+async fn is_newest(connection: &mut PgConnection) -> Result<bool, Failure> {
+    let there = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tidegate.fence') \
+         AND attname = 'ledger' AND NOT attisdropped)",
+    );
+    Ok(there.fetch_one(connection).await?)
 }
 
 /// False for a journal from before builds, the pace of backfills and hiding were recorded: it has none of them. What was
@@ -174,15 +186,36 @@ pub(crate) async fn mark_format(connection: &mut PgConnection) -> Result<(), Fai
 }
 
 /// Takes the fence for a release: every earlier claim is void when this commits.
-pub(crate) async fn claim(connection: &mut PgConnection, release: &ReleaseName) -> Result<Epoch, Failure> {
-    let epoch: i64 = sqlx::query_scalar(
-        "INSERT INTO tidegate.fence AS fence (release, epoch) VALUES ($1, 1) \
-         ON CONFLICT (release) DO UPDATE SET epoch = fence.epoch + 1, claimed_at = now() RETURNING epoch",
+///
+/// Claims have an order: by ledger, whose identities sort by when they were made, then by the epoch of the lease. One that is
+/// older than what stands there is refused. A claim from before ledgers had names is older than any.
+pub(crate) async fn claim(
+    connection: &mut PgConnection,
+    release: &ReleaseName,
+    ledger: &str,
+    lease: u64,
+) -> Result<Epoch, Failure> {
+    let epoch: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO tidegate.fence AS fence (release, epoch, ledger, lease) VALUES ($1, 1, $2, $3) \
+         ON CONFLICT (release) DO UPDATE SET epoch = fence.epoch + 1, ledger = $2, lease = $3, claimed_at = now() \
+         WHERE (fence.ledger COLLATE \"C\", fence.lease) <= ($2 COLLATE \"C\", $3) RETURNING epoch",
     )
     .bind(release.as_str())
-    .fetch_one(connection)
+    .bind(ledger)
+    .bind(lease.cast_signed())
+    .fetch_optional(&mut *connection)
     .await?;
-    Ok(Epoch(epoch))
+    match epoch {
+        Some(epoch) => Ok(Epoch(epoch)),
+        None => Err(Failure::Fenced { ours: 0, found: claimed(connection, release).await?.unwrap_or(0) }),
+    }
+}
+
+/// The number of the claim that holds, locked until the transaction ends.
+async fn claimed(connection: &mut PgConnection, release: &ReleaseName) -> Result<Option<i64>, Failure> {
+    let epoch = sqlx::query_scalar("SELECT epoch FROM tidegate.fence WHERE release = $1 FOR UPDATE")
+        .bind(release.as_str());
+    Ok(epoch.fetch_optional(connection).await?)
 }
 
 /// Locks the fence row and compares. Must be the first thing that a step's transaction does.
@@ -191,12 +224,7 @@ pub(crate) async fn fence(
     release: &ReleaseName,
     epoch: Epoch,
 ) -> Result<(), Failure> {
-    let found: Option<i64> =
-        sqlx::query_scalar("SELECT epoch FROM tidegate.fence WHERE release = $1 FOR UPDATE")
-            .bind(release.as_str())
-            .fetch_optional(connection)
-            .await?;
-    match found {
+    match claimed(connection, release).await? {
         Some(found) if found == epoch.0 => Ok(()),
         Some(found) => Err(Failure::Fenced { ours: epoch.0, found }),
         None => Err(Failure::Fenced { ours: epoch.0, found: 0 }),

@@ -4,8 +4,8 @@
 //! are compared first, the effect and its bookkeeping commit together, and nothing is tried twice. Whether and when to
 //! try again is the caller's. If the connection is lost at the commit, the journal tells later what happened.
 //!
-//! A process claims once for each lease that it holds, never again after [`Failure::Fenced`]: being fenced means that
-//! another process has the release.
+//! A process claims once for each epoch of its lease. After [`Failure::Fenced`] it may claim again: that is refused if another
+//! process has the release by a newer lease or a newer ledger, however late this one comes.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
@@ -62,15 +62,17 @@ impl<'a> Job<'a> {
 }
 
 impl Database {
-    /// Claims the fence for a release and creates the journal where it is missing. Earlier claims are void afterwards.
+    /// Claims the fence for a release, in the name of a ledger and of the epoch in which this process leads the release by it,
+    /// and creates the journal where it is missing. Earlier claims are void afterwards.
     ///
     /// # Errors
     ///
-    /// Any [`Failure`]; nothing is claimed then, unless the connection was lost.
-    pub async fn claim(&self, release: &ReleaseName) -> Result<Epoch, Failure> {
+    /// [`Failure::Fenced`] if a newer epoch of this ledger, or a newer ledger, has claimed. After any [`Failure`] nothing is
+    /// claimed, unless the connection was lost.
+    pub async fn claim(&self, release: &ReleaseName, ledger: &str, lease: u64) -> Result<Epoch, Failure> {
         let mut transaction = self.begin(self.limits.statement).await?;
         journal::create(&mut transaction).await?;
-        let epoch = journal::claim(&mut transaction, release).await?;
+        let epoch = journal::claim(&mut transaction, release, ledger, lease).await?;
         transaction.commit().await?;
         Ok(epoch)
     }

@@ -35,7 +35,12 @@ pub trait TargetDatabase: Send + Sync {
     fn identity(&self) -> (String, String);
 
     /// See [`Database::claim`].
-    fn claim<'a>(&'a self, release: &'a ReleaseName) -> BoxFuture<'a, Result<Epoch, Failure>>;
+    fn claim<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        ledger: &'a str,
+        lease: u64,
+    ) -> BoxFuture<'a, Result<Epoch, Failure>>;
 
     /// See [`Database::observe`].
     fn observe<'a>(
@@ -86,8 +91,13 @@ impl TargetDatabase for Database {
         self.identity()
     }
 
-    fn claim<'a>(&'a self, release: &'a ReleaseName) -> BoxFuture<'a, Result<Epoch, Failure>> {
-        self.claim(release).boxed()
+    fn claim<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        ledger: &'a str,
+        lease: u64,
+    ) -> BoxFuture<'a, Result<Epoch, Failure>> {
+        self.claim(release, ledger, lease).boxed()
     }
 
     fn observe<'a>(

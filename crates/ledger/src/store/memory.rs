@@ -20,8 +20,17 @@ use crate::{
 };
 
 /// A store in memory. A clone shares what it holds, as two daemons share a database.
-#[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Tables>>);
+#[derive(Clone)]
+pub struct Memory {
+    identity: Arc<str>,
+    tables: Arc<Mutex<Tables>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { identity: crate::lease::new_identity().into(), tables: Arc::default() }
+    }
+}
 
 #[derive(Clone, Default)]
 struct Tables {
@@ -41,13 +50,14 @@ struct Held {
 impl Memory {
     fn tables(&self) -> MutexGuard<'_, Tables> {
         // Whoever panicked while holding it did so before or after a whole change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it holds now, as a backup of it: changes of one do not reach the other.
     #[must_use]
     pub fn backup(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.tables().clone())))
+        let tables = Arc::new(Mutex::new(self.tables().clone()));
+        Self { identity: Arc::clone(&self.identity), tables }
     }
 
     /// Every row of a release: for those who look at what was kept.
@@ -102,8 +112,8 @@ impl Tables {
 }
 
 impl Store for Memory {
-    fn identity(&self) -> &'static str {
-        "memory"
+    fn identity(&self) -> &str {
+        &self.identity
     }
 
     fn read<'a>(

@@ -37,7 +37,7 @@ impl Costs {
             (write(&mut session, 0, ADDRESS).await, write(&mut session, 1, EMAIL).await);
         statements(&mut session).await;
         let database = bench.database();
-        let job = bench.job(database.claim(&bench.release).await.unwrap());
+        let job = bench.job(database.claim(&bench.release, "bench", 1).await.unwrap());
         for file in bench.plan.files(FilePhase::Expand) {
             database.expand(job, &file.name).await.unwrap();
         }

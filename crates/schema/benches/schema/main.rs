@@ -170,7 +170,7 @@ impl Bench {
     /// As the daemon does it: no DDL while somebody would make it wait, one batch after another. Then hides and gives back.
     async fn by_tidegate(&self) -> (Duration, Duration) {
         let database = self.database();
-        let job = self.job(database.claim(&self.release).await.unwrap());
+        let job = self.job(database.claim(&self.release, "bench", 1).await.unwrap());
         let (mut reader, mut idle) = (self.connect("bench").await, self.connect("bench").await);
         run(&mut reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM suppliers").await;
         run(&mut idle, "BEGIN; SELECT name FROM customers WHERE id = 1").await;

@@ -19,7 +19,7 @@ async fn after(statements: &[&str], world: &World) -> RollbackCertificate {
         run(&mut shop, sql).await;
     }
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     database.certificate(&world.plan).await.unwrap()
 }
@@ -97,7 +97,7 @@ async fn what_is_known_of_statements_is_used_again_until_the_catalog_changes() {
     let database = world.database();
     let mut shop = world.shop().await;
     run(&mut shop, "SELECT id FROM customers").await;
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     let first = database.certificate(&world.plan).await.unwrap();
     run(&mut shop, "SELECT name FROM customers").await;

@@ -40,7 +40,7 @@ async fn expanded() -> (World, Database) {
     let world = World::new().await;
     world.customers().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     world.backfill(&database, epoch).await;
     (world, database)

@@ -22,7 +22,7 @@ pub(crate) async fn soaking() -> (World, Database, Epoch) {
     let world = World::with(&[PREFIX]).await;
     world.customers().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     world.backfill(&database, epoch).await;
     (world, database, epoch)
@@ -139,7 +139,7 @@ async fn both_are_repeated_without_an_effect_and_refused_to_who_was_overtaken() 
     let once = rights(&world).await;
     assert_eq!(database.hide(world.job(epoch)).await, Ok(Attempt::Done(())));
     assert_eq!(rights(&world).await, once);
-    let newer = database.claim(&world.release).await.unwrap();
+    let newer = world.claim(&database).await.unwrap();
     for outcome in [database.hide(world.job(epoch)).await, database.unhide(world.job(epoch)).await] {
         assert!(matches!(outcome, Err(Failure::Fenced { .. })), "{outcome:?}");
     }
@@ -155,7 +155,7 @@ async fn nothing_is_hidden_before_expand_and_backfill_are_complete() {
     let world = World::new().await;
     world.customers().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let before = rights(&world).await;
     assert_eq!(database.hide(world.job(epoch)).await, Err(Failure::TooEarly));
     world.expand(&database, epoch).await;
@@ -290,7 +290,7 @@ async fn a_whole_table_with_a_foreign_key_keeps_its_owner_s_rights_and_its_key_w
     );
     let world = World { plan, ..world };
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     let before = rights(&world).await;
     assert_eq!(database.hide(world.job(epoch)).await, Ok(Attempt::Done(())));

@@ -59,7 +59,7 @@ async fn valid_indexes(world: &World) -> i64 {
 async fn an_index_is_built_beside_everybodys_work_and_recorded_once_it_is_valid() {
     let world = world(BUILD).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     assert_eq!(expand(&world, &database, epoch).await, Ok(Attempt::Underway));
     until_done(&world, &database, epoch).await;
     assert_eq!(valid_indexes(&world).await, 1);
@@ -76,7 +76,7 @@ async fn an_index_is_built_beside_everybodys_work_and_recorded_once_it_is_valid(
 async fn a_build_waits_for_older_transactions_while_writers_go_on_and_the_journal_tells_so() {
     let world = world(BUILD).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let mut reader = world.shop().await;
     sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM customers")
         .execute(&mut reader)
@@ -90,7 +90,7 @@ async fn a_build_waits_for_older_transactions_while_writers_go_on_and_the_journa
 
     // A process that knows nothing of the first one's sessions neither begins a second build nor takes it for done.
     let other = world.database();
-    let newer = other.claim(&world.release).await.unwrap();
+    let newer = world.claim(&other).await.unwrap();
     assert_eq!(expand(&world, &other, newer).await, Ok(Attempt::Underway));
     assert_eq!(build(&world, &other).await.unwrap().attempts, 1);
     world.many_customers(5).await;
@@ -105,7 +105,7 @@ async fn a_build_waits_for_older_transactions_while_writers_go_on_and_the_journa
 async fn a_build_that_was_killed_leaves_nothing_but_its_own_invalid_index_and_that_is_built_again() {
     let world = world(BUILD).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let mut reader = world.shop().await;
     sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM customers")
         .execute(&mut reader)
@@ -141,7 +141,7 @@ async fn rows_that_break_a_unique_index_are_told_before_it_is_tried_again() {
                   CREATE UNIQUE INDEX CONCURRENTLY customers_name ON customers (name);";
     let world = world(unique).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     assert_eq!(expand(&world, &database, epoch).await, Ok(Attempt::Underway));
     until("the build failed", async || build(&world, &database).await.is_some_and(|build| !build.running))
         .await;
@@ -155,7 +155,7 @@ async fn rows_that_break_a_unique_index_are_told_before_it_is_tried_again() {
 async fn an_index_of_somebody_else_is_neither_taken_for_ours_nor_dropped() {
     let world = world(BUILD).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     sqlx::raw_sql("CREATE INDEX customers_name ON customers (name)")
         .execute(&mut world.shop().await)
         .await
@@ -176,8 +176,8 @@ async fn an_index_of_somebody_else_is_neither_taken_for_ours_nor_dropped() {
 async fn a_process_that_was_overtaken_begins_no_build_and_changed_text_is_refused() {
     let mut world = world(BUILD).await;
     let database = world.database();
-    let old = database.claim(&world.release).await.unwrap();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let old = world.claim(&database).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     assert!(matches!(expand(&world, &database, old).await, Err(Failure::Fenced { .. })));
     assert_eq!(world.count("SELECT count(*) FROM tidegate.build").await, 0);
 

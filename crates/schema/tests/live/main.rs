@@ -7,6 +7,7 @@ mod cluster;
 mod corpus;
 mod dependencies;
 mod evidence;
+mod fence;
 mod hide;
 mod index_build;
 mod locks;

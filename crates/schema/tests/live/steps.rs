@@ -30,7 +30,7 @@ async fn the_story_runs_from_expand_to_purge() {
     assert!(before.objects.known().unwrap()[&column("address")]);
     assert!(!before.objects.known().unwrap()[&column("city")]);
 
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     assert_eq!(
         database.check(&world.plan).await.unwrap(),
@@ -69,7 +69,7 @@ async fn a_step_that_is_repeated_has_one_effect() {
     let world = World::new().await;
     world.customers().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     world.expand(&database, epoch).await;
     world.backfill(&database, epoch).await;
@@ -84,7 +84,7 @@ async fn a_step_that_is_repeated_has_one_effect() {
 async fn a_session_in_the_way_is_named_and_nothing_changes() {
     let world = World::new().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let mut idle = world.shop().await;
     let mut open = idle.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM customers WHERE name = 'secret-canary'")
@@ -138,36 +138,10 @@ async fn a_short_transaction_is_no_blocker() {
 }
 
 #[tokio::test]
-async fn a_process_that_was_overtaken_cannot_commit() {
-    let world = World::new().await;
-    world.customers().await;
-    let (old, new) = (world.database(), world.database());
-    let stale = old.claim(&world.release).await.unwrap();
-    world.expand(&old, stale).await;
-    let fresh = new.claim(&world.release).await.unwrap();
-    assert!(fresh > stale);
-    let fenced = Failure::Fenced { ours: stale.number(), found: fresh.number() };
-    let file = world.files(FilePhase::Expand).remove(0);
-    assert_eq!(old.expand(world.job(stale), &file).await, Err(fenced.clone()));
-    assert_eq!(world.batch(&old, stale).await, Err(fenced.clone()));
-    assert_eq!(old.purge(world.job(stale), &[]).await, Err(fenced));
-    world.backfill(&new, fresh).await;
-    assert_eq!(new.purge(world.job(fresh), &[]).await, Ok(Attempt::Done(())));
-}
-
-#[tokio::test]
-async fn two_processes_that_begin_at_once_get_different_epochs() {
-    let world = World::new().await;
-    let (one, other) = (world.database(), world.database());
-    let (first, second) = tokio::join!(one.claim(&world.release), other.claim(&world.release));
-    assert_ne!(first.unwrap(), second.unwrap());
-}
-
-#[tokio::test]
 async fn applied_text_is_immutable() {
     let mut world = World::new().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     let file = world.plan.files[0].name.clone();
     world.plan.files[0].checksum = tidegate_model::Digest::of("something else");
@@ -181,7 +155,7 @@ async fn applied_text_is_immutable() {
 async fn a_database_that_is_not_as_expected_is_left_alone() {
     let world = World::new().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let mut shop = world.shop().await;
     sqlx::query("ALTER TABLE customers ADD COLUMN state text").execute(&mut shop).await.unwrap();
     let file = world.files(FilePhase::Expand).remove(0);
@@ -213,7 +187,7 @@ async fn a_file_that_fails_halfway_leaves_nothing_behind() {
         )],
     );
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let failure = database.expand(world.job(epoch), "1_expand_a.sql").await.unwrap_err();
     assert_eq!(failure.to_string(), "the database server answered with SQLSTATE 42P01");
     assert_eq!(world.count("SELECT count(*) FROM pg_attribute WHERE attname = 'x'").await, 0);
@@ -224,7 +198,7 @@ async fn a_file_that_fails_halfway_leaves_nothing_behind() {
 async fn one_change_is_open_in_a_database_at_a_time() {
     let mut world = World::new().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     world.plan = plan_of("other", &[("1_expand_a.sql", "ALTER TABLE suppliers ADD COLUMN x text;")]);
     let failure = database.expand(world.job(epoch), "1_expand_a.sql").await.unwrap_err();
@@ -239,7 +213,7 @@ async fn a_backfill_goes_in_batches_and_goes_on_where_it_was_stopped() {
     let mut world = World::new().await;
     world.many_customers(2_500).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     let first = world.batch(&database, epoch).await.unwrap();
     assert_eq!((first.rows, first.progress.cursor, first.progress.done), (1000, 1000, false));
@@ -248,7 +222,7 @@ async fn a_backfill_goes_in_batches_and_goes_on_where_it_was_stopped() {
     database.close().await;
     world.marker = "tidegate:ecommerce/2-0a1b2c3d/i9".parse().unwrap();
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let second = world.batch(&database, epoch).await.unwrap();
     // The batch was far below its target, so the next one is larger, by a fifth.
     assert_eq!((second.rows, second.progress.rows), (1_201, 2_201));
@@ -269,7 +243,7 @@ async fn batches_shrink_until_they_take_as_long_as_they_should_and_the_pace_is_t
     world.many_customers(2_500).await;
     let hurried = Limits { batch_target: Duration::from_millis(1), ..limits() };
     let database = world.database_with(hurried);
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     let mut sizes = Vec::new();
     loop {
@@ -337,15 +311,15 @@ async fn a_journal_of_an_earlier_version_is_brought_up_to_date_by_the_next_claim
     let world = World::new().await;
     world.many_customers(1_500).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     world.batch(&database, epoch).await.unwrap();
     let earlier = "DROP TABLE tidegate.build; DROP TABLE tidegate.hide; ALTER TABLE tidegate.backfill DROP COLUMN next_batch, \
-                   DROP COLUMN batches, DROP COLUMN active_ms";
+                   DROP COLUMN batches, DROP COLUMN active_ms; ALTER TABLE tidegate.fence DROP COLUMN ledger, DROP COLUMN lease";
     sqlx::raw_sql(earlier).execute(&mut world.admin().await).await.unwrap();
     let seen = database.observe(&world.release, &world.plan, CHECKED).await;
     assert_eq!(seen.journal.known().unwrap().backfills.values().next().unwrap().rows, 1_000);
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let batch = world.batch(&database, epoch).await.unwrap();
     assert_eq!((batch.rows, batch.progress.done), (500, true));
 }
@@ -355,7 +329,7 @@ async fn a_batch_that_is_cut_off_moves_neither_rows_nor_cursor() {
     let world = World::new().await;
     world.many_customers(1_500).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     let mut shop = world.shop().await;
     let mut holder = shop.begin().await.unwrap();
@@ -393,7 +367,7 @@ async fn a_batch_that_is_cut_off_moves_neither_rows_nor_cursor() {
 async fn a_backfill_of_an_empty_table_is_done_at_once() {
     let world = World::new().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     assert!(world.batch(&database, epoch).await.unwrap().progress.done);
 }
@@ -409,7 +383,7 @@ async fn a_file_that_does_more_than_its_text_tells_is_rolled_back() {
     ];
     world.plan = plan_of("points", &files);
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     database.expand(world.job(epoch), "1_expand_domain.sql").await.unwrap();
     let told = database.expand(world.job(epoch), "2_expand_column.sql").await.unwrap_err().to_string();
     assert!(told.contains("it rewrites public.customers; its text did not tell"), "{told}");
@@ -442,7 +416,7 @@ async fn rows_that_a_backfill_cannot_fill_are_told_by_count_and_keys_before_anyt
         .unwrap();
     short(&mut world);
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     for _ in 0..2 {
         let told = world.batch(&database, epoch).await.unwrap_err().to_string();
@@ -463,7 +437,7 @@ async fn a_row_that_breaks_a_later_batch_is_told_by_its_key_and_nothing_of_its_b
     world.many_customers(200).await;
     short(&mut world);
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     world.batch(&database, epoch).await.unwrap();
     let mut shop = world.shop().await;
@@ -494,7 +468,7 @@ async fn a_key_that_cannot_order_the_walk_is_refused() {
     ];
     world.plan = plan_of("bad-key", &files);
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     assert_eq!(world.batch(&database, epoch).await, Err(Failure::Key));
 }
@@ -504,7 +478,7 @@ async fn steps_keep_their_order() {
     let world = World::new().await;
     world.customers().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     assert_eq!(database.purge(world.job(epoch), &[]).await, Err(Failure::TooEarly));
     assert_eq!(world.batch(&database, epoch).await, Err(Failure::TooEarly));
     world.expand(&database, epoch).await;
@@ -517,7 +491,7 @@ async fn purge_is_all_or_nothing() {
     let world = World::new().await;
     world.customers().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     world.backfill(&database, epoch).await;
     let mut shop = world.shop().await;
@@ -540,7 +514,7 @@ async fn purge_is_all_or_nothing() {
 async fn readers_wait_no_longer_than_the_lock_budget() {
     let world = World::new().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let mut idle = world.shop().await;
     let mut open = idle.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM customers").execute(&mut *open).await.unwrap();
@@ -579,5 +553,5 @@ async fn access_says_what_is_wrong_and_leaks_nothing() {
     let seen = nobody.observe(&world.release, &world.plan, CHECKED).await;
     assert_eq!(seen.access, Fact::Known(Access::Unreachable));
     assert!(seen.journal.unknown().is_some() && seen.objects.unknown().is_some());
-    assert!(!format!("{seen:?} {:?}", nobody.claim(&world.release).await).contains("canary"));
+    assert!(!format!("{seen:?} {:?}", world.claim(&nobody).await).contains("canary"));
 }

@@ -59,7 +59,7 @@ async fn counts(database: &Database, world: &World) -> (u64, u64, u64, u64) {
 /// Why the file that was generated is refused, after the team's own was applied; nothing of it is there then.
 async fn refused(world: &World) -> Failure {
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let files = world.files(FilePhase::Expand);
     assert_eq!(database.expand(world.job(epoch), &files[0]).await, Ok(Attempt::Done(())));
     let refused = database.expand(world.job(epoch), &files[1]).await.unwrap_err();
@@ -77,7 +77,7 @@ async fn the_change_runs_from_two_mappings_to_purge_and_leaves_nothing_behind() 
     let world = synced().await;
     world.customers().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     assert_eq!(counts(&database, &world).await, (3, 3, 0, 0));
     let before = world.count("SELECT sum(hashtext(coalesce(address, '-'))::int8)::int8 FROM customers").await;
@@ -98,7 +98,7 @@ async fn the_change_runs_from_two_mappings_to_purge_and_leaves_nothing_behind() 
 async fn whichever_form_is_written_the_other_one_follows() {
     let world = synced().await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     // The application's role has no right on anything that was generated.
     let mut shop = world.shop().await;
@@ -182,7 +182,7 @@ async fn a_mapping_that_fails_never_fails_a_write() {
     );
     world.plan = plan_of("number", &[columns, sync]);
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let mut shop = world.shop().await;
     run(&mut shop, "INSERT INTO customers (name, address) VALUES ('before', 'x'), ('fine', '4')").await;
     world.expand(&database, epoch).await;
@@ -270,7 +270,7 @@ async fn a_column_that_is_not_null_takes_a_mapping_with_a_constant_at_its_end() 
     );
     world.plan = plan_of("age", &[columns, sync]);
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     world.expand(&database, epoch).await;
     let mut shop = world.shop().await;
     run(&mut shop, "INSERT INTO customers (email, age) VALUES ('none', NULL), ('fails', 0), ('fine', 5)")
@@ -299,7 +299,7 @@ async fn names_of_every_kind_are_written_as_they_are() {
     );
     world.plan = plan_of("total", &[columns, sync]);
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     let mut shop = world.shop().await;
     run(&mut shop, "INSERT INTO \"My Shop\".\"Order\" (\"Id\", \"oldTotal\", mapped) VALUES (1, 'a', 'b')")
         .await;
@@ -335,7 +335,7 @@ async fn of_a_large_table_a_sample_is_read_until_every_row_is_asked_for() {
     let world = synced().await;
     world.many_customers(130_000).await;
     let database = world.database();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = world.claim(&database).await.unwrap();
     // Nobody knows how large the table is: every row is read.
     world.expand(&database, epoch).await;
     let small = database.check_scope(&world.plan, CheckScope::Sample).await.unwrap();

@@ -1,6 +1,10 @@
 //! The story's database in small: the shop's tables, its role, and Tidegate's own role.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tidegate_model::{
@@ -15,11 +19,15 @@ use tidegate_schema::{
 
 use crate::cluster::{Cluster, PASSWORD};
 
+/// The ledger of every daemon that has no other one.
+pub(crate) const LEDGER: &str = "1780000000000-00000001";
+
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) release: ReleaseName,
     pub(crate) marker: Marker,
     pub(crate) plan: ChangePlan,
+    pub(crate) leases: AtomicU64,
 }
 
 /// Limits short enough for tests that wait for them to run out.
@@ -42,7 +50,7 @@ impl World {
         let cluster = Cluster::start(&[&settings, more].concat());
         let release: ReleaseName = "ecommerce".parse().unwrap();
         let marker = "tidegate:ecommerce/1-0a1b2c3d/i1".parse().unwrap();
-        let world = Self { cluster, release, marker, plan: shop_plan() };
+        let world = Self { cluster, release, marker, plan: shop_plan(), leases: AtomicU64::new(0) };
         let mut admin = world.connect("postgres", "postgres").await;
         for sql in [
             "CREATE ROLE shop LOGIN PASSWORD 'hunter2-canary'",
@@ -130,6 +138,12 @@ impl World {
         let endpoint =
             Endpoint { host: "127.0.0.1".into(), port: self.cluster.port(), database: "shop".into() };
         Database::open(&secret, Some(&endpoint), None, limits).unwrap()
+    }
+
+    /// The claim of a process that begins to lead now.
+    pub(crate) async fn claim(&self, database: &Database) -> Result<Epoch, Failure> {
+        let lease = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
+        database.claim(&self.release, LEDGER, lease).await
     }
 
     pub(crate) fn job(&self, epoch: Epoch) -> Job<'_> {
