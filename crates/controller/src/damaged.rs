@@ -22,6 +22,7 @@ pub(crate) fn status(
     let message = format!("the ledger of this release is damaged: {why}");
     ReleaseStatus {
         api_version: "tidegate/v1".to_owned(),
+        led_by: None,
         name: release.clone(),
         observed_at: now,
         summary: Summary::Held,

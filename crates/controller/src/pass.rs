@@ -19,6 +19,7 @@ use tidegate_model::{
     decision::{Decision, step_fields},
     ledger::{Entry, Intent, ReleaseState, Resolution},
     observation::{Needs, Observation},
+    status::ReleaseStatus,
 };
 use tidegate_planner::Input;
 use tokio::sync::mpsc;
@@ -106,28 +107,25 @@ pub(crate) async fn batch(
 ) {
     let began = Instant::now();
     let mut sound = BTreeMap::new();
-    for (release, mut tracked) in tracked {
-        if let Some(leader) = led_by(&core, &release, &mut tracked).await {
-            hand_over(&core, ticket, release.clone(), &messages, began, {
-                let done = follow(&core, ticket, release, leader);
-                async move { done }
-            });
-            continue;
-        }
-        reload(&core, &release, &mut tracked).await;
-        match tracked.chain {
-            Chain::Sound(_) => drop(sound.insert(release, tracked)),
-            Chain::Damaged(ref why) => {
-                let why = why.clone();
-                hand_over(&core, ticket, release.clone(), &messages, began, {
-                    let core = Arc::clone(&core);
-                    async move { refuse(&core, ticket, release, tracked, &why).await }
+    // Side by side: a ledger that does not answer must not keep releases waiting for each other.
+    let entered = tracked.into_iter().map(|(release, tracked)| enter(&core, release, tracked));
+    for (release, entered) in futures_util::future::join_all(entered).await {
+        let core = Arc::clone(&core);
+        match entered {
+            Entered::Sound(tracked) => drop(sound.insert(release, tracked)),
+            Entered::Followed { leader } => {
+                hand_over(&Arc::clone(&core), ticket, release.clone(), &messages, began, async move {
+                    follow(&core, ticket, release, leader).await
                 });
             }
-            Chain::Stale => {
-                hand_over(&core, ticket, release.clone(), &messages, began, {
-                    let done = failed(&core, ticket, release, tracked, None);
-                    async move { done }
+            Entered::Damaged { tracked, why } => {
+                hand_over(&Arc::clone(&core), ticket, release.clone(), &messages, began, async move {
+                    refuse(&core, ticket, release, tracked, &why).await
+                });
+            }
+            Entered::Stale(tracked) => {
+                hand_over(&Arc::clone(&core), ticket, release.clone(), &messages, began, async move {
+                    failed(&core, ticket, release, tracked, None)
                 });
             }
         }
@@ -162,6 +160,32 @@ fn hand_over(
         // Nobody listens any more only when the process ends.
         drop(messages.send(Message::Done(Box::new(done))));
     });
+}
+
+/// How a release's part of the pass begins.
+enum Entered {
+    /// Its chain holds and is the newest.
+    Sound(Tracked),
+    /// Another daemon leads it.
+    Followed { leader: String },
+    /// Its chain does not hold.
+    Damaged { tracked: Tracked, why: Damage },
+    /// Its chain must be read and could not be.
+    Stale(Tracked),
+}
+
+/// Settles who leads a release, and reads its chain if that must be.
+async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (ReleaseName, Entered) {
+    if let Some(leader) = led_by(core, &release, &mut tracked).await {
+        return (release, Entered::Followed { leader });
+    }
+    reload(core, &release, &mut tracked).await;
+    let entered = match &tracked.chain {
+        Chain::Sound(_) => Entered::Sound(tracked),
+        Chain::Damaged(why) => Entered::Damaged { why: why.clone(), tracked },
+        Chain::Stale => Entered::Stale(tracked),
+    };
+    (release, entered)
 }
 
 /// Asks for the lease of a release; tells who has it, if that is somebody else. If the ledger cannot be asked the pass
@@ -264,6 +288,7 @@ async fn one(
     if managed {
         write_status(core, &release, &mut tracked).await;
     }
+    tell_followers(core, &release, tracked.status.as_ref().filter(|_| managed)).await;
     let read = observation.spec.unknown().is_none();
     let report = PassReport { decision: Some(decision), resolution, result };
     Done { release, ticket, tracked, report, next_look, managed, read, leader: None, fatal: None }
@@ -397,6 +422,27 @@ async fn write_status(core: &Core, release: &ReleaseName, tracked: &mut Tracked)
     }
 }
 
+/// Keeps what is published for the daemons that follow. They show an older one if it fails, and say how old it is.
+async fn tell_followers(core: &Core, release: &ReleaseName, status: Option<&ReleaseStatus>) {
+    let document = status.and_then(|status| serde_json::to_string(status).ok());
+    if let Err(error) = core.ledger.publish(release, document.as_deref()).await {
+        tracing::debug!(%release, error = chain_of(&error), "the status is not kept for other daemons");
+    }
+}
+
+/// What the leader of a release last told, as this process shows it. None before that, and for another version's document.
+async fn told_by(core: &Core, release: &ReleaseName, leader: &str) -> Option<ReleaseStatus> {
+    let document = match core.ledger.published(release).await {
+        Ok(document) => document?,
+        Err(error) => {
+            tracing::warn!(%release, error = chain_of(&error), "the ledger cannot be asked for the leader's status");
+            return None;
+        }
+    };
+    let status: ReleaseStatus = serde_json::from_str(&document).ok()?;
+    Some(ReleaseStatus { led_by: Some(leader.to_owned()), ..status })
+}
+
 /// The end of a pass for a release whose chain is damaged: published and told, and nothing else.
 async fn refuse(core: &Core, ticket: u64, release: ReleaseName, mut tracked: Tracked, why: &Damage) -> Done {
     let now = core.clock.now();
@@ -407,14 +453,16 @@ async fn refuse(core: &Core, ticket: u64, release: ReleaseName, mut tracked: Tra
     }
     tracked.status = Some(damaged::status(&release, why, since.unwrap_or(now), now, next_look));
     write_status(core, &release, &mut tracked).await;
+    tell_followers(core, &release, tracked.status.as_ref()).await;
     let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
     Done { release, ticket, tracked, report, next_look, managed: true, read: true, leader: None, fatal: None }
 }
 
 /// The end of a pass for a release that another daemon leads. What was known of it is forgotten: it is read again when
-/// this one leads.
-fn follow(core: &Core, ticket: u64, release: ReleaseName, leader: String) -> Done {
-    let tracked = Tracked::new(Chain::Stale);
+/// this one leads. Until then it is shown as its leader told.
+async fn follow(core: &Core, ticket: u64, release: ReleaseName, leader: String) -> Done {
+    let status = told_by(core, &release, &leader).await;
+    let tracked = Tracked { status, ..Tracked::new(Chain::Stale) };
     let report = PassReport { decision: None, resolution: None, result: PassResult::Following };
     let next_look = core.clock.now() + AFTER_FOLLOWING;
     Done {

@@ -20,7 +20,7 @@ use crate::{
 /// Everything that is published at one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Published {
-    /// The managed releases.
+    /// The managed releases: those that this daemon leads as it sees them, the others as their leaders last told.
     pub releases: BTreeMap<ReleaseName, ReleaseStatus>,
     /// Releases that another daemon on the same ledger leads, and which one.
     pub followed: BTreeMap<ReleaseName, String>,
@@ -40,6 +40,9 @@ pub struct ReleaseStatus {
     pub name: ReleaseName,
     /// When the pass that made this document looked at the world.
     pub observed_at: Timestamp,
+    /// The daemon that leads the release, if it is another one than the one that shows this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub led_by: Option<String>,
     /// The state in one word, derived here once so that no two readers differ.
     pub summary: Summary,
     /// Spec versions.

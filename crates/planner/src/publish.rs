@@ -61,6 +61,7 @@ fn status(draft: &Draft<'_>) -> ReleaseStatus {
     let of_spec = state.refused.iter().flat_map(|refused| &refused.problems);
     ReleaseStatus {
         api_version: "tidegate/v1".to_owned(),
+        led_by: None,
         name: draft.release.clone(),
         observed_at: draft.now,
         summary,

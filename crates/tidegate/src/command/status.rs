@@ -101,6 +101,9 @@ fn one(status: &ReleaseStatus) -> String {
         format!("{}: {} ({})", status.name, status.summary.as_str(), rollout.phase),
         format!("  service   {} in {}, engine {}", rollout.service, rollout.cluster, rollout.engine),
     ];
+    if let Some(leader) = &status.led_by {
+        lines.push(format!("  led by    {leader}"));
+    }
     for (label, revision) in [("blue", &rollout.blue), ("green", &rollout.green)] {
         if let Some(revision) = revision {
             lines.push(format!("  {label:9} {revision}"));

@@ -29,6 +29,7 @@ const VERDICTS: [&str; 5] = ["pass", "fail", "undecided", "suspect", "no-data"];
 struct State {
     registry: Registry,
     last_sync: GaugeVec,
+    leader: GaugeVec,
     info: GaugeVec,
     summary: GaugeVec,
     condition: GaugeVec,
@@ -57,8 +58,13 @@ pub(super) fn families(published: &Published) -> Result<Vec<MetricFamily>, prome
     if let Some(last) = published.last_pass {
         state.last_sync.with_label_values::<&str>(&[]).set(seconds(last));
     }
-    for status in published.releases.values() {
-        state.release(status);
+    for (release, status) in &published.releases {
+        let leads = !published.followed.contains_key(release);
+        one_of(&state.leader, &[release.as_str()], leads);
+        // The leader exports the rest: sums over daemons count a release once.
+        if leads {
+            state.release(status);
+        }
     }
     Ok(state.registry.gather())
 }
@@ -75,6 +81,11 @@ impl State {
                 "last_successful_sync_timestamp_seconds",
                 "When a pass last ended that read the world.",
                 &[],
+            )?,
+            leader: gauge(
+                "leader",
+                "Who leads a release: 1 in the daemon that does, 0 in those that follow.",
+                &["release"],
             )?,
             info: gauge(
                 "release_info",

@@ -55,6 +55,18 @@ fn the_series_of_a_release_vanish_with_it() {
 }
 
 #[test]
+fn who_follows_exports_of_a_release_only_that_it_does() {
+    let metrics = busy();
+    let mut shown = published([release("shop"), release("forum")]);
+    shown.followed.insert("shop".parse().unwrap(), "other".into());
+    let text = metrics.render(&shown).unwrap();
+    let of_shop: Vec<&str> = text.lines().filter(|line| line.contains("release=\"shop\"")).collect();
+    assert_eq!(of_shop, ["tidegate_leader{release=\"shop\"} 0"]);
+    assert_eq!(value(&text, "tidegate_leader{release=\"forum\"}"), Some(1.0));
+    assert!(text.contains("tidegate_release_state{release=\"forum\""));
+}
+
+#[test]
 fn state_sets_have_exactly_one_word_that_holds() {
     let text = busy().render(&published([release("shop")])).unwrap();
     for family in ["tidegate_release_phase", "tidegate_release_rollback_grade", "tidegate_release_state"] {

@@ -87,7 +87,11 @@ fn list(html: &mut Html, published: &Published) {
     html.raw("<div class=scroll><table><thead><tr><th scope=col>Release<th scope=col>State<th scope=col>Rollout<th scope=col>Green<th scope=col>Schema<th scope=col>Rollback<th scope=col>Waits for</tr></thead><tbody>");
     for status in published.releases.values() {
         let name = status.name.as_str();
-        html.raw("<tr><td><a href=\"/releases/").text(name).raw("\">").text(name).raw("</a><td>");
+        html.raw("<tr><td><a href=\"/releases/").text(name).raw("\">").text(name).raw("</a>");
+        if let Some(leader) = &status.led_by {
+            html.wrap(" <span class=age>led by ", leader, "</span>");
+        }
+        html.raw("<td>");
         summary(html, status.summary);
         html.wrap("<td>", &status.rollout.phase, "<td>");
         match status.rollout.green_weight {

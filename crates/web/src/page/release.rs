@@ -38,6 +38,9 @@ fn title(html: &mut Html, status: &ReleaseStatus) {
     let rollout = &status.rollout;
     html.wrap("<p>service <b>", &rollout.service, "</b> in cluster <b>").text(&rollout.cluster);
     html.wrap("</b>, engine <b>", &rollout.engine, "</b>");
+    if let Some(leader) = &status.led_by {
+        html.wrap(" · led by <b>", leader, "</b>");
+    }
     let versions = &status.versions;
     for (label, version) in [
         (" · spec observed <b>", versions.observed),

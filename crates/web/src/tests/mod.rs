@@ -158,6 +158,7 @@ fn evil(status: &mut ReleaseStatus, text: &str) {
     for condition in &mut status.conditions {
         text.clone_into(&mut condition.message);
     }
+    status.led_by = Some(text.to_owned());
     text.clone_into(&mut status.rollback.how);
     status.rollback.unproven = vec![text.to_owned()];
     if let Some(schema) = &mut status.schema {
@@ -181,6 +182,20 @@ async fn the_api_gives_the_documents_as_they_are_published() {
     let names: Vec<_> = list["releases"].as_array().unwrap().iter().map(|release| &release["name"]).collect();
     assert_eq!(names, ["forum", "shop"]);
     assert_eq!(list["ready"], true);
+}
+
+#[tokio::test]
+async fn a_release_that_another_daemon_leads_is_shown_with_who_does() {
+    let mut shown = published([ReleaseStatus { led_by: Some("host-7".into()), ..release("shop") }]);
+    shown.followed.insert("shop".parse().unwrap(), "host-7".into());
+    for path in ["/", "/releases/shop"] {
+        let (status, body) = get(shown.clone(), path).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert!(body.contains("led by") && body.contains("host-7"), "{path}");
+    }
+    let (_, body) = get(shown.clone(), "/api/v1/releases/shop").await;
+    assert_eq!(serde_json::from_str::<ReleaseStatus>(&body).unwrap().led_by.as_deref(), Some("host-7"));
+    assert_eq!(get(shown, "/readyz").await.0, StatusCode::OK, "who only follows is ready too");
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ pub(crate) fn published(releases: impl IntoIterator<Item = ReleaseStatus>) -> Pu
 pub(crate) fn release(name: &str) -> ReleaseStatus {
     ReleaseStatus {
         api_version: "tidegate/v1".into(),
+        led_by: None,
         name: name.parse().unwrap(),
         observed_at: now(),
         summary: Summary::Progressing,
