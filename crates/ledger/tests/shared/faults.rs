@@ -82,6 +82,42 @@ async fn a_session_that_the_server_ends_between_two_statements_wrote_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_append_is_on_disk_though_the_database_s_default_is_not_to_wait_for_that() {
+    let world = World::new().await;
+    let ledger = world.daemon().await;
+    lead(&ledger, "shop").await;
+    world
+        .run(
+            "ALTER DATABASE ledger SET synchronous_commit = off; CREATE TABLE public.seen (setting text);
+             CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+             BEGIN INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+             CREATE TRIGGER look AFTER INSERT ON tidegate_ledger.entry FOR EACH ROW EXECUTE FUNCTION public.look()",
+        )
+        .await;
+    let other = world.daemon().await;
+    ledger.resign().await.unwrap();
+    lead(&other, "shop").await;
+    append(&other, 0, "d-1").await.unwrap();
+    assert_eq!(world.count("SELECT count(*) FROM public.seen WHERE setting = 'on'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_a_lease_s_row_keeps_others_waiting_for_a_limited_time() {
+    let world = World::new().await;
+    let ledger = world.daemon().await;
+    lead(&ledger, "shop").await;
+    let mut admin = world.admin("ledger").await;
+    sqlx::raw_sql("BEGIN; SELECT FROM tidegate_ledger.lease FOR UPDATE").execute(&mut admin).await.unwrap();
+    let begun = Instant::now();
+    let answer = append(&ledger, 0, "d-1").await;
+    let locked = Err(LedgerError::Server { action: "write", source: tidegate_postgres::Fault::Lock });
+    assert_eq!(format!("{answer:?}"), format!("{:?}", locked as Result<(), LedgerError>));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    sqlx::raw_sql("ROLLBACK").execute(&mut admin).await.unwrap();
+    append(&ledger, 0, "d-1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_server_every_request_ends_in_time() {
     let world = World::new().await;
     let ledger = world.daemon().await;

@@ -11,9 +11,9 @@ use std::{
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{
-    ConnectOptions as _, Encode, PgConnection, PgPool, Postgres, Type,
+    ConnectOptions as _, FromRow, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
-    postgres::{PgArguments, PgConnectOptions, PgPoolOptions},
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::{Query, QueryScalar},
 };
 use tidegate_postgres::Fault;
@@ -92,8 +92,8 @@ pub(super) fn query(sql: &'static str) -> Query<'static, Postgres, PgArguments> 
 /// The same for one value.
 pub(super) fn scalar<T>(sql: &'static str) -> QueryScalar<'static, Postgres, T, PgArguments>
 where
-    T: Type<Postgres> + for<'r> sqlx::Decode<'r, Postgres> + for<'q> Encode<'q, Postgres> + Send + Unpin,
-    (T,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+    T: Send + Unpin,
+    (T,): for<'r> FromRow<'r, PgRow>,
 {
     sqlx::query_scalar(sql).persistent(false)
 }
