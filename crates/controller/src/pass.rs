@@ -176,10 +176,12 @@ enum Entered {
 
 /// Settles who leads a release, and reads its chain if that must be.
 async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (ReleaseName, Entered) {
-    if let Some(leader) = led_by(core, &release, &mut tracked).await {
-        return (release, Entered::Followed { leader });
+    match who_leads(core, &release, &mut tracked).await {
+        Some(Lead::Following { leader }) => return (release, Entered::Followed { leader }),
+        Some(Lead::Leading(_)) => reload(core, &release, &mut tracked).await,
+        // A ledger that does not answer is not waited for twice.
+        None => {}
     }
-    reload(core, &release, &mut tracked).await;
     let entered = match &tracked.chain {
         Chain::Sound(_) => Entered::Sound(tracked),
         Chain::Damaged(why) => Entered::Damaged { why: why.clone(), tracked },
@@ -188,23 +190,23 @@ async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (Rele
     (release, entered)
 }
 
-/// Asks for the lease of a release; tells who has it, if that is somebody else. If the ledger cannot be asked the pass
-/// goes on, so that the release is still watched: what it would journal or send is refused without a lease.
-async fn led_by(core: &Core, release: &ReleaseName, tracked: &mut Tracked) -> Option<String> {
-    match core.ledger.lead(release).await {
-        Ok(Lead::Leading(epoch)) => {
-            if tracked.epoch != Some(epoch) && matches!(tracked.chain, Chain::Sound(_)) {
-                tracked.chain = Chain::Stale;
-            }
-            tracked.epoch = Some(epoch);
-            None
-        }
-        Ok(Lead::Following { leader }) => Some(leader),
+/// Asks for the lease of a release. If the ledger cannot be asked the pass goes on with what is known, so that the release is
+/// still watched: what it would journal or send is refused without a lease.
+async fn who_leads(core: &Core, release: &ReleaseName, tracked: &mut Tracked) -> Option<Lead> {
+    let lead = match core.ledger.lead(release).await {
+        Ok(lead) => lead,
         Err(error) => {
             tracing::warn!(%release, error = chain_of(&error), "the ledger cannot be asked who leads");
-            None
+            return None;
         }
+    };
+    if let Lead::Leading(epoch) = lead {
+        if tracked.epoch != Some(epoch) && matches!(tracked.chain, Chain::Sound(_)) {
+            tracked.chain = Chain::Stale;
+        }
+        tracked.epoch = Some(epoch);
     }
+    Some(lead)
 }
 
 /// Reads a stale chain again.
