@@ -123,6 +123,20 @@ fn judge_replays_minutes_and_ends_with_4_if_green_is_rolled_back() {
 }
 
 #[test]
+fn a_ledger_s_url_has_no_password_and_is_not_told() {
+    for arguments in [
+        &["run", "--ledger-url", "postgres://u:hunter2@127.0.0.1:9/d"][..],
+        &["judge", "--from-ledger", "shop", "--ledger-url", "postgres://u:hunter2@127.0.0.1:9/d"],
+        &["run", "--ledger-url", "hunter2"],
+    ] {
+        let refused = run(arguments, "");
+        assert_eq!(refused.status.code(), Some(2), "{}", err(&refused));
+        assert!(!err(&refused).contains("hunter2"), "{}", err(&refused));
+    }
+    assert_eq!(run(&["judge", "--from-ledger", "shop"], "").status.code(), Some(2), "it must be told where");
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_an_unreachable_daemon_with_8() {
     assert_eq!(run(&["fly"], "").status.code(), Some(2));
     assert_eq!(run(&["validate", "/no/such/file"], "").status.code(), Some(2));

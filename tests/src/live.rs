@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tidegate::local::{ANYWHERE, Daemon, DaemonSettings, Local, LocalSettings, People, story};
+use tidegate::local::{ANYWHERE, Daemon, DaemonSettings, LedgerAt, Local, LocalSettings, People, story};
 use tidegate_model::status::{ReleaseStatus, Summary};
 use tidegate_sandbox::{
     audit::AuditEntry,
@@ -60,7 +60,7 @@ impl Live {
                 .expect("tidegate is built: run `cargo xtask test`"),
             endpoint: local.url(),
             listen: SocketAddr::from(([127, 0, 0, 1], story::free_port().expect("a port"))),
-            ledger: folder.path().join("ledger.sqlite"),
+            ledger: LedgerAt::File(folder.path().join("ledger.sqlite")),
             log: folder.path().join("daemon.log"),
             migrations: folder.path().join("migrations"),
         };

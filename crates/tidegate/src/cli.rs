@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Keeps an Amazon ECS release and the PostgreSQL schema it shares in step.
 ///
@@ -60,6 +60,16 @@ pub struct RunArgs {
     /// The ledger's file.
     #[arg(long, env = "TIDEGATE_LEDGER", value_name = "FILE")]
     pub ledger: Option<PathBuf>,
+    /// The ledger's PostgreSQL database instead of a file: postgres://role@host/database. No password: it comes from
+    /// --ledger-secret or from PGPASSWORD.
+    #[arg(long, env = "TIDEGATE_LEDGER_URL", value_name = "URL", hide_env_values = true)]
+    pub ledger_url: Option<String>,
+    /// The secret in Secrets Manager with the role and password of the ledger's database, and its address if there is no URL.
+    #[arg(long, env = "TIDEGATE_LEDGER_SECRET", value_name = "ARN")]
+    pub ledger_secret: Option<String>,
+    /// A PEM file of certificate authorities for database servers.
+    #[arg(long, env = "TIDEGATE_CA_BUNDLE", value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
     /// A folder under which migration files may lie; may be given several times.
     #[arg(long, env = "TIDEGATE_MIGRATION_ROOTS", value_name = "FOLDER", value_delimiter = ':')]
     pub migration_root: Vec<PathBuf>,
@@ -155,6 +165,7 @@ pub struct ValidateArgs {
 
 /// Arguments of `judge`.
 #[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("place").multiple(true)))]
 pub struct JudgeArgs {
     /// Closed minutes since green's first traffic, oldest first, under the header
     /// `blue_requests,blue_failures,green_requests,green_failures`.
@@ -170,11 +181,18 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "FILE", requires = "csv")]
     pub history: Option<PathBuf>,
     /// Judge again what the ledger kept of this release's last judged rollout: when it went back, or green took over everything.
-    #[arg(long, value_name = "RELEASE", requires = "ledger")]
+    #[arg(long, value_name = "RELEASE", requires = "place")]
     pub from_ledger: Option<String>,
     /// The ledger's file. It is only read; a daemon may have it open.
-    #[arg(long, env = "TIDEGATE_LEDGER", value_name = "FILE")]
+    #[arg(long, env = "TIDEGATE_LEDGER", value_name = "FILE", group = "place")]
     pub ledger: Option<PathBuf>,
+    /// The ledger's PostgreSQL database instead of a file: postgres://role@host/database. It is only read. No password:
+    /// PGPASSWORD has it.
+    #[arg(long, env = "TIDEGATE_LEDGER_URL", value_name = "URL", hide_env_values = true, group = "place")]
+    pub ledger_url: Option<String>,
+    /// A PEM file of certificate authorities for its server.
+    #[arg(long, value_name = "FILE", requires = "ledger_url")]
+    pub ca_bundle: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, default_value = "text")]
     pub output: Output,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fmt, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use tidegate_model::ReleaseName;
+use tidegate_postgres::{Address, AddressError};
 use toml::{Table, Value};
 
 use crate::cli::RunArgs;
@@ -72,6 +73,33 @@ pub struct AwsPart {
 pub struct LedgerPart {
     /// The file.
     pub path: PathBuf,
+    /// The PostgreSQL database, instead of the file.
+    pub url: Option<LedgerUrl>,
+    /// The secret with its role and password, and its address if there is no URL.
+    pub secret: Option<String>,
+    /// Certificate authorities of its server, instead of the databases'.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// A database's URL as it was given. Not shown: somebody may have written a password into it.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct LedgerUrl(String);
+
+impl LedgerUrl {
+    /// What it says.
+    ///
+    /// # Errors
+    /// If it is no such URL, or holds a password.
+    pub fn address(&self) -> Result<Address, AddressError> {
+        self.0.parse()
+    }
+}
+
+impl fmt::Debug for LedgerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LedgerUrl")
+    }
 }
 
 /// Migration files and databases.
@@ -153,6 +181,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The ledger's URL cannot be used. It is not quoted.
+    #[error("the configuration's ledger.url {0}")]
+    LedgerUrl(AddressError),
     /// A clock from elsewhere without a sandbox.
     #[error("--clock needs --endpoint-url on this machine: a clock decides when things are deleted")]
     ClockNeedsSandbox,
@@ -184,6 +215,15 @@ impl Config {
         over(&mut self.http.listen, args.listen.as_ref());
         over(&mut self.parameters.prefix, args.prefix.as_ref());
         over(&mut self.ledger.path, args.ledger.as_ref());
+        if let Some(url) = &args.ledger_url {
+            self.ledger.url = Some(LedgerUrl(url.clone()));
+        }
+        if args.ca_bundle.is_some() {
+            self.schema.ca_bundle.clone_from(&args.ca_bundle);
+        }
+        if args.ledger_secret.is_some() {
+            self.ledger.secret.clone_from(&args.ledger_secret);
+        }
         over(&mut self.log.filter, args.log.as_ref());
         over(&mut self.log.format, args.log_format.as_ref());
         if args.endpoint_url.is_some() {
@@ -224,6 +264,9 @@ impl Config {
         // An index of a large table takes hours.
         let build = (second..=SignedDuration::from_hours(168)).contains(&self.schema.build_timeout);
         demand(build, "schema.build_timeout", "must be from 1s to 168h")?;
+        if let Some(url) = &self.ledger.url {
+            url.address().map_err(ConfigError::LedgerUrl)?;
+        }
         let local = self.aws.endpoint_url.as_deref().is_some_and(tidegate_aws::is_loopback);
         if foreign_clock && !local { Err(ConfigError::ClockNeedsSandbox) } else { Ok(()) }
     }
@@ -278,6 +321,19 @@ mod tests {
         assert!(wrong("[http]\nlisten_on = \"127.0.0.1:1\"\n").contains("listen_on"));
         assert!(wrong("[parameters]\nprefix = \"tidegate\"\n").contains("parameters.prefix"));
         assert!(wrong("[controller]\nresync = \"0s\"\n").contains("controller.resync"));
+    }
+
+    #[test]
+    fn a_url_of_a_ledger_has_no_password_and_is_not_quoted() {
+        let url = |url: &str| load(&format!("[ledger]\nurl = \"{url}\"\n"), RunArgs::default());
+        let config = url("postgres://tidegate@db.example.com/ledger").unwrap();
+        let address = config.ledger.url.unwrap().address().unwrap();
+        assert_eq!(address.endpoint.host, "db.example.com");
+        for wrong in ["postgres://u:hunter2@db/ledger", "postgres://db/ledger?password=hunter2", "hunter2"] {
+            let error = url(wrong).unwrap_err();
+            assert!(matches!(error, ConfigError::LedgerUrl(_)), "{error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `tidegate run`: joins configuration, ledger, AWS, database access, controller and web into the running daemon.
 //!
-//! Order matters. The address is bound first, so that a wrong one is told at once; the ledger's lock comes before anything
-//! is read, so that a second daemon ends before it could act; HTTP stops last.
+//! Order matters. The address is bound first, so that a wrong one is told at once; the ledger comes before anything is read, so
+//! that a second daemon on the same file ends before it could act; HTTP stops last.
 
 use std::sync::Arc;
 
@@ -9,13 +9,12 @@ use tidegate_aws::Aws;
 use tidegate_controller::{
     Clock, Controller, Parts, Prober, Remote, SchemaAccess, SchemaSettings, Settings, System,
 };
-use tidegate_ledger::Ledger;
 use tidegate_schema::{Limits, Servers};
 use tidegate_web::{Metrics, Shared};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, exit::Failure, telemetry::Counting};
+use crate::{config::Config, exit::Failure, ledger, telemetry::Counting};
 
 /// The daemon cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -33,14 +32,15 @@ pub async fn run(config: &Config, clock: Option<&str>, shutdown: CancellationTok
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| Failure::internal(StartError::Listen { address, source }))?;
-    let ledger = Ledger::open(&config.ledger.path).await.map_err(Failure::internal)?;
+    let aws = connect(config).await?;
+    let ledger = ledger::open(config, &aws).await.map_err(Failure::internal)?;
     let clock: Arc<dyn Clock> = match clock {
         Some(url) => Arc::new(Remote::connect(url).await.map_err(Failure::internal)?),
         None => Arc::new(System::default()),
     };
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(Failure::internal)?;
     let parts = Parts {
-        aws: connect(config).await?,
+        aws,
         ledger,
         schema: schema_access(config),
         probes: Arc::new(Prober::new().map_err(Failure::internal)?),

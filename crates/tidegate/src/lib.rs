@@ -10,6 +10,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod exit;
+mod ledger;
 pub mod local;
 mod logging;
 mod telemetry;

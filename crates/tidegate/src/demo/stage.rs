@@ -7,7 +7,7 @@ use tidegate_shop::customers::{Customers, Report as Traffic, Running, Writes};
 use super::{timeline::Timeline, watch::Watch};
 use crate::{
     exit::Failure,
-    local::{Daemon, DaemonSettings, Local, LocalSettings, People, story},
+    local::{Daemon, DaemonSettings, LedgerAt, Local, LocalSettings, People, story},
 };
 
 /// The release of the story.
@@ -87,7 +87,7 @@ impl Stage {
             program: std::env::current_exe().map_err(Failure::internal)?,
             endpoint: local.url(),
             listen: setting.listen.unwrap_or(crate::local::ANYWHERE),
-            ledger: folder.path().join("ledger.sqlite"),
+            ledger: LedgerAt::File(folder.path().join("ledger.sqlite")),
             log: folder.path().join("daemon.log"),
             migrations: folder.path().join("migrations"),
         })

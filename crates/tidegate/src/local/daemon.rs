@@ -15,8 +15,8 @@ use tokio::process::{Child, Command};
 /// A daemon whose page does not answer after this long will not.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How to run it.
-#[derive(Clone, Debug)]
+/// How to run it. Has no `Debug`: it may hold a password.
+#[derive(Clone)]
 pub struct DaemonSettings {
     /// The `tidegate` program.
     pub program: PathBuf,
@@ -25,11 +25,25 @@ pub struct DaemonSettings {
     /// Where it serves; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Its ledger.
-    pub ledger: PathBuf,
+    pub ledger: LedgerAt,
     /// Its log, appended.
     pub log: PathBuf,
     /// A folder under which migration files may lie.
     pub migrations: PathBuf,
+}
+
+/// Where a daemon's ledger is.
+#[derive(Clone)]
+pub enum LedgerAt {
+    /// In an SQLite file.
+    File(PathBuf),
+    /// In a PostgreSQL database, which other daemons may share.
+    Server {
+        /// The database.
+        url: String,
+        /// The role's password.
+        password: String,
+    },
 }
 
 /// The daemon does not do as a daemon should.
@@ -141,12 +155,11 @@ impl Daemon {
 
 fn spawn(settings: &DaemonSettings, address: SocketAddr) -> io::Result<Child> {
     let log = fs::OpenOptions::new().create(true).append(true).open(&settings.log)?;
-    Command::new(&settings.program)
+    let mut command = Command::new(&settings.program);
+    command
         .arg("run")
         .args(["--listen", &address.to_string()])
         .args(["--endpoint-url", &settings.endpoint, "--clock", &settings.endpoint])
-        .arg("--ledger")
-        .arg(&settings.ledger)
         .arg("--migration-root")
         .arg(&settings.migrations)
         .args(["--log-format", "json"])
@@ -156,6 +169,11 @@ fn spawn(settings: &DaemonSettings, address: SocketAddr) -> io::Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    match &settings.ledger {
+        LedgerAt::File(path) => command.arg("--ledger").arg(path),
+        // The environment, because arguments can be read by every user of the machine.
+        LedgerAt::Server { url, password } => command.args(["--ledger-url", url]).env("PGPASSWORD", password),
+    };
+    command.spawn()
 }

@@ -25,7 +25,7 @@ mod daemon;
 mod people;
 pub mod story;
 
-pub use daemon::{Daemon, DaemonError, DaemonSettings};
+pub use daemon::{Daemon, DaemonError, DaemonSettings, LedgerAt};
 pub use people::{People, PeopleError};
 
 /// This machine, with a free port.

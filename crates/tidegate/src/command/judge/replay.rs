@@ -1,7 +1,5 @@
 //! A verdict of the past judged again, from what the ledger kept of it.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_analysis::{Judgement, Question, judge};
@@ -27,9 +25,8 @@ enum ReplayError {
     Nothing,
 }
 
-pub(super) async fn run(ledger: &Path, release: &str, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(ledger: &ReadOnly, release: &str, output: Output) -> Result<Exit, Failure> {
     let release: ReleaseName = release.parse().map_err(|_| Failure::usage(ReplayError::Name))?;
-    let ledger = ReadOnly::open(ledger).await.map_err(Failure::usage)?;
     let records = ledger.history(&release).await.map_err(Failure::internal)?;
     let kept = records.rev().find_map(|record| {
         let Entry::Judged(judged) = record.entry else { return None };
