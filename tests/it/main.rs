@@ -18,5 +18,6 @@ mod quarantine;
 mod rollout;
 mod runner;
 mod schema;
+mod several_daemons;
 mod two_services;
 mod verdict;

@@ -1,8 +1,9 @@
 //! What the integration tests share: a stage on which the real controller plays against the sandbox in
-//! virtual time, and a live world with the daemon as a process.
+//! virtual time, and live worlds with one daemon or several as processes.
 
 pub mod database;
 pub mod live;
+pub mod several;
 pub mod stage;
 
 use tidegate_sandbox::audit::AuditEntry;
