@@ -6,6 +6,7 @@ mod command_line;
 mod crash;
 mod docs;
 mod eight_versions;
+mod followers;
 mod guards;
 mod hands;
 mod iam;
