@@ -1,15 +1,18 @@
 //! Two controllers on one ledger in virtual time: one leads, the other shows what it was told, and goes on when it leads.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use jiff::SignedDuration;
 use tidegate_aws::Aws;
 use tidegate_controller::{
-    Controller, Manual, Parts, PassResult, SchemaAccess, SchemaSettings, Settings, Silent,
+    Controller, Manual, Parts, PassReport, PassResult, SchemaAccess, SchemaSettings, Settings, Silent,
 };
 use tidegate_ledger::{Ledger, store::memory::Memory};
-use tidegate_model::{ReleaseName, status::Published};
-use tidegate_tests::stage::{RELEASE, Stage, spec};
+use tidegate_model::{ReleaseName, ledger::Resolution, status::Published};
+use tidegate_tests::{
+    database::{Database, schema_spec},
+    stage::{RELEASE, Stage, spec},
+};
 
 struct Daemon {
     controller: Controller,
@@ -21,10 +24,11 @@ impl Daemon {
     async fn start(stage: &Stage, store: &Memory, name: &str) -> Self {
         let ledger = Ledger::on(Arc::new(store.clone()), name);
         let clock = Arc::new(Manual::new(stage.sandbox.now()));
+        let roots = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/migrations")];
         let parts = Parts {
             aws: Aws::from_config(&stage.config, "/tidegate"),
             ledger: ledger.clone(),
-            schema: SchemaAccess::new(SchemaSettings::default()),
+            schema: SchemaAccess::new(SchemaSettings { roots, ..SchemaSettings::default() }),
             clock: clock.clone(),
             telemetry: Arc::new(Silent),
         };
@@ -35,10 +39,14 @@ impl Daemon {
 
     /// One pass over the release, at the sandbox's time.
     async fn pass(&mut self, stage: &Stage) -> PassResult {
+        self.report(stage).await.result
+    }
+
+    async fn report(&mut self, stage: &Stage) -> PassReport {
         let now = tidegate_controller::Clock::now(&*self.clock);
         self.clock.advance(stage.sandbox.now().duration_since(now));
         let mut reports = self.controller.pass(&BTreeSet::from([release()])).await;
-        reports.remove(&release()).expect("a report").result
+        reports.remove(&release()).expect("a report")
     }
 
     fn published(&self) -> Arc<Published> {
@@ -98,6 +106,33 @@ async fn who_follows_shows_what_it_is_told_and_goes_on_where_the_leader_ended() 
         ["RegisterTaskDefinition", "CreateDeployment", "ContinueDeployment", "ContinueDeployment"],
         "exactly one effect of each intent"
     );
+}
+
+/// Each time in office is a new epoch, and the database is claimed anew in each: whoever was overtaken leads again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_carried_out_though_its_leader_changes_after_every_pass() {
+    let stage = Stage::new().await;
+    let database = Database::start(&stage).await;
+    stage.put("spec", &schema_spec(&stage, "shop:v2")).await;
+    let store = Memory::default();
+    let mut daemons =
+        [Daemon::start(&stage, &store, "one").await, Daemon::start(&stage, &store, "other").await];
+    for pass in 0..400 {
+        let daemon = &mut daemons[pass % 2];
+        let report = daemon.report(&stage).await;
+        assert_ne!(report.result, PassResult::Following);
+        let fenced = Resolution::Refused { code: "Fenced".into() };
+        assert_ne!(report.resolution, Some(fenced), "the leader is not fenced off by a claim of the past");
+        if daemon.phase() == "shifting" {
+            break;
+        }
+        assert!(pass < 399, "traffic never shifts: {:#?}", daemon.published().releases[&release()].waiting);
+        daemon.ledger.resign().await.expect("the lease is given back");
+        stage.sandbox.jump(SignedDuration::from_secs(20));
+    }
+    assert!(database.has_column("street_address").await);
+    let unfilled = "SELECT count(*) FROM customers WHERE address IS NOT NULL AND street_address IS NULL";
+    assert_eq!(database.count(unfilled).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
