@@ -172,6 +172,11 @@ async fn answers(store: &dyn Store, names: &Names, ops: &[Op]) -> Vec<String> {
     answers
 }
 
+/// What fails is printed whole and small; no file is written.
+fn config(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, ..Config::default() }
+}
+
 #[test]
 fn a_database_answers_as_memory_does() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -180,7 +185,7 @@ fn a_database_answers_as_memory_does() {
         let store = world.store().await;
         (world, store)
     });
-    let mut runner = TestRunner::new(Config { cases: 96, ..Config::default() });
+    let mut runner = TestRunner::new(config(96));
     let runs = std::cell::Cell::new(0);
     let ops = proptest::collection::vec(any_op(), 1..40);
     let same = runner.run(&ops, |ops| {
@@ -199,7 +204,7 @@ fn a_file_appends_and_reads_as_memory_does() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = runtime.block_on(Sqlite::open(&folder.path().join("ledger.db"))).unwrap();
-    let mut runner = TestRunner::new(Config { cases: 32, ..Config::default() });
+    let mut runner = TestRunner::new(config(32));
     let runs = std::cell::Cell::new(0);
     let ops = proptest::collection::vec(prop_oneof![4 => append(0..3), 1 => read()], 1..30);
     let same = runner.run(&ops, |ops| {
