@@ -5,10 +5,12 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use jiff::SignedDuration;
 use tidegate_aws::Aws;
 use tidegate_controller::{
-    Controller, Manual, Parts, PassReport, PassResult, SchemaAccess, SchemaSettings, Settings, Silent,
+    Controller, Manual, Parts, PassReport, PassResult, Prober, SchemaAccess, SchemaSettings, Settings,
+    Silent, System,
 };
 use tidegate_ledger::{Ledger, store::memory::Memory};
 use tidegate_model::{ReleaseName, ledger::Resolution, status::Published};
+use tidegate_schema::Servers;
 use tidegate_tests::{
     database::{Database, schema_spec},
     stage::{RELEASE, Stage, spec},
@@ -28,7 +30,12 @@ impl Daemon {
         let parts = Parts {
             aws: Aws::from_config(&stage.config, "/tidegate"),
             ledger: ledger.clone(),
-            schema: SchemaAccess::new(SchemaSettings { roots, ..SchemaSettings::default() }),
+            schema: SchemaAccess::new(
+                SchemaSettings { roots, ..SchemaSettings::default() },
+                Arc::new(Servers::default()),
+                Arc::new(System::default()),
+            ),
+            probes: Arc::new(Prober::new().expect("a prober")),
             clock: clock.clone(),
             telemetry: Arc::new(Silent),
         };

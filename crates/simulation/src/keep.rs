@@ -133,4 +133,22 @@ impl Store for Keep {
         let (memory, holder) = (self.memory.clone(), holder.to_owned());
         self.cross("resign", true, move || now(memory.resign(&holder))).boxed()
     }
+
+    fn publish<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        epoch: u64,
+        status: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        let (memory, release, status) = (self.memory.clone(), release.clone(), status.map(str::to_owned));
+        self.cross("publish", true, move || now(memory.publish(&release, epoch, status.as_deref()))).boxed()
+    }
+
+    fn published<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+    ) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
+        let (memory, release) = (self.memory.clone(), release.clone());
+        self.cross("published", false, move || now(memory.published(&release))).boxed()
+    }
 }

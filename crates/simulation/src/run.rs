@@ -273,7 +273,8 @@ impl<'s> Stage<'s> {
         let number = match notice {
             Notice::Died(number) => number,
             Notice::LedgerLost(number) => {
-                self.scene.set_ledger(Memory::default());
+                // Newer ledgers have later names.
+                self.scene.set_ledger(Memory::named(&(self.booted + 1).to_string()));
                 number
             }
             Notice::LedgerRestored(number, ledger) => {

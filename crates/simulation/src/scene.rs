@@ -121,7 +121,7 @@ impl Scene {
             armed: Mutex::new(Armed::new(plan)),
             outages: Mutex::default(),
             views: stale.then(Mutex::default),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Memory::named("1")),
             backups: restored.then(Mutex::default),
             operations: Mutex::default(),
             seen: Mutex::default(),
@@ -306,8 +306,7 @@ impl Scene {
         before
             .into_iter()
             .find(|(at, _)| now.duration_since(*at) >= ago)
-            .map(|(_, ledger)| ledger.backup())
-            .unwrap_or_default()
+            .map_or_else(|| Memory::named("1"), |(_, ledger)| ledger.backup())
     }
 
     /// Keeps an answer, so that it can be given again when it is old.

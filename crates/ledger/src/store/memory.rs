@@ -53,6 +53,11 @@ impl Memory {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An empty store of this identity, for runs that must be the same each time.
+    pub fn named(identity: &str) -> Self {
+        Self { identity: identity.into(), tables: Arc::default() }
+    }
+
     /// What it holds now, as a backup of it: changes of one do not reach the other.
     #[must_use]
     pub fn backup(&self) -> Self {
