@@ -108,6 +108,16 @@ impl Login {
     pub fn new(username: String, password: Option<String>) -> Self {
         Self { username, password }
     }
+
+    /// The role.
+    pub fn role(&self) -> &str {
+        &self.username
+    }
+
+    /// True if this is the password: a model of a server has nobody else to ask.
+    pub fn has_password(&self, password: &str) -> bool {
+        self.password.as_deref() == Some(password)
+    }
 }
 
 /// How to connect. `bundle` is a PEM file of certificate authorities for servers that are not on this machine.

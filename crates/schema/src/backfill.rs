@@ -186,7 +186,7 @@ const NOTHING_DONE: BackfillProgress =
 
 /// The keys of the next batch: as many as would have taken the target, but at most a fifth more and at least half of the
 /// last. A batch's rows stay locked for as long as it takes, so slowing down is quick and speeding up is slow.
-fn next_size(size: u32, took: Duration, target: Duration) -> u32 {
+pub fn next_size(size: u32, took: Duration, target: Duration) -> u32 {
     let fits = u128::from(size) * target.as_micros() / took.as_micros().max(1);
     let fits = u32::try_from(fits).unwrap_or(u32::MAX);
     let most = size.saturating_add(size / 5).saturating_add(1);

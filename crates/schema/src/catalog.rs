@@ -84,7 +84,7 @@ pub(crate) async fn expect<'a>(
 }
 
 /// The tables that a change locks: those of its columns and triggers, and those it removes.
-pub(crate) fn tables(plan: &ChangePlan) -> BTreeSet<TableName> {
+pub fn tables(plan: &ChangePlan) -> BTreeSet<TableName> {
     let of = |object: &Object| match object {
         Object::Column { table, .. } | Object::Trigger { table, .. } | Object::Table(table) => {
             Some(table.clone())

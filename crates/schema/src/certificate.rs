@@ -179,7 +179,7 @@ impl Schema {
 }
 
 /// The statements that can be prepared and described. Others are no use of rows, or come with no result of their own.
-pub(crate) fn reads_or_writes(text: &str) -> bool {
+pub fn reads_or_writes(text: &str) -> bool {
     let first = text.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
     let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
     ["select", "with", "insert", "update", "delete", "merge", "values", "table"]

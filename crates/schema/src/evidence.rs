@@ -240,7 +240,7 @@ fn namers(
 }
 
 /// A statement's text as it may be published: without constants, cut; empty if the server hides it.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     if text.trim() == HIDDEN_TEXT { String::new() } else { printable(&tree::without_constants(text), 200) }
 }
 

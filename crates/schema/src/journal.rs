@@ -120,6 +120,11 @@ REVOKE ALL ON SCHEMA tidegate FROM PUBLIC;
 pub struct Epoch(pub(crate) i64);
 
 impl Epoch {
+    /// A claim by its number: for whatever else keeps a fence, a model of a database among it. A server compares it with its own.
+    pub fn of(number: i64) -> Self {
+        Self(number)
+    }
+
     /// The number, for logs.
     pub fn number(self) -> i64 {
         self.0

@@ -31,10 +31,12 @@ mod target;
 pub mod trace;
 mod tree;
 
-pub use backfill::Batch;
-pub use connect::{Database, Endpoint, Limits, Secret};
+pub use backfill::{Batch, next_size};
+pub use catalog::tables;
+pub use certificate::reads_or_writes;
+pub use connect::{Address, Database, Endpoint, Limits, Secret};
 pub use evidence::{Growth, growth};
-pub use failure::Failure;
+pub use failure::{Failure, SqlState};
 pub use journal::Epoch;
 pub use observe::Wanted;
 pub use run::{Attempt, Job};

@@ -17,7 +17,7 @@ use super::{
 
 mod log;
 
-pub(crate) use log::LogFile;
+pub(crate) use log::{KeptLog, LogFile};
 
 /// The service's state. Identifiers are lower case, as RDS stores them.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,8 @@ pub(crate) struct Instance {
     pub connections: Option<u32>,
     /// Where its server writes its log, as the live half last said.
     pub log_folder: Option<PathBuf>,
+    /// Log files of a server that is modelled, by name.
+    pub kept_logs: BTreeMap<String, KeptLog>,
 }
 
 /// The groups that decide how an instance is reached and set up. A restore takes the account's defaults unless it is told
@@ -282,6 +284,7 @@ impl World {
             restored: false,
             connections: None,
             log_folder: None,
+            kept_logs: BTreeMap::new(),
             id: id.clone(),
         };
         self.rds.instances.insert(id, instance);
@@ -354,6 +357,7 @@ impl World {
             restored: true,
             connections: None,
             log_folder: None,
+            kept_logs: BTreeMap::new(),
         };
         self.rds.instances.insert(id.to_owned(), instance.clone());
         if !self.is_live() {

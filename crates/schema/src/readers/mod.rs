@@ -455,7 +455,7 @@ fn is_only_token(token: &SyntaxToken, node: &SyntaxNode) -> bool {
 }
 
 /// The words of a text that is not parsed, in lower case.
-pub(crate) fn words(text: &str) -> BTreeSet<String> {
+pub fn words(text: &str) -> BTreeSet<String> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)

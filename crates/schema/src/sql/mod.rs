@@ -165,7 +165,7 @@ fn read_files(files: Vec<RawFile>) -> (Vec<Read>, Vec<Problem>) {
 }
 
 /// What one expand file adds; `None` if its text does not parse.
-pub(crate) fn added_by(text: &str) -> Option<Vec<Object>> {
+pub fn added_by(text: &str) -> Option<Vec<Object>> {
     tree::on_large_stack(|| {
         let root = tree::parse(text).ok()?;
         Some(objects::added(&root.children().collect::<Vec<_>>()))
@@ -174,19 +174,20 @@ pub(crate) fn added_by(text: &str) -> Option<Vec<Object>> {
 
 /// An index that a file builds concurrently.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConcurrentIndex {
+pub struct ConcurrentIndex {
     /// Its name; it lives in its table's schema.
-    pub(crate) name: TableName,
+    pub name: TableName,
 }
 
 impl ConcurrentIndex {
-    pub(crate) fn object(&self) -> Object {
+    /// The index as an object of a change.
+    pub fn object(&self) -> Object {
         Object::Index { schema: self.name.schema.clone(), name: self.name.table.clone() }
     }
 }
 
 /// The index that an expand file builds concurrently; `None` for every other file.
-pub(crate) fn concurrent_index(text: &str) -> Option<ConcurrentIndex> {
+pub fn concurrent_index(text: &str) -> Option<ConcurrentIndex> {
     let added = tree::on_large_stack(|| {
         let root = tree::parse(text).ok()?;
         let statements: Vec<SyntaxNode> =

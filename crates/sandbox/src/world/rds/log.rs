@@ -1,13 +1,15 @@
 //! The server logs of instances: the files that are in a folder now, and portions of them.
 //!
-//! Called by the API's two log operations. An instance has a folder once the live half has reported one; a modelled one has
-//! none, and an empty log. The files are written by a real server, so their times are the server's, which is real time
-//! however fast the sandbox's clock runs. A path is only ever made of a name that the folder itself lists.
+//! Called by the API's two log operations. An instance has a folder once the live half has reported one. Its files are written
+//! by a real server, so their times are the server's, which is real time however fast the sandbox's clock runs. A path is only
+//! ever made of a name that the folder itself lists. A modelled instance has no folder: its log is what whoever models its
+//! server has written into the world, and it is read by the same rules.
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Seek as _, SeekFrom},
+    io::{self, Cursor, Read, Seek, SeekFrom},
     path::PathBuf,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -29,7 +31,20 @@ pub(crate) struct LogFile {
     pub size: u64,
     /// When it was last written, in milliseconds since the epoch, by the server's clock.
     pub written: i64,
-    path: PathBuf,
+    source: Source,
+}
+
+/// Where the text of a log file is.
+enum Source {
+    Path(PathBuf),
+    World(Arc<Vec<u8>>),
+}
+
+/// A log file that the world itself keeps.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptLog {
+    text: Arc<Vec<u8>>,
+    written: Timestamp,
 }
 
 /// A part of a log file.
@@ -48,6 +63,26 @@ impl World {
             instance.log_folder = Some(folder);
         }
     }
+
+    /// A modelled instance's server writes whole lines at the end of a log file, at a time of its own clock. The file is named
+    /// as in a folder: `postgresql.log.2026-11-23-07`.
+    pub fn append_log(&mut self, id: &str, file: &str, at: Timestamp, lines: &str) {
+        let Some(instance) = self.rds.instances.get_mut(id) else { return };
+        let kept = instance
+            .kept_logs
+            .entry(file.to_owned())
+            .or_insert_with(|| KeptLog { text: Arc::default(), written: at });
+        // Copied only while somebody reads it.
+        Arc::make_mut(&mut kept.text).extend_from_slice(lines.as_bytes());
+        kept.written = kept.written.max(at);
+    }
+
+    /// A modelled instance's log file is gone, as when its time is over.
+    pub fn drop_log(&mut self, id: &str, file: &str) {
+        if let Some(instance) = self.rds.instances.get_mut(id) {
+            instance.kept_logs.remove(file);
+        }
+    }
 }
 
 impl Instance {
@@ -56,7 +91,7 @@ impl Instance {
     /// # Errors
     /// If the folder cannot be read.
     pub(crate) fn log_files(&self) -> io::Result<Vec<LogFile>> {
-        let Some(folder) = &self.log_folder else { return Ok(Vec::new()) };
+        let Some(folder) = &self.log_folder else { return Ok(self.kept_log_files()) };
         let mut found = Vec::new();
         for entry in gone_is_none(fs::read_dir(folder))?.into_iter().flatten() {
             let entry = entry?;
@@ -67,12 +102,22 @@ impl Instance {
                     name: format!("{SHOWN_UNDER}{name}"),
                     size: metadata.len(),
                     written: Timestamp::try_from(metadata.modified()?).map_or(0, Timestamp::as_millisecond),
-                    path: entry.path(),
+                    source: Source::Path(entry.path()),
                 });
             }
         }
         found.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
+    }
+
+    fn kept_log_files(&self) -> Vec<LogFile> {
+        let file = |(name, kept): (&String, &KeptLog)| LogFile {
+            name: format!("{SHOWN_UNDER}{name}"),
+            size: kept.text.len() as u64,
+            written: kept.written.as_millisecond(),
+            source: Source::World(Arc::clone(&kept.text)),
+        };
+        self.kept_logs.iter().map(file).collect()
     }
 }
 
@@ -90,12 +135,11 @@ impl LogFile {
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn portion_from(&self, offset: u64, lines: usize) -> io::Result<Option<Portion>> {
-        let mut file = File::open(&self.path)?;
-        let size = file.metadata()?.len();
+        let (mut file, size) = self.open()?;
         if offset > size {
             return Ok(None);
         }
-        let mut bytes = read(&mut file, offset)?;
+        let mut bytes = read(&mut *file, offset)?;
         let last = newlines(&bytes).nth(lines.saturating_sub(1));
         bytes.truncate(last.map_or(bytes.len(), |last| last + 1));
         let at_limit = bytes.len() as u64 == MOST_BYTES && offset + MOST_BYTES < size;
@@ -117,9 +161,9 @@ impl LogFile {
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn last_portion(&self, lines: usize) -> io::Result<Portion> {
-        let mut file = File::open(&self.path)?;
-        let offset = file.metadata()?.len().saturating_sub(MOST_BYTES);
-        let bytes = read(&mut file, offset)?;
+        let (mut file, size) = self.open()?;
+        let offset = size.saturating_sub(MOST_BYTES);
+        let bytes = read(&mut *file, offset)?;
         // Each line begins after the newline before it; the file's own last newline begins none.
         let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let before = newlines(body).count().checked_sub(lines);
@@ -128,7 +172,37 @@ impl LogFile {
     }
 }
 
-fn read(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
+impl LogFile {
+    /// Its text, and how long that is now: a real file may have grown since it was listed.
+    fn open(&self) -> io::Result<(Box<dyn ReadSeek>, u64)> {
+        match &self.source {
+            Source::Path(path) => {
+                let file = File::open(path)?;
+                let size = file.metadata()?.len();
+                Ok((Box::new(file), size))
+            }
+            Source::World(text) => {
+                Ok((Box::new(Cursor::new(SharedBytes(Arc::clone(text)))), text.len() as u64))
+            }
+        }
+    }
+}
+
+/// What a portion is read from.
+trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek> ReadSeek for T {}
+
+/// Shared bytes as a cursor takes them.
+struct SharedBytes(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for SharedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn read(file: &mut dyn ReadSeek, offset: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(offset))?;
     file.take(MOST_BYTES).read_to_end(&mut bytes)?;
