@@ -1,1 +1,33 @@
 //! A model of a target database, for runs in which no real server can take part.
+mod backfill;
+mod build;
+mod catalog;
+mod gate;
+mod hide;
+mod journal;
+mod log;
+mod model;
+mod observe;
+mod plan;
+mod port;
+mod roles;
+mod rows;
+mod sessions;
+mod state;
+mod statistics;
+mod steps;
+pub mod story;
+mod traffic;
+mod transaction;
+mod truth;
+
+pub use catalog::{Catalog, Column, Dependent, Table};
+pub use gate::{Answer, Gate, Open, Operation, Verdict};
+pub use model::Model;
+pub use plan::Plans;
+pub use port::Servers;
+pub use roles::{Power, Role};
+pub use rows::{Row, Rows, Write};
+pub use sessions::{Locks, Session};
+pub use state::{Backup, Committed, Settings, Setup};
+pub use traffic::{Does, Misfit, Names, Statement, Version};
