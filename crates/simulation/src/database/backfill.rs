@@ -11,12 +11,16 @@ use tidegate_schema::{Batch, Failure, Job, classify::lock::LockMode, next_size};
 
 use super::{
     journal::{self, Cursor, require},
-    rows::{self, Row, Rows},
+    rows::{self, Rows},
     transaction::{Transaction, file},
 };
 
 /// Pauses of more than this between batches are no work.
 const LONGEST_GAP_MS: i128 = 60_000;
+
+/// Places of a table at which a backfill is tried before its first batch, and rows tried at each: the schema crate's numbers.
+const TRIALS: i64 = 20;
+const ROWS_A_TRIAL: u32 = 100;
 
 const NOTHING_DONE: BackfillProgress =
     BackfillProgress { cursor: 0, last_key: 0, rows: 0, batch: 0, batches: 0, milliseconds: 0, done: false };
@@ -36,7 +40,11 @@ pub(super) fn batch(
     let cursor = cursor.and_then(|change| change.backfills.get(&file.name)).cloned();
     let before = match &cursor {
         Some(cursor) => cursor.progress,
-        None => whole_range(transaction, plan)?,
+        None => {
+            let range = whole_range(transaction, plan)?;
+            trial(transaction, plan, range);
+            range
+        }
     };
     let batch = one_batch(transaction, plan, before, pace);
     let since = cursor.map_or(0, |cursor| transaction.now.duration_since(cursor.moved_at).as_millis());
@@ -64,6 +72,24 @@ fn whole_range(transaction: &mut Transaction<'_>, plan: &BackfillPlan) -> Result
     })
 }
 
+/// The rows that are tried before the first batch: nothing fails here, but they are locked, and somebody may hold them.
+fn trial(transaction: &mut Transaction<'_>, plan: &BackfillPlan, range: BackfillProgress) {
+    let Some(table) = transaction.contents.catalog.tables.get(&plan.table).filter(|_| !range.done) else {
+        return;
+    };
+    let step = (range.last_key.saturating_sub(range.cursor) / TRIALS).max(1);
+    let mut after = range.cursor;
+    let mut tried = Vec::new();
+    while let Some((last, _)) =
+        next_keys(&table.rows, BackfillProgress { cursor: after, ..range }, ROWS_A_TRIAL)
+    {
+        tried.extend(rows::to_fill(&table.rows, after, last));
+        after = after.saturating_add(step).max(last);
+    }
+    transaction.locks.lock(&plan.table, LockMode::RowExclusive);
+    transaction.locks.rows.extend(tried.into_iter().map(|key| (plan.table.clone(), key..=key)));
+}
+
 fn one_batch(
     transaction: &mut Transaction<'_>,
     plan: &BackfillPlan,
@@ -87,7 +113,9 @@ fn one_batch(
     let filled = rows::to_fill(&table.rows, before.cursor, upper);
     if !filled.is_empty() {
         let rows = Arc::make_mut(&mut table.rows);
-        rows.extend(filled.iter().map(|key| (*key, Row::Both)));
+        for key in &filled {
+            rows.entry(*key).and_modify(|row| *row = row.filled().unwrap_or(*row));
+        }
     }
     transaction.locks.lock(&plan.table, LockMode::RowExclusive);
     transaction.locks.rows.extend(filled.iter().map(|key| (plan.table.clone(), *key..=*key)));

@@ -183,6 +183,18 @@ impl Catalog {
         self.dependents.remove(object);
     }
 
+    /// Whether something depends on an object.
+    pub fn depends(&self, on: &Object, dependent: &Dependent) -> bool {
+        self.dependents.get(on).is_some_and(|all| all.contains(dependent))
+    }
+
+    /// It does not any more.
+    pub fn no_longer_depends(&mut self, on: &Object, dependent: &Dependent) {
+        if let Some(all) = self.dependents.get_mut(on) {
+            all.remove(dependent);
+        }
+    }
+
     /// True if the server would refuse to drop one of these, because of what stays.
     pub(super) fn refuses_to_drop(&self, objects: &[Object]) -> bool {
         objects.iter().filter_map(|object| self.dependents.get(object)).flatten().any(|one| !one.vanishes)

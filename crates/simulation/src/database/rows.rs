@@ -25,6 +25,8 @@ pub enum Row {
     NewOdd,
     /// Both, and they disagree.
     Apart,
+    /// Both, they disagree, and the old one has no counterpart.
+    ApartOdd,
 }
 
 /// What a statement writes into a row.
@@ -77,22 +79,28 @@ impl Row {
     fn with_old(self, alone: Self) -> Self {
         match self {
             Self::Bare | Self::Old | Self::OldOdd => alone,
-            Self::Both | Self::New | Self::NewOdd | Self::Apart => Self::Apart,
+            Self::Both | Self::New | Self::NewOdd | Self::Apart | Self::ApartOdd if alone == Self::OldOdd => {
+                Self::ApartOdd
+            }
+            Self::Both | Self::New | Self::NewOdd | Self::Apart | Self::ApartOdd => Self::Apart,
         }
     }
 
+    /// Another new form beside whatever old one there is.
     fn with_new(self, alone: Self) -> Self {
         match self {
             Self::Bare | Self::New | Self::NewOdd => alone,
-            Self::Both | Self::Old | Self::OldOdd | Self::Apart => Self::Apart,
+            Self::Both | Self::Old | Self::Apart => Self::Apart,
+            Self::OldOdd | Self::ApartOdd => Self::ApartOdd,
         }
     }
 
-    /// True if a backfill writes the new form of it: it has an old one, and they do not agree.
-    fn is_filled(self) -> bool {
+    /// The row after a backfill, which writes the new form from the old one where they do not agree; none if it is left alone.
+    pub(super) fn filled(self) -> Option<Self> {
         match self {
-            Self::Old | Self::Apart => true,
-            Self::Bare | Self::OldOdd | Self::Both | Self::New | Self::NewOdd => false,
+            Self::Old | Self::Apart => Some(Self::Both),
+            Self::ApartOdd => Some(Self::OldOdd),
+            Self::Bare | Self::OldOdd | Self::Both | Self::New | Self::NewOdd => None,
         }
     }
 
@@ -100,7 +108,7 @@ impl Row {
     fn without_old(self) -> Self {
         match self {
             Self::Bare | Self::Old | Self::OldOdd => Self::Bare,
-            Self::Both | Self::New | Self::Apart => Self::New,
+            Self::Both | Self::New | Self::Apart | Self::ApartOdd => Self::New,
             Self::NewOdd => Self::NewOdd,
         }
     }
@@ -115,7 +123,7 @@ pub(super) fn to_fill(rows: &Rows, after: i64, upto: i64) -> Vec<i64> {
         return Vec::new();
     }
     let first = after.saturating_add(1);
-    rows.range(first..=upto).filter(|(_, row)| row.is_filled()).map(|(key, _)| *key).collect()
+    rows.range(first..=upto).filter(|(_, row)| row.filled().is_some()).map(|(key, _)| *key).collect()
 }
 
 /// What the check that is generated with a trigger counts.
@@ -124,7 +132,9 @@ pub(super) fn check(rows: &Rows, conflicts: u64) -> CheckReading {
     for (key, row) in rows {
         let (count, first) = match row {
             Row::Bare | Row::Both => continue,
-            Row::Old | Row::New | Row::Apart => (&mut reading.disagreeing, &mut reading.first_disagreeing),
+            Row::Old | Row::New | Row::Apart | Row::ApartOdd => {
+                (&mut reading.disagreeing, &mut reading.first_disagreeing)
+            }
             Row::OldOdd => (&mut reading.unmapped, &mut reading.first_unmapped),
             Row::NewOdd => (&mut reading.unmapped_back, &mut reading.first_unmapped_back),
         };
