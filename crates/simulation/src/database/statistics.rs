@@ -34,11 +34,15 @@ pub(super) struct Statistics {
     pub(super) dealloc: i64,
     /// Why they cannot tell anything, if they cannot.
     pub(super) missing: Option<String>,
-    entries: BTreeMap<(String, String), Entry>,
+    entries: BTreeMap<EntryKey, Entry>,
     newest: u64,
     /// What texts were found to say, for the reader that was asked last.
     read: Mutex<(Option<Reader>, BTreeMap<String, Mention>)>,
 }
+
+/// What makes an entry: role, text, and the columns that a `*` meant when it ran. The server knows a statement by what it was
+/// analysed into, so that `SELECT *` begins another entry with every change of the table.
+type EntryKey = (String, String, Vec<String>);
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -59,9 +63,17 @@ impl Statistics {
     }
 
     /// Counts calls of a statement that a role ran and that the server carried out.
-    pub(super) fn count(&mut self, role: &str, statement: &Statement, calls: u64) {
+    pub(super) fn count(&mut self, role: &str, statement: &Statement, calls: u64, catalog: &Catalog) {
         let next = self.newest + 1;
-        let key = (role.to_owned(), statement.text.clone());
+        let columns = match &statement.names {
+            Names::Columns(_) => Vec::new(),
+            Names::Everything => catalog
+                .tables
+                .get(&statement.table)
+                .map(|table| table.columns.keys().cloned().collect())
+                .unwrap_or_default(),
+        };
+        let key = (role.to_owned(), statement.text.clone(), columns);
         let entry = self.entries.entry(key).or_insert_with(|| {
             self.newest = next;
             Entry { id: next, calls: 0, statement: statement.clone() }
@@ -76,7 +88,7 @@ impl Statistics {
         }
         let mentions = self.mentions(reader(plan, catalog));
         let mut namers = BTreeMap::new();
-        for ((role, text), entry) in &self.entries {
+        for ((role, text, _), entry) in &self.entries {
             let how = match mentions.get(text) {
                 Some(Mention::DoesNot) => continue,
                 Some(Mention::Names(how) | Mention::Unreadable(how)) => *how,
@@ -102,7 +114,7 @@ impl Statistics {
             *read = (Some(reader.clone()), BTreeMap::new());
         }
         let texts: BTreeSet<&String> =
-            self.entries.keys().map(|(_, text)| text).filter(|text| !read.1.contains_key(*text)).collect();
+            self.entries.keys().map(|(_, text, _)| text).filter(|text| !read.1.contains_key(*text)).collect();
         if !texts.is_empty() {
             let look =
                 || texts.iter().map(|text| ((*text).clone(), reader.mention(text, true))).collect::<Vec<_>>();
@@ -121,7 +133,7 @@ impl Statistics {
             tables(plan).into_iter().map(|table| table.table.to_lowercase()).collect();
         let concerns = |text: &str| reads_or_writes(text) && !words(text).is_disjoint(&names);
         let (mut roles, mut texts) = (BTreeSet::new(), BTreeMap::new());
-        for ((role, text), entry) in self.entries.iter().filter(|((_, text), _)| concerns(text)) {
+        for ((role, text, _), entry) in self.entries.iter().filter(|((_, text, _), _)| concerns(text)) {
             roles.insert(role.clone());
             texts.insert(text, unproven(&entry.statement, plan, catalog));
         }

@@ -206,7 +206,7 @@ pub(super) fn run(
     let outcome = fits(&state.contents.catalog, &state.roles, role, statement);
     match &outcome {
         Ok(()) => {
-            state.statistics.count(role, statement, calls);
+            state.statistics.count(role, statement, calls, &state.contents.catalog);
             for _ in 0..calls.min(MOST_ROWS) {
                 write(state, statement);
             }
