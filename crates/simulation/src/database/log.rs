@@ -39,9 +39,14 @@ impl Log {
         self.waiting.push((at, format!("{prefix}:ERROR:  {message}\n{prefix}:STATEMENT:  {statement}\n")));
     }
 
+    /// Everything that was not handed on yet: messages with their statements, and when they were written.
+    pub(super) fn take(&mut self) -> Vec<(Timestamp, String)> {
+        std::mem::take(&mut self.waiting)
+    }
+
     /// Hands everything on to an instance of the world: one file an hour, named as RDS names them.
     pub(super) fn deliver(&mut self, world: &mut World, instance: &str) {
-        for (at, lines) in self.waiting.drain(..) {
+        for (at, lines) in self.take() {
             let hour = at.to_zoned(TimeZone::UTC).strftime("postgresql.log.%Y-%m-%d-%H").to_string();
             world.append_log(instance, &hour, at, &lines);
         }

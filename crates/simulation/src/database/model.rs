@@ -81,6 +81,11 @@ impl Model {
         self.state().log.deliver(world, instance);
     }
 
+    /// Takes what the server logged and was not handed on yet, for whoever has no world: messages and when they were written.
+    pub fn take_log(&self) -> Vec<(Timestamp, String)> {
+        self.state().log.take()
+    }
+
     /// A session begins a transaction that holds locks, until it is ended. Answers its process id.
     pub fn begin_session(&self, role: &str, application: &str, locks: Locks) -> i32 {
         let since = self.now();
@@ -152,6 +157,14 @@ impl Model {
         self.state().statistics.dealloc += 1;
     }
 
+    /// Processes of ours are killed: sessions that built an index end, and leave one that is not valid.
+    pub fn kill_builds(&self) {
+        let now = self.now();
+        let mut state = self.state();
+        state.advance(now);
+        state.builders.clear();
+    }
+
     /// Whether anybody can connect. A server that cannot be reached serves no traffic either.
     pub fn set_reachable(&self, reachable: bool) {
         let now = self.now();
@@ -182,7 +195,7 @@ impl Model {
         state.restart(now);
     }
 
-    /// Versions of the application whose tasks run nowhere any more are not asked about; all of them, by name.
+    /// Every version of the application that is known, by name, whether it runs or not.
     pub fn versions(&self) -> BTreeSet<String> {
         self.state().traffic.versions.keys().cloned().collect()
     }

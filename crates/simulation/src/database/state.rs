@@ -153,10 +153,7 @@ impl State {
     /// Everything that happens by the clock, up to now.
     pub(super) fn advance(&mut self, now: Timestamp) {
         build::settle(&mut self.builders, &mut self.contents.catalog, now);
-        // Nobody's statement is answered by a server that is not there.
-        if self.reachable {
-            traffic::catch_up(self, now);
-        }
+        traffic::catch_up(self, now);
     }
 
     /// Runs a step as a transaction. It is committed if nobody holds what it needs and `commit` says so.

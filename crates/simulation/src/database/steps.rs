@@ -42,6 +42,8 @@ pub(super) fn expand(transaction: &mut Transaction<'_>, job: &Job<'_>, name: &st
     transaction.contents.catalog.expect(&facts.adds, false)?;
     if let Some(sync) = &file.sync {
         can_be_kept(&transaction.contents.catalog, sync)?;
+        // What is generated makes its functions before its triggers, whose lock comes last.
+        columns_exist(&transaction.contents.catalog, sync)?;
     }
     take(transaction, &facts);
     run_expand(transaction, file, &facts)?;
@@ -147,9 +149,6 @@ fn run_expand(
     let catalog = &mut transaction.contents.catalog;
     if facts.locks.keys().any(|table| !catalog.tables.contains_key(table)) {
         return Err(no_table());
-    }
-    if let Some(sync) = &file.sync {
-        columns_exist(catalog, sync)?;
     }
     for object in &facts.adds {
         catalog.add(object, &ours)?;

@@ -183,9 +183,13 @@ impl Traffic {
     }
 }
 
-/// Makes the calls that are due by now.
+/// Makes the calls that are due by now. A server that nobody can reach carries none out, and logs none.
 pub(super) fn catch_up(state: &mut State, now: Timestamp) {
     for (name, at, calls) in state.traffic.due(now) {
+        if !state.reachable {
+            *state.traffic.failed.entry(name).or_insert(0) += calls;
+            continue;
+        }
         let Some(version) = state.traffic.versions.get(&name) else { continue };
         let Some((statement, _)) = version.statements.get(at) else { continue };
         let (role, statement) = (version.role.clone(), statement.clone());

@@ -17,6 +17,7 @@ use tidegate_model::{
 use tidegate_schema::{
     Attempt, Databases as _, Endpoint, Epoch, Failure, Job, Limits, Secret, TargetDatabase,
     classify::lock::LockMode,
+    server_log::{LogReader, Rules},
 };
 use tidegate_simulation::database::{
     Dependent, Does, Locks, Misfit, Model, Names, Open, Plans, Power, Role, Row, Servers, Statement, Write,
@@ -64,6 +65,8 @@ pub(crate) struct Pair {
     next: i64,
     last: i64,
     written: u32,
+    /// What the model has logged.
+    logged: Vec<String>,
 }
 
 /// What the application does, by name; the first parameters of each statement are what it writes, the last one the key.
@@ -125,6 +128,7 @@ impl Pair {
             next: 1,
             last: i64::try_from(rows().len()).unwrap(),
             written: 0,
+            logged: Vec::new(),
         }
     }
 
@@ -247,6 +251,32 @@ impl Pair {
             }
         }
         self.same(&format!("{app:?}"), &real, &modelled)
+    }
+
+    /// What the daemon's reader finds in each side's log since something is hidden: role, how, and the statement.
+    pub(crate) fn denials(&mut self, server: &Server) -> Option<(String, String, String)> {
+        let (release, plan) = (Self::release(&self.plan), self.plan.clone());
+        let hidden = self.model.journal(&release, &plan.change).and_then(|journal| journal.hidden);
+        self.logged.extend(self.model.take_log().into_iter().map(|(_, lines)| lines));
+        let found = |text: &str, database: &dyn TargetDatabase| {
+            let (ours, name) = database.identity();
+            let rules = Rules {
+                plan: &plan,
+                hidden: hidden.as_ref(),
+                database: &name,
+                ours: &ours,
+                failures_since: None,
+            };
+            let mut reader = LogReader::default();
+            reader.read(text, &rules);
+            reader.settle(&rules);
+            assert!(reader.understood());
+            reader.denial().map(|denial| (denial.role.clone(), denial.how.clone(), denial.text.clone()))
+        };
+        let real = found(&server.log(), &*self.real[0]);
+        let modelled = found(&self.logged.concat(), &*self.modelled[0]);
+        assert_eq!(real, modelled, "the logs differ: real, then model");
+        real
     }
 
     /// A session stays in its transaction.

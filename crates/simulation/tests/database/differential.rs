@@ -2,8 +2,11 @@
 
 use tidegate_model::{
     Digest, Fact,
+    runner::TaskRunner,
     schema::{ChangePlan, FilePhase, Object},
+    spec::DatabaseSpec,
 };
+use tidegate_schema::sql::plan_of_runner;
 use tidegate_simulation::database::{Write, story};
 
 use crate::{
@@ -132,6 +135,8 @@ async fn sessions_are_in_the_way_of_the_same_steps() {
     let plan = pair.plan.clone();
     pair.claim(0, &plan).await;
     let expand = files(&plan, FilePhase::Expand);
+    pair.hold(Held::Wrote).await;
+    assert_eq!(pair.expand(0, &plan, &expand[1]).await, "Sql(42703)", "refused before it needs a lock");
     for held in [Held::Read, Held::Wrote] {
         pair.hold(held).await;
         assert!(pair.expand(0, &plan, &expand[0]).await.starts_with("blocked"));
@@ -256,4 +261,61 @@ async fn files_that_the_server_refuses_are_refused_alike() {
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(pair.expand(0, &plan, "1_expand_a.sql").await, "done ()");
     pair.observe(&plan).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_logged_alike() {
+    let server = Server::start(&rows()).await;
+    let mut pair = Pair::new(&server, "logged").await;
+    soak(&mut pair).await;
+    pair.hide(0).await;
+    assert_eq!(pair.denials(&server), None);
+    let mut seen = Vec::new();
+    for app in [App::ReadName, App::ReadOld, App::ReadAll, App::Update(Write::Both), App::Insert(Write::Old)]
+    {
+        pair.app(app).await;
+        // The log's clock has whole seconds, and the newest refusal is the one that is told.
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        seen.push(pair.denials(&server).map(|(_, how, _)| how));
+    }
+    let how = |how: &str| Some(how.to_owned());
+    let names = "names the column";
+    assert_eq!(seen, [None, how(names), how("SELECT * or RETURNING *"), how(names), how(names)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_team_s_own_tool_does_is_journaled_alike() {
+    let server = Server::start(&rows()).await;
+    let mut pair = Pair::new(&server, "tool").await;
+    let runner = TaskRunner {
+        task_definition: "flyway:7".into(),
+        container: "flyway".into(),
+        expand: vec!["migrate".into()],
+        contract: vec!["clean".into()],
+        adds: vec![column("city")],
+        removes: vec![column("address")],
+    };
+    let database =
+        DatabaseSpec { secret: "arn:aws:secretsmanager:x".into(), instance: "ecommerce-db".into() };
+    pair.plan = plan_of_runner(&"city".parse().unwrap(), &database, &runner, Vec::new()).unwrap();
+    let plan = pair.plan.clone();
+    let expand = files(&plan, FilePhase::Expand).remove(0);
+    pair.claim(0, &plan).await;
+    assert!(pair.expand(0, &plan, &expand).await.starts_with("Unexpected"), "the tool did nothing yet");
+    run(&mut pair.shop, "ALTER TABLE customers ADD COLUMN city text").await;
+    pair.model.create_by_hand(&column("city")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(pair.expand(0, &plan, &expand).await, "done ()");
+        pair.observe(&plan).await;
+    }
+    assert_eq!(pair.hide(0).await, "done ()");
+    pair.observe(&plan).await;
+    assert!(pair.purge(0, &plan).await.starts_with("Unexpected"));
+    run(&mut pair.admin, "ALTER TABLE customers DROP COLUMN address").await;
+    pair.model.by_hand(|catalog| catalog.remove(&column("address")));
+    pair.observe(&plan).await;
+    for _ in 0..2 {
+        assert_eq!(pair.purge(0, &plan).await, "done ()");
+        pair.observe(&plan).await;
+    }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
+use jiff::SignedDuration;
 use tidegate_model::{
     Fact, Why,
     schema::{Access, FilePhase},
@@ -14,7 +15,7 @@ use tidegate_model::{
 use tidegate_schema::{Attempt, Failure};
 use tidegate_simulation::database::{Answer, Gate, Operation, Verdict, story};
 
-use crate::world::World;
+use crate::world::{World, plan_of};
 
 /// Faults in the order in which they are met: before and after.
 #[derive(Default)]
@@ -149,4 +150,43 @@ async fn a_failover_ends_sessions_and_forgets_the_statistics_and_nothing_else() 
     for file in world.files(FilePhase::Expand) {
         assert_eq!(database.expand(world.job(epoch), &file).await, Ok(Attempt::Done(())));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_application_asks_of_a_server_that_is_gone_fails_once_and_is_not_made_up_for() {
+    let world = World::new();
+    let model = &world.model;
+    model.set_running(&["shop:v1"]);
+    model.set_reachable(false);
+    world.clock.advance(SignedDuration::from_mins(1));
+    model.set_reachable(true);
+    assert_eq!(model.failed("shop:v1"), 79);
+    world.clock.advance(SignedDuration::from_mins(1));
+    model.advance(model.now());
+    assert_eq!(model.failed("shop:v1"), 79);
+    assert_eq!(model.rows(&story::customers()), 2_501, "one insert a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_whose_builder_was_killed_is_built_again() {
+    let mut world = World::new();
+    let text = "CREATE INDEX CONCURRENTLY customers_name ON customers (name);";
+    world.plan = plan_of("index", &[("1_expand_a.sql", text)]);
+    let (database, model) = (world.process(), &world.model);
+    let epoch = database.claim(&world.release).await.unwrap();
+    let step = async || database.expand(world.job(epoch), "1_expand_a.sql").await;
+    let build =
+        || model.journal(&world.release, &world.plan.change).unwrap().builds["1_expand_a.sql"].clone();
+    for _ in 0..2 {
+        assert_eq!(step().await, Ok(Attempt::Underway));
+    }
+    assert_eq!((build().attempts, build().running), (1, true));
+    model.kill_builds();
+    assert!(!build().running && !model.exists(&world.plan.adds[0]));
+    assert_eq!(step().await, Ok(Attempt::Underway));
+    assert_eq!((build().attempts, build().running), (2, true));
+    world.clock.advance(SignedDuration::from_mins(2));
+    assert_eq!(step().await, Ok(Attempt::Done(())));
+    assert!(model.exists(&world.plan.adds[0]));
+    assert!(model.journal(&world.release, &world.plan.change).unwrap().builds.is_empty());
 }

@@ -64,6 +64,14 @@ impl Server {
         run(&mut admin, &format!("GRANT CREATE ON DATABASE {name} TO tidegate")).await;
     }
 
+    /// All that the server has logged.
+    pub(crate) fn log(&self) -> String {
+        let mut files: Vec<_> =
+            std::fs::read_dir(self.cluster.logs()).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    }
+
     /// A session of a role.
     pub(crate) async fn session(&self, role: &str, database: &str) -> PgConnection {
         let options = PgConnectOptions::new_without_pgpass()

@@ -201,3 +201,23 @@ async fn a_session_in_the_way_is_named_after_the_lock_s_budget_and_nothing_chang
     model.end_session(pid);
     expand(&world, &*database, epoch).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_the_shop_s_statements_is_what_the_reader_finds_in_them() {
+    let world = World::new();
+    let database = world.process();
+    let epoch = database.claim(&world.release).await.unwrap();
+    expand(&world, &*database, epoch).await;
+    for (version, names_old) in [
+        (story::version_1("shop:v1"), true),
+        (story::version_2("shop:v2"), true),
+        (story::version_3("shop:v3"), false),
+    ] {
+        world.model.reset_statistics();
+        for (statement, _) in &version.statements {
+            world.model.run(&version.role, statement, 1).unwrap();
+        }
+        let found = namers(&world.observe(&*database).await).len();
+        assert_eq!(found, if names_old { version.statements.len() } else { 0 }, "{}", version.name);
+    }
+}
