@@ -13,6 +13,7 @@ mod iam;
 mod killed;
 mod live;
 mod malformed;
+mod modelled;
 mod orders;
 mod purity;
 mod quarantine;

@@ -14,7 +14,8 @@ use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use jiff::{SignedDuration, Timestamp};
 use tidegate_aws::{Aws, CallReport};
 use tidegate_controller::{
-    Controller, Manual, Parts, PassReport, Prober, SchemaAccess, SchemaSettings, Settings, System, Telemetry,
+    Clock, Controller, Manual, Parts, PassReport, Prober, SchemaAccess, SchemaSettings, Settings, System,
+    Telemetry,
 };
 use tidegate_ledger::Ledger;
 use tidegate_model::{
@@ -27,7 +28,7 @@ use tidegate_sandbox::{
     clock::Clock as SandboxClock,
     world::{Mode, World},
 };
-use tidegate_schema::Servers;
+use tidegate_schema::{Databases, Servers};
 
 /// The story's world.
 pub const WORLD: &str = include_str!("../../config/world.toml");
@@ -47,6 +48,8 @@ pub struct Stage {
     /// The SDK clients that the controller uses, and tests use to look and to interfere.
     pub config: aws_config_of_tests::SdkConfig,
     clock: Arc<Manual>,
+    /// Target databases, and the clock of their servers.
+    databases: (Arc<dyn Databases>, Arc<dyn Clock>),
     controller: Option<Controller>,
     /// The controller's own runtime: ending it is the crash.
     runtime: Option<tokio::runtime::Runtime>,
@@ -112,6 +115,7 @@ impl Stage {
             sandbox,
             config,
             clock: Arc::new(Manual::new(start())),
+            databases: (Arc::new(Servers::default()), Arc::new(System::default())),
             controller: None,
             runtime: None,
             ledger: Some(ledger),
@@ -135,7 +139,8 @@ impl Stage {
             roots: vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config/migrations")],
             ..SchemaSettings::default()
         };
-        let schema = SchemaAccess::new(settings, Arc::new(Servers::default()), Arc::new(System::default()));
+        let (databases, servers_clock) = self.databases.clone();
+        let schema = SchemaAccess::new(settings, databases, servers_clock);
         let probes = Arc::new(Prober::new().expect("a prober"));
         let clock = self.clock.clone();
         let calls = Arc::clone(&self.calls);
@@ -150,6 +155,17 @@ impl Stage {
         });
         self.controller = Some(started.await.expect("the controller starts"));
         self.runtime = Some(runtime);
+    }
+
+    /// Takes other target databases than real servers from now on, whose clock is the stage's own, and starts anew.
+    pub async fn use_databases(&mut self, databases: Arc<dyn Databases>) {
+        self.databases = (databases, self.clock());
+        self.restart().await;
+    }
+
+    /// The clock of decisions.
+    pub fn clock(&self) -> Arc<Manual> {
+        Arc::clone(&self.clock)
     }
 
     fn crash(&mut self) {

@@ -86,7 +86,7 @@ impl Statistics {
         if let Some(missing) = &self.missing {
             return Evidence::Missing(missing.clone());
         }
-        let mentions = self.mentions(reader(plan, catalog));
+        let mentions = self.mentions(&reader(plan, catalog));
         let mut namers = BTreeMap::new();
         for ((role, text, _), entry) in &self.entries {
             let how = match mentions.get(text) {
@@ -107,10 +107,10 @@ impl Statistics {
     }
 
     /// What each text says; parsed once for each question.
-    fn mentions(&self, reader: Reader) -> BTreeMap<String, Mention> {
+    fn mentions(&self, reader: &Reader) -> BTreeMap<String, Mention> {
         // A poisoned lock only means that an earlier reading stopped halfway: every entry is still right.
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.0.as_ref() != Some(&reader) {
+        if read.0.as_ref() != Some(reader) {
             *read = (Some(reader.clone()), BTreeMap::new());
         }
         let texts: BTreeSet<&String> =
