@@ -18,7 +18,7 @@
 //! # How it is held against a real server
 //!
 //! `tests/database/differential.rs` and `random.rs` send the same operations to a real PostgreSQL and to the model and compare
-//! every answer, variant by variant, and every observation. `compared.rs` says what is left out of that: times, process ids,
+//! every answer, variant by variant, and every observation. `normal.rs` says what is left out of that: times, process ids,
 //! sizes, object ids.
 //!
 //! # Where it differs, and why

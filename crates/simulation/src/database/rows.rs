@@ -48,16 +48,6 @@ pub enum Write {
     Neither,
 }
 
-impl Write {
-    /// True if it names the old form.
-    pub fn has_old(self) -> bool {
-        match self {
-            Self::Old | Self::OldOdd | Self::Both | Self::BothApart => true,
-            Self::New | Self::NewOdd | Self::Neither => false,
-        }
-    }
-}
-
 impl Row {
     /// The row after a write; with the trigger, which keeps the forms in step, or without it.
     #[must_use]

@@ -1,6 +1,6 @@
 //! One transaction of the modelled server: a copy of what is in the database, and the locks that it needs.
 //!
-//! A step runs on the copy and either gives it back whole or is forgotten. Made by [`super::attempt`], which asks the sessions
+//! A step runs on the copy and either gives it back whole or is forgotten. Made by [`super::state`], which asks the sessions
 //! whether the locks could have been granted. Must not wait, and must not know of sessions.
 
 use jiff::Timestamp;

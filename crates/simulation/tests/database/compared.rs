@@ -1,18 +1,14 @@
-//! The same operations on a real server and on the model, and what both answered, compared.
-//!
-//! What is left out of the comparison, and why: times and durations (two clocks), process ids and ages of sessions, sizes on disk
-//! (the model counts rows), when statistics were reset, the keys of namers (they hold object ids) and namers of the superuser
-//! (the hand of the test), and the pressure on the real server (it shares a machine).
+//! The same operations on a real server and on the model, and what both answered, compared; see [`crate::normal`] for what is
+//! left out of it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use sqlx::PgConnection;
 use tidegate_controller::System;
 use tidegate_model::{
-    Digest, Fact, ReleaseName,
+    Digest, ReleaseName,
     name::Marker,
-    schema::{Blocker, ChangePlan, Evidence, FilePhase, Namer, Object, Preflight, SchemaObservation},
+    schema::{ChangePlan, FilePhase, Object, SchemaObservation},
 };
 use tidegate_schema::{
     Attempt, Databases as _, Endpoint, Epoch, Failure, Job, Limits, Secret, TargetDatabase,
@@ -20,11 +16,12 @@ use tidegate_schema::{
     server_log::{LogReader, Rules},
 };
 use tidegate_simulation::database::{
-    Dependent, Does, Locks, Misfit, Model, Names, Open, Plans, Power, Role, Row, Servers, Statement, Write,
-    story,
+    Dependent, Does, Locks, Misfit, Model, Names, Open, Plans, Power, Role, Row, Servers, Statement, story,
 };
 
 use crate::{
+    application::{App, statement, values},
+    normal::{attempt, difference, normal},
     server::{Server, run},
     world::{ALL, plan_of, story_plan},
 };
@@ -67,16 +64,6 @@ pub(crate) struct Pair {
     written: u32,
     /// What the model has logged.
     logged: Vec<String>,
-}
-
-/// What the application does, by name; the first parameters of each statement are what it writes, the last one the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum App {
-    ReadOld,
-    ReadName,
-    ReadAll,
-    Update(Write),
-    Insert(Write),
 }
 
 /// Whose session is open, and what it did.
@@ -355,128 +342,4 @@ impl Pair {
         assert_eq!(real, modelled, "{what}: the real server, then the model");
         real.to_owned()
     }
-}
-
-/// The lines of two observations that only one of them has.
-fn difference(real: &SchemaObservation, modelled: &SchemaObservation) -> String {
-    let (real, modelled) = (format!("{real:#?}"), format!("{modelled:#?}"));
-    let only = |one: &str, other: &str, sign: char| -> String {
-        let lines = one.lines().filter(|line| !other.lines().any(|known| known == *line));
-        lines.map(|line| format!("\n{sign} {}", line.trim())).collect()
-    };
-    format!("{}{}", only(&real, &modelled, '-'), only(&modelled, &real, '+'))
-}
-
-/// The application's statements.
-fn statement(app: App) -> Statement {
-    let columns = |write: Write| -> &'static [&'static str] {
-        match write {
-            Write::Old | Write::OldOdd => &["address"],
-            Write::New | Write::NewOdd => &["street_address", "city", "state", "zip_code"],
-            Write::Both | Write::BothApart => &["address", "street_address", "city", "state", "zip_code"],
-            Write::Neither => &["email"],
-        }
-    };
-    let (text, names, does) = match app {
-        App::ReadOld => {
-            ("SELECT id, address FROM customers WHERE id = $1".into(), vec!["id", "address"], Does::Read)
-        }
-        App::ReadName => ("SELECT name FROM customers WHERE id = $1".into(), vec!["id", "name"], Does::Read),
-        App::ReadAll => ("SELECT * FROM customers WHERE id = $1".into(), vec![], Does::Read),
-        App::Update(write) => {
-            let set: Vec<String> =
-                columns(write).iter().zip(1..).map(|(c, n)| format!("{c} = ${n}")).collect();
-            let text = format!("UPDATE customers SET {} WHERE id = ${}", set.join(", "), set.len() + 1);
-            (text, [&["id"], columns(write)].concat(), Does::Update(write))
-        }
-        App::Insert(write) => {
-            let values: Vec<String> = (1..=columns(write).len()).map(|n| format!("${n}")).collect();
-            let list = columns(write).join(", ");
-            let text = format!("INSERT INTO customers (name, {list}) VALUES ('x', {})", values.join(", "));
-            (
-                text.replace("'x'", "upper($9)").replace("$9", &format!("${}", values.len() + 1)),
-                [&["name"], columns(write)].concat(),
-                Does::Insert(write),
-            )
-        }
-    };
-    let names = match app {
-        App::ReadAll => Names::Everything,
-        App::ReadOld | App::ReadName | App::Update(_) | App::Insert(_) => {
-            Names::Columns(names.into_iter().map(str::to_owned).collect())
-        }
-    };
-    Statement { text, table: story::customers(), names, does }
-}
-
-/// What a statement writes: never twice the same.
-fn values(app: App, n: u32) -> Vec<Option<String>> {
-    let (write, more) = match app {
-        App::ReadOld | App::ReadName | App::ReadAll => return Vec::new(),
-        App::Update(write) => (write, None),
-        App::Insert(write) => (write, Some(Some("x".to_owned()))),
-    };
-    let parts = |n: u32| [format!("{n} Elm St"), "Salem".into(), "OR".into(), "97301".into()].map(Some);
-    let old = |n: u32| Some(format!("{n} Elm St, Salem, OR, 97301"));
-    let values = match write {
-        Write::Old => vec![old(n)],
-        Write::OldOdd => vec![Some(format!("c/o Miller {n}"))],
-        Write::New => parts(n).to_vec(),
-        Write::NewOdd => vec![Some(format!("{n} Elm St")), None, None, None],
-        Write::Both => [vec![old(n)], parts(n).to_vec()].concat(),
-        Write::BothApart => [vec![old(n)], parts(n + 1_000_000).to_vec()].concat(),
-        Write::Neither => vec![Some(format!("{n}@example.com"))],
-    };
-    values.into_iter().chain(more).collect()
-}
-
-fn attempt<T: std::fmt::Debug>(outcome: Result<Attempt<T>, Failure>) -> String {
-    match outcome {
-        Ok(Attempt::Done(value)) => format!("done {value:?}"),
-        Ok(Attempt::Underway) => "underway".to_owned(),
-        Ok(Attempt::Blocked(blockers)) => {
-            format!("blocked {:?}", blockers.iter().map(nameless).collect::<Vec<_>>())
-        }
-        Err(failure) => format!("{failure:?}"),
-    }
-}
-
-fn nameless(blocker: &Blocker) -> Blocker {
-    Blocker { pid: 0, transaction_seconds: 0, ..blocker.clone() }
-}
-
-/// An observation without what cannot be the same on both sides.
-fn normal(mut seen: SchemaObservation) -> SchemaObservation {
-    if let Fact::Known(blockers) = &mut seen.blockers {
-        *blockers = blockers.iter().map(nameless).collect();
-    }
-    if let Fact::Known(preflight) = &mut seen.preflight {
-        *preflight = Preflight { told: preflight.told.clone(), ..Preflight::default() };
-    }
-    if let Fact::Known(pressure) = &mut seen.pressure {
-        pressure.clear();
-    }
-    if let Fact::Known(journal) = &mut seen.journal {
-        for backfill in journal.backfills.values_mut() {
-            backfill.milliseconds = 0;
-        }
-        for locks in journal.locks.values_mut() {
-            *locks = locks.rsplit_once(", ").map_or(locks.clone(), |(locks, _)| locks.to_owned());
-        }
-        journal.purged_at = journal.purged_at.map(|_| Timestamp::UNIX_EPOCH);
-        if let Some(hidden) = &mut journal.hidden {
-            hidden.at = Timestamp::UNIX_EPOCH;
-        }
-    }
-    if let Fact::Known(Evidence::Read(read)) = &mut seen.evidence {
-        read.stats_reset = Timestamp::UNIX_EPOCH;
-        let mut namers: BTreeMap<String, Namer> = BTreeMap::new();
-        for namer in std::mem::take(&mut read.namers).into_values().filter(|namer| namer.role != "postgres") {
-            // One text may have several entries: what `*` means changes with the table.
-            let known = namers.entry(format!("{} {}", namer.role, namer.text));
-            known.and_modify(|known| known.calls += namer.calls).or_insert(namer);
-        }
-        read.namers = namers;
-    }
-    seen
 }

@@ -10,7 +10,8 @@ use tidegate_schema::sql::plan_of_runner;
 use tidegate_simulation::database::{Write, story};
 
 use crate::{
-    compared::{App, Held, Pair, column, rows},
+    application::App,
+    compared::{Held, Pair, column, rows},
     server::{Server, run},
     world::plan_of,
 };

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
+mod application;
 mod compared;
 mod differential;
 mod faults;
 mod log;
+mod normal;
 mod random;
 mod server;
 mod story;

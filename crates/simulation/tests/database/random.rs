@@ -10,7 +10,8 @@ use tidegate_model::schema::FilePhase;
 use tidegate_simulation::database::Write;
 
 use crate::{
-    compared::{App, Held, Pair, rows},
+    application::App,
+    compared::{Held, Pair, rows},
     server::Server,
 };
 
@@ -103,7 +104,7 @@ async fn random_sequences_are_answered_alike() {
     let runtime = tokio::runtime::Handle::current();
     let number = AtomicU32::new(0);
     let outcome = tokio::task::block_in_place(|| {
-        runner.run(&prop::collection::vec(op(), 10..40), |ops| {
+        runner.run(&prop::collection::vec(op(), 10..30), |ops| {
             let number = number.fetch_add(1, Ordering::Relaxed);
             let case = async {
                 let mut pair = Pair::new(&server, &format!("case_{number}")).await;
