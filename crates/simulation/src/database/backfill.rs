@@ -1,6 +1,6 @@
 //! A batch of a backfill, on a transaction of the model.
 //!
-//! Called by [`super::port`]. The walk is the schema crate's: keys in order, a cursor that moves in the batch's own
+//! Called by the port. The walk is the schema crate's: keys in order, a cursor that moves in the batch's own
 //! transaction, an end that is fixed when it begins, and the real function for the next batch's size. How long a batch takes is
 //! told by the server's pace, because nothing takes time here. Rows that cannot be filled are not modelled.
 

@@ -1,6 +1,6 @@
 //! An index that is built beside everybody's work, on a transaction of the model.
 //!
-//! Called by [`super::port`] for a file that is one CREATE INDEX CONCURRENTLY. The witnesses are the real one's: the
+//! Called by the port for a file that is one CREATE INDEX CONCURRENTLY. The witnesses are the real one's: the
 //! journal's row, a session that is at it, and the catalog. A build takes as long as the server is told that builds take; one
 //! whose session ends before leaves an index that is not valid.
 

@@ -1,6 +1,6 @@
 //! The steps hide and unhide, on a transaction of the model.
 //!
-//! Called by [`super::port`], and by purge to give rights back. The same checks in the same order as the schema crate's
+//! Called by the port, and by purge to give rights back. The same checks in the same order as the schema crate's
 //! `hide`; neither takes a lock on a table. Who lost a right stands in the journal, and that is what un-hiding gives back.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,7 +8,7 @@
 //!
 //! | module | has |
 //! |---|---|
-//! | `port` | the schema crate's traits; waiting for locks, faults, one process's connections |
+//! | `port`, `attempt`, `gate` | the schema crate's traits; one process's connection, waiting for locks; faults at its door |
 //! | `state`, `model`, `truth` | the server as a whole; what a simulation does to it; what oracles read |
 //! | `transaction`, `steps`, `backfill`, `build`, `hide` | our steps, each in one transaction, with the real ones' checks in their order |
 //! | `catalog`, `rows`, `roles`, `sessions`, `journal` | what is in the database, who may use it, who holds it, what we wrote down |
@@ -30,7 +30,6 @@
 //! | check files are SQL | only checks that a sync file generates are understood; a team's own is `Malformed` | nothing runs SQL |
 //! | a check may be asked for a sample | every row is read | tables here have thousands of rows, and a sample needs a hundred thousand |
 //! | a row may refuse what a backfill writes (`Failure::Rows`) | none does; a [`Gate`] can answer so | constraints are not modelled |
-//! | a process that waits for a table holds the fence's row, and others wait for it in turn | a step that waits holds nothing: a claim goes through, and the step is fenced off afterwards | whoever waits tries again, at most for the lock's limit; a process that stands still ([`Verdict::Freeze`]) does hold both |
 //! | everybody else queues behind a lock that is waited for | nobody does, and the application's statements wait for no lock | the lock's limit bounds it; latency is not modelled |
 //! | who is in the way may be gone before it was asked for | it is always named | no time passes between the two |
 //! | locks on tables that a file does not name are taken | they are not | only a catalog with foreign keys and inheritance knows them |
@@ -46,6 +45,7 @@
 //! | a flood of failing statements is logged whole | at most 20 lines, and at most 1,000 rows written, for each statement and look | the first lines say it all |
 //! | a secret that is older or newer than the password is refused until either changes | a connection takes the password that was right when it was opened | it is opened again after a refusal |
 
+mod attempt;
 mod backfill;
 mod build;
 mod catalog;

@@ -136,7 +136,7 @@ fn check(state: &State, plan: &ChangePlan, now: Timestamp) -> Result<CheckReadin
     for file in plan.files(FilePhase::Check) {
         let name = checked(plan, file).ok_or(Failure::Malformed)?;
         let wanted = Locks::table(name, LockMode::AccessShare);
-        if !state.sessions.in_the_way(&wanted, now).is_empty() {
+        if !state.sessions.in_the_way(&wanted, None, now).is_empty() {
             return Err(Failure::Lock);
         }
         let table = state.contents.catalog.tables.get(name).ok_or_else(super::catalog::no_table)?;

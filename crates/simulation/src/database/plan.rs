@@ -42,7 +42,7 @@ impl Plans {
     /// What the files of a change do.
     pub(super) fn facts(&self, plan: &ChangePlan) -> Arc<PlanFacts> {
         let texts: Vec<String> =
-            plan.files.iter().map(|file| format!("{} {}", file.name, Digest::of(&file.text))).collect();
+            plan.files.iter().map(|file| format!("{} {}", file.name, file.checksum)).collect();
         let key = Digest::of(texts.join("\n"));
         // A poisoned lock only means that an earlier reading stopped halfway: every entry is still right.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

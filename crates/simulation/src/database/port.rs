@@ -1,37 +1,33 @@
 //! The modelled databases behind the schema crate's port.
 //!
 //! Called by the real controller. A database is found by the address that a secret gives, as in production; each process opens it
-//! through a gate of its own. What waits here waits in tokio's time: for a lock as long as our own limit says, and for faults.
+//! through a gate of its own. How a step is attempted is [`super::attempt`]'s.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tidegate_model::{
     Digest, ReleaseName,
-    schema::{Blocker, ChangePlan, FilePhase, SchemaObservation},
+    schema::{ChangePlan, FilePhase, SchemaObservation},
 };
 use tidegate_schema::{
-    Address, Attempt, Batch, Databases, Endpoint, Epoch, Failure, Job, Secret, TargetDatabase, Wanted,
+    Attempt, Batch, Databases, Endpoint, Epoch, Failure, Job, Secret, TargetDatabase, Wanted,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
+    attempt::{Call, Connection, LONGEST_IDLE, Refusal},
     backfill,
     build::{self, Next},
-    gate::{Answer, Gate, Operation, Verdict},
+    gate::{Gate, Operation},
     hide,
     journal::key,
     model::Model,
     observe,
     plan::PlanFacts,
-    sessions::{Locks, Session},
-    state::{Committed, Once},
     steps,
     transaction::Transaction,
 };
-
-/// What the server allows of a transaction that stands still: the limit that our own connections set.
-const LONGEST_IDLE: Duration = Duration::from_secs(10);
 
 /// The servers that one process can reach.
 #[derive(Clone)]
@@ -65,165 +61,7 @@ impl Databases for Servers {
     }
 }
 
-/// One database as one process has opened it.
-struct Connection {
-    address: Address,
-    /// The password in the secret, if the server took it when this was opened.
-    password: Option<String>,
-    /// None: there is no such server.
-    model: Option<Model>,
-    gate: Arc<dyn Gate>,
-}
-
-/// Why a step was not taken.
-enum Refusal {
-    Failed(Failure),
-    Blocked(Vec<Blocker>),
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl Refusal {
-    /// As a step tells it that does not name who is in its way.
-    fn failure(self) -> Failure {
-        match self {
-            Self::Failed(failure) => failure,
-            Self::Blocked(_) => Failure::Lock,
-        }
-    }
-
-    /// As a step tells it that does.
-    fn attempt<T>(self) -> Result<Attempt<T>, Failure> {
-        match self {
-            Self::Failed(failure) => Err(failure),
-            Self::Blocked(blockers) => Ok(Attempt::Blocked(blockers)),
-        }
-    }
-}
-
-/// Who asks for what.
-#[derive(Clone)]
-struct Call {
-    operation: Operation,
-    release: ReleaseName,
-    job: Option<(tidegate_model::ChangeName, i64)>,
-    file: Option<String>,
-}
-
-impl Call {
-    fn of(operation: Operation, job: &Job<'_>, file: Option<&str>) -> Self {
-        Self {
-            operation,
-            release: job.release.clone(),
-            job: Some((job.plan.change.clone(), job.epoch.number())),
-            file: file.map(str::to_owned),
-        }
-    }
-}
-
 impl Connection {
-    /// The server, if it answers and takes the password.
-    fn reach(&self) -> Result<&Model, Failure> {
-        let model = self.model.as_ref().ok_or(Failure::Unreachable)?;
-        let state = model.state();
-        if !state.reachable {
-            return Err(Failure::Unreachable);
-        }
-        let role = state.roles.get(&self.address.role).ok_or(Failure::Login)?;
-        if self.password.as_ref() == Some(&role.password) { Ok(model) } else { Err(Failure::Login) }
-    }
-
-    /// Asks the gate; how long the process is to stand still inside its transaction, if it is to.
-    async fn begin(&self, operation: Operation) -> Result<Option<Duration>, Failure> {
-        match self.gate.before(operation).await {
-            Verdict::Pass => Ok(None),
-            Verdict::Fail(failure) => Err(failure),
-            Verdict::Freeze(lasts) => Ok(Some(lasts)),
-        }
-    }
-
-    async fn end(&self, operation: Operation) -> Result<(), Failure> {
-        match self.gate.after(operation).await {
-            Answer::Arrives => Ok(()),
-            Answer::Lost => Err(Failure::Unreachable),
-        }
-    }
-
-    /// Runs a step as a transaction, waiting for locks as long as our own limit says.
-    async fn transact<T>(
-        &self,
-        call: Call,
-        facts: &PlanFacts,
-        step: impl Fn(&mut Transaction<'_>) -> Result<T, Failure>,
-    ) -> Result<T, Refusal> {
-        let mut freeze = self.begin(call.operation).await?;
-        let lock = self.reach()?.state().settings.limits.lock;
-        let (deadline, mut seen) = (Instant::now() + lock, Vec::new());
-        loop {
-            // Asked again after each wait: the server may be gone by then.
-            let model = self.reach()?;
-            match self.once(model, &call, facts, freeze.is_none(), &step) {
-                Once::Failed(failure) => return Err(failure.into()),
-                Once::InTheWay(blockers) => seen = blockers,
-                Once::Free(value, locks) => match freeze.take() {
-                    None => {
-                        self.end(call.operation).await?;
-                        return Ok(value);
-                    }
-                    Some(lasts) => self.stand_still(model, locks, lasts).await?,
-                },
-            }
-            if !seen.is_empty() {
-                if Instant::now() >= deadline {
-                    return Err(Refusal::Blocked(seen));
-                }
-                sleep((lock / 4).max(Duration::from_millis(1))).await;
-            }
-        }
-    }
-
-    fn once<T>(
-        &self,
-        model: &Model,
-        call: &Call,
-        facts: &PlanFacts,
-        commit: bool,
-        step: impl Fn(&mut Transaction<'_>) -> Result<T, Failure>,
-    ) -> Once<T> {
-        let now = model.now();
-        let mut state = model.state();
-        let (change, epoch) = match &call.job {
-            Some((change, epoch)) => (Some(change.clone()), *epoch),
-            None => {
-                let journal = state.contents.journal.as_ref();
-                let newest = journal.and_then(|journal| journal.fence.get(&call.release)).copied();
-                (None, newest.unwrap_or(0) + 1)
-            }
-        };
-        let Call { operation, release, file, .. } = call.clone();
-        let committed = Committed { at: now, operation, release, change, file, epoch };
-        state.once(facts, now, commit.then_some(committed), step)
-    }
-
-    /// Holds what a transaction has while the process stands still; the server ends its session if that lasts too long.
-    async fn stand_still(&self, model: &Model, locks: Locks, lasts: Duration) -> Result<(), Failure> {
-        let session = Session {
-            role: self.address.role.clone(),
-            application: tidegate_schema::connect::APPLICATION.to_owned(),
-            state: "idle in transaction".to_owned(),
-            since: model.now(),
-            locks,
-        };
-        let pid = model.state().sessions.begin(session);
-        sleep(lasts.min(LONGEST_IDLE)).await;
-        model.state().sessions.end(pid);
-        if lasts < LONGEST_IDLE { Ok(()) } else { Err(Failure::Unreachable) }
-    }
-
     fn facts(&self, plan: &ChangePlan) -> Arc<PlanFacts> {
         self.model.as_ref().map(|model| model.plans().facts(plan)).unwrap_or_default()
     }

@@ -110,9 +110,9 @@ impl Sessions {
         self.all.clear();
     }
 
-    /// Sessions that one who wants these locks would wait for, the oldest first.
-    pub(super) fn in_the_way(&self, wanted: &Locks, now: Timestamp) -> Vec<Blocker> {
-        self.shown(now, |session| session.locks.conflicts(wanted))
+    /// Sessions that one who wants these locks would wait for, the oldest first; not itself, if it holds something already.
+    pub(super) fn in_the_way(&self, wanted: &Locks, itself: Option<i32>, now: Timestamp) -> Vec<Blocker> {
+        self.shown(now, |pid, session| Some(pid) != itself && session.locks.conflicts(wanted))
     }
 
     /// Sessions with any lock on these tables in a transaction that is older than `budget`, the oldest first.
@@ -122,15 +122,19 @@ impl Sessions {
         budget: Duration,
         now: Timestamp,
     ) -> Vec<Blocker> {
-        self.shown(now, |session| {
+        self.shown(now, |_, session| {
             let holds = session.locks.tables.keys().any(|table| tables.contains(table));
             holds && now.duration_since(session.since).unsigned_abs() > budget
         })
     }
 
-    fn shown(&self, now: Timestamp, is_one: impl Fn(&Session) -> bool) -> Vec<Blocker> {
-        let mut found: Vec<Blocker> =
-            self.all.iter().filter(|(_, s)| is_one(s)).map(|(pid, s)| blocker(*pid, s, now)).collect();
+    fn shown(&self, now: Timestamp, is_one: impl Fn(i32, &Session) -> bool) -> Vec<Blocker> {
+        let mut found: Vec<Blocker> = self
+            .all
+            .iter()
+            .filter(|(pid, s)| is_one(**pid, s))
+            .map(|(pid, s)| blocker(*pid, s, now))
+            .collect();
         found.sort_by_key(|blocker| std::cmp::Reverse(blocker.transaction_seconds));
         found
     }

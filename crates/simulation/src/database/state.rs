@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
     ChangeName, ReleaseName,
-    schema::{Access, Object, Pressure, TableName},
+    schema::{Access, Blocker, Object, Pressure, TableName},
 };
 use tidegate_schema::{Failure, Limits};
 
@@ -122,8 +122,8 @@ pub(super) struct State {
 pub(super) enum Once<T> {
     /// It can be committed, and is if that was wanted.
     Free(T, Locks),
-    /// It needs a lock that these sessions hold.
-    InTheWay(Vec<tidegate_model::schema::Blocker>),
+    /// It needs a lock that these sessions hold; while it waits for that it holds the fence, if that is free.
+    InTheWay(Vec<Blocker>, Locks),
     /// It is refused; nothing changed.
     Failed(Failure),
 }
@@ -158,12 +158,12 @@ impl State {
 
     /// Runs a step as a transaction. It is committed if nobody holds what it needs and `commit` says so.
     ///
-    /// Locks come first: a step that would have failed after a lock that it does not get is in somebody's way, not refused.
+    /// `itself` is the session in which it waits already. Locks come first: a step that would have failed after a lock that it does not get is in somebody's way, not refused.
     pub(super) fn once<T>(
         &mut self,
         facts: &PlanFacts,
         now: Timestamp,
-        commit: Option<Committed>,
+        (commit, itself): (Option<Committed>, Option<i32>),
         step: impl FnOnce(&mut Transaction<'_>) -> Result<T, Failure>,
     ) -> Once<T> {
         self.advance(now);
@@ -178,9 +178,11 @@ impl State {
         };
         let outcome = step(&mut transaction);
         let Transaction { contents, locks, .. } = transaction;
-        let blockers = self.sessions.in_the_way(&locks, now);
+        let blockers = self.sessions.in_the_way(&locks, itself, now);
         if !blockers.is_empty() {
-            return Once::InTheWay(blockers);
+            let fence = Locks { fences: locks.fences, ..Locks::default() };
+            let free = self.sessions.in_the_way(&fence, itself, now).is_empty();
+            return Once::InTheWay(blockers, if free { fence } else { Locks::default() });
         }
         let value = match outcome {
             Ok(value) => value,

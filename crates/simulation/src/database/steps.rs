@@ -1,6 +1,6 @@
 //! The steps claim, expand and purge, on a transaction of the model.
 //!
-//! Called by [`super::port`]. The same checks in the same order as the schema crate's `run`: whatever that finds out first is
+//! Called by the port. The same checks in the same order as the schema crate's `run`: whatever that finds out first is
 //! found out first here. Must not look at sessions, and must not keep anything of a transaction that failed.
 
 use tidegate_model::{

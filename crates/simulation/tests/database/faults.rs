@@ -190,3 +190,37 @@ async fn an_index_whose_builder_was_killed_is_built_again() {
     assert!(model.exists(&world.plan.adds[0]));
     assert!(model.journal(&world.release, &world.plan.change).unwrap().builds.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_waits_for_a_step_that_waits_and_one_that_is_killed_holds_nothing() {
+    let world = World::new();
+    let (one, other, model) = (world.process(), world.process(), &world.model);
+    let epoch = one.claim(&world.release).await.unwrap();
+    let report = model.begin_session(
+        "shop",
+        "report",
+        tidegate_simulation::database::Locks::table(
+            &story::customers(),
+            tidegate_schema::classify::lock::LockMode::AccessShare,
+        ),
+    );
+    let file = world.files(FilePhase::Expand).remove(0);
+    let step = async {
+        let blocked = one.expand(world.job(epoch), &file).await;
+        assert!(matches!(&blocked, Ok(Attempt::Blocked(by)) if by[0].pid == report), "{blocked:?}");
+    };
+    let claim = async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let begun = tokio::time::Instant::now();
+        let newer = other.claim(&world.release).await.unwrap();
+        (newer, begun.elapsed())
+    };
+    let ((), (newer, waited)) = futures_util::future::join(step, claim).await;
+    assert!(newer > epoch && waited >= Duration::from_millis(140), "{waited:?}");
+    // A step that is cut off in the middle of its wait.
+    let cut = tokio::time::timeout(Duration::from_millis(60), one.expand(world.job(newer), &file)).await;
+    assert!(cut.is_err());
+    let begun = tokio::time::Instant::now();
+    other.claim(&world.release).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
