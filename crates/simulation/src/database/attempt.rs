@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tidegate_model::{ChangeName, ReleaseName, schema::Blocker};
-use tidegate_schema::{Address, Attempt, Failure, Job};
+use tidegate_schema::{Attempt, Failure, Job};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -23,7 +23,10 @@ pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(10);
 
 /// One database as one process has opened it.
 pub(super) struct Connection {
-    pub(super) address: Address,
+    /// The database's name.
+    pub(super) database: String,
+    /// As whom it was opened.
+    pub(super) role: String,
     /// The password in the secret, if the server took it when this was opened.
     pub(super) password: Option<String>,
     /// None: there is no such server.
@@ -101,7 +104,7 @@ impl Connection {
         if !state.reachable {
             return Err(Failure::Unreachable);
         }
-        let role = state.roles.get(&self.address.role).ok_or(Failure::Login)?;
+        let role = state.roles.get(&self.role).ok_or(Failure::Login)?;
         if self.password.as_ref() == Some(&role.password) { Ok(model) } else { Err(Failure::Login) }
     }
 
@@ -190,8 +193,8 @@ impl Connection {
     /// A session of ours that holds something, until this is dropped: a process that is killed holds nothing.
     fn hold(&self, model: &Model, locks: Locks, state: &str) -> Held {
         let session = Session {
-            role: self.address.role.clone(),
-            application: tidegate_schema::connect::APPLICATION.to_owned(),
+            role: self.role.clone(),
+            application: tidegate_postgres::APPLICATION.to_owned(),
             state: state.to_owned(),
             since: model.now(),
             locks,

@@ -23,6 +23,8 @@ pub(super) fn key(job: &Job<'_>) -> Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Journal {
     pub(super) fence: BTreeMap<ReleaseName, i64>,
+    /// The ledger and the epoch of the lease in whose name the fence was claimed.
+    pub(super) claims: BTreeMap<ReleaseName, (String, u64)>,
     pub(super) changes: BTreeMap<Key, Change>,
     /// Revisions that may not run any more.
     pub(super) floor: BTreeMap<ReleaseName, BTreeSet<Digest>>,

@@ -52,12 +52,13 @@ impl Servers {
 
 impl Databases for Servers {
     fn open(&self, secret: &Secret, endpoint: Option<&Endpoint>) -> Result<Arc<dyn TargetDatabase>, Failure> {
-        let address = secret.address(endpoint)?;
-        let at = (address.host.clone(), address.port, address.database.clone());
-        let model = self.models.get(&at).cloned();
-        let role = model.as_ref().and_then(|model| model.state().roles.get(&address.role).cloned());
-        let password = role.map(|role| role.password).filter(|password| secret.has_password(password));
-        Ok(Arc::new(Connection { address, password, model, gate: Arc::clone(&self.gate) }))
+        let (Endpoint { host, port, database }, login) =
+            secret.resolve(endpoint).map_err(|_| Failure::Secret)?;
+        let model = self.models.get(&(host, port, database.clone())).cloned();
+        let role = login.role().to_owned();
+        let known = model.as_ref().and_then(|model| model.state().roles.get(&role).cloned());
+        let password = known.map(|role| role.password).filter(|password| login.has_password(password));
+        Ok(Arc::new(Connection { database, role, password, model, gate: Arc::clone(&self.gate) }))
     }
 }
 
@@ -130,14 +131,19 @@ impl Connection {
 
 impl TargetDatabase for Connection {
     fn identity(&self) -> (String, String) {
-        (self.address.role.clone(), self.address.database.clone())
+        (self.role.clone(), self.database.clone())
     }
 
-    fn claim<'a>(&'a self, release: &'a ReleaseName) -> BoxFuture<'a, Result<Epoch, Failure>> {
+    fn claim<'a>(
+        &'a self,
+        release: &'a ReleaseName,
+        ledger: &'a str,
+        lease: u64,
+    ) -> BoxFuture<'a, Result<Epoch, Failure>> {
         async move {
             let call = Call { operation: Operation::Claim, release: release.clone(), job: None, file: None };
             let facts = PlanFacts::new();
-            let step = |transaction: &mut Transaction<'_>| Ok(steps::claim(transaction, release));
+            let step = |transaction: &mut Transaction<'_>| steps::claim(transaction, release, ledger, lease);
             self.transact(call, &facts, step).await.map_err(Refusal::failure)
         }
         .boxed()

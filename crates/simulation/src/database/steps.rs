@@ -17,14 +17,26 @@ use super::{
     transaction::{Transaction, file},
 };
 
-/// Claims the fence for a release, and makes the journal where it is missing.
-pub(super) fn claim(transaction: &mut Transaction<'_>, release: &ReleaseName) -> Epoch {
+/// Claims the fence for a release, and makes the journal where it is missing. A claim that is older than what stands there is
+/// refused.
+pub(super) fn claim(
+    transaction: &mut Transaction<'_>,
+    release: &ReleaseName,
+    ledger: &str,
+    lease: u64,
+) -> Result<Epoch, Failure> {
     if transaction.contents.journal.as_ref().is_some_and(|journal| journal.fence.contains_key(release)) {
         transaction.locks.fences.insert(release.clone());
     }
-    let epoch = transaction.journal().fence.entry(release.clone()).or_insert(0);
+    let journal = transaction.journal();
+    let claim = (ledger.to_owned(), lease);
+    let epoch = journal.fence.entry(release.clone()).or_insert(0);
+    if journal.claims.get(release).is_some_and(|newest| *newest > claim) {
+        return Err(Failure::Fenced { ours: 0, found: *epoch });
+    }
+    journal.claims.insert(release.clone(), claim);
     *epoch += 1;
-    Epoch::of(*epoch)
+    Ok(Epoch::of(*epoch))
 }
 
 /// Applies one expand file that is one transaction.

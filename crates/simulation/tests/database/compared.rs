@@ -64,6 +64,8 @@ pub(crate) struct Pair {
     written: u32,
     /// What the model has logged.
     logged: Vec<String>,
+    /// Leases so far.
+    leases: u64,
 }
 
 /// Whose session is open, and what it did.
@@ -116,6 +118,7 @@ impl Pair {
             last: i64::try_from(rows().len()).unwrap(),
             written: 0,
             logged: Vec::new(),
+            leases: 0,
         }
     }
 
@@ -126,10 +129,22 @@ impl Pair {
 
     pub(crate) async fn claim(&mut self, process: usize, plan: &ChangePlan) -> String {
         let release = Self::release(plan);
-        let real = self.real[process].claim(&release).await;
-        let modelled = self.modelled[process].claim(&release).await;
+        self.leases += 1;
+        self.claim_as(process, &release, "1", self.leases).await
+    }
+
+    /// A process claims in the name of a ledger and a lease.
+    pub(crate) async fn claim_as(
+        &mut self,
+        process: usize,
+        release: &ReleaseName,
+        ledger: &str,
+        lease: u64,
+    ) -> String {
+        let real = self.real[process].claim(release, ledger, lease).await;
+        let modelled = self.modelled[process].claim(release, ledger, lease).await;
         if let Ok(epoch) = &real {
-            self.epochs.insert((process, release), *epoch);
+            self.epochs.insert((process, release.clone()), *epoch);
         }
         self.same("claim", &format!("{real:?}"), &format!("{modelled:?}"))
     }

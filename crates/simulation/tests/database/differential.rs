@@ -122,6 +122,11 @@ async fn two_processes_fence_each_other_off_alike() {
         };
         assert!(told.starts_with("Fenced"), "{told}");
     }
+    let release = "ecommerce".parse().unwrap();
+    for (ledger, lease) in [("1", 1), ("0", 99)] {
+        let told = pair.claim_as(0, &release, ledger, lease).await;
+        assert!(told.contains("Fenced"), "an older lease, and a lease of an older ledger: {told}");
+    }
     assert_eq!(pair.hide(1).await, "done ()");
     pair.observe(&plan).await;
     pair.claim(0, &plan).await;

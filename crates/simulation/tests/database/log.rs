@@ -42,7 +42,7 @@ fn aws(world: &World) -> (Sandbox, Aws) {
 
 /// The change is complete and its old form is hidden.
 async fn hidden(world: &World, database: &dyn TargetDatabase) {
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = database.claim(&world.release, "1", 1).await.unwrap();
     for file in world.files(FilePhase::Expand) {
         assert_eq!(database.expand(world.job(epoch), &file).await, Ok(Attempt::Done(())));
     }
@@ -111,5 +111,5 @@ async fn the_secret_of_the_sandbox_opens_the_model() {
     let servers = Servers::new(Arc::new(Open)).with("127.0.0.1", 5432, story::DATABASE, world.model.clone());
     let database = servers.open(&secret, None).unwrap();
     assert_eq!(database.identity(), ("tidegate".to_owned(), "ecommerce".to_owned()));
-    assert_eq!(database.claim(&world.release).await.unwrap().number(), 1);
+    assert_eq!(database.claim(&world.release, "1", 2).await.unwrap().number(), 1);
 }

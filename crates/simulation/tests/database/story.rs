@@ -60,7 +60,7 @@ async fn the_story_goes_from_absent_to_purged_with_the_application_at_work() {
     assert_eq!((&seen.journal, &seen.check), (&Fact::Absent, &Fact::Absent));
     assert_eq!(fitting(&world), ["shop:v1"]);
 
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = database.claim(&world.release, "1", 1).await.unwrap();
     expand(&world, &*database, epoch).await;
     assert_eq!(fitting(&world), ["shop:v1", "shop:v2", "shop:v3"]);
     assert_eq!(model.forms(&story::customers()).disagreeing, 2_505);
@@ -113,7 +113,7 @@ async fn the_story_goes_from_absent_to_purged_with_the_application_at_work() {
 async fn whoever_misses_the_hidden_form_is_refused_until_it_is_given_back() {
     let world = World::new();
     let (database, model) = (world.process(), &world.model);
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = database.claim(&world.release, "1", 2).await.unwrap();
     expand(&world, &*database, epoch).await;
     backfill(&world, &*database, epoch).await;
     model.set_running(&["shop:v1"]);
@@ -134,7 +134,7 @@ async fn whoever_misses_the_hidden_form_is_refused_until_it_is_given_back() {
 async fn a_step_that_is_repeated_is_committed_once() {
     let world = World::new();
     let database = world.process();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = database.claim(&world.release, "1", 3).await.unwrap();
     for _ in 0..2 {
         expand(&world, &*database, epoch).await;
         backfill(&world, &*database, epoch).await;
@@ -150,9 +150,9 @@ async fn a_step_that_is_repeated_is_committed_once() {
 async fn a_process_that_was_overtaken_commits_nothing() {
     let world = World::new();
     let (old, new) = (world.process(), world.process());
-    let stale = old.claim(&world.release).await.unwrap();
+    let stale = old.claim(&world.release, "1", 4).await.unwrap();
     expand(&world, &*old, stale).await;
-    let fresh = new.claim(&world.release).await.unwrap();
+    let fresh = new.claim(&world.release, "1", 5).await.unwrap();
     let fenced = Failure::Fenced { ours: stale.number(), found: fresh.number() };
     let file = world.files(FilePhase::Backfill).remove(0);
     let committed = world.model.committed().len();
@@ -172,7 +172,7 @@ async fn rows_that_have_no_counterpart_are_counted_and_stop_no_traffic() {
         *table = table.clone().with_rows(rows);
     });
     let database = world.process();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = database.claim(&world.release, "1", 6).await.unwrap();
     expand(&world, &*database, epoch).await;
     assert_eq!(backfill(&world, &*database, epoch).await, [1]);
     let reading = CheckReading { unmapped: 2, first_unmapped: Some(2), ..CheckReading::default() };
@@ -183,7 +183,7 @@ async fn rows_that_have_no_counterpart_are_counted_and_stop_no_traffic() {
 async fn a_session_in_the_way_is_named_after_the_lock_s_budget_and_nothing_changes() {
     let world = World::new();
     let (database, model) = (world.process(), &world.model);
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = database.claim(&world.release, "1", 7).await.unwrap();
     let held = tidegate_simulation::database::Locks::table(
         &story::customers(),
         tidegate_schema::classify::lock::LockMode::AccessShare,
@@ -206,7 +206,7 @@ async fn a_session_in_the_way_is_named_after_the_lock_s_budget_and_nothing_chang
 async fn what_is_said_of_the_shop_s_statements_is_what_the_reader_finds_in_them() {
     let world = World::new();
     let database = world.process();
-    let epoch = database.claim(&world.release).await.unwrap();
+    let epoch = database.claim(&world.release, "1", 8).await.unwrap();
     expand(&world, &*database, epoch).await;
     for (version, names_old) in [
         (story::version_1("shop:v1"), true),
