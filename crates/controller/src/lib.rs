@@ -23,6 +23,6 @@ mod track;
 pub use clock::{Clock, ClockError, Manual, Remote, System};
 pub use controller::{Controller, Parts, RunError, Settings, StartError};
 pub use pass::PassReport;
-pub use probe::{Prober, ProberError, Probes};
+pub use probe::{ATTEMPTS, BETWEEN_ATTEMPTS, Prober, ProberError, Probes};
 pub use schema_access::{SchemaAccess, SchemaSettings};
 pub use telemetry::{PassResult, Silent, StepResult, Telemetry};

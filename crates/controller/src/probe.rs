@@ -16,6 +16,13 @@ use tidegate_model::{
 /// How long one probe may take, in real time.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a probe is sent that gets no answer, where sending it again is harmless: it never arrived, or it only reads.
+/// One broken connection says nothing of a version; three in a row do.
+pub const ATTEMPTS: u32 = 3;
+
+/// How long after one without an answer the next is sent.
+pub const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(2);
+
 /// How much of an answer is read.
 const BODY_LIMIT: usize = 1 << 20;
 
@@ -102,15 +109,37 @@ impl Prober {
         saved: &mut BTreeMap<String, String>,
     ) -> Result<(), Failure> {
         let url = target(address, &substituted(&probe.path, saved)?)?;
-        let mut request = self.0.request(method(probe.method), url);
+        let mut attempts = 1;
+        let answer = loop {
+            match self.asked(&url, probe).await {
+                Ok(answer) => break answer,
+                Err(error) if attempts < ATTEMPTS && may_be_sent_again(probe.method, &error) => {
+                    attempts += 1;
+                    tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+                }
+                Err(error) => return Err(unanswered(error)),
+            }
+        };
+        judge(probe, &answer, saved)
+    }
+
+    async fn asked(&self, url: &Url, probe: &Probe) -> Result<Answer, reqwest::Error> {
+        let mut request = self.0.request(method(probe.method), url.clone());
         for (name, value) in &probe.headers {
             request = request.header(name, value);
         }
         if let Some(json) = &probe.json {
             request = request.json(json);
         }
-        let answer = read(request.send().await.map_err(unanswered)?).await?;
-        judge(probe, &answer, saved)
+        read(request.send().await?).await
+    }
+}
+
+/// True if a probe without an answer may be sent again: it only reads, or it never arrived.
+fn may_be_sent_again(method: Method, error: &reqwest::Error) -> bool {
+    match method {
+        Method::Get | Method::Head => !error.is_builder(),
+        Method::Post | Method::Put | Method::Patch | Method::Delete => error.is_connect(),
     }
 }
 
@@ -125,9 +154,9 @@ impl Probes for Prober {
 #[error("cannot set up the client for probes")]
 pub struct ProberError(#[source] reqwest::Error);
 
-async fn read(mut response: reqwest::Response) -> Result<Answer, Failure> {
+async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error> {
     let mut answer = Answer { status: response.status(), body: Vec::new(), cut: false };
-    while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
+    while let Some(chunk) = response.chunk().await? {
         if answer.body.len() + chunk.len() > BODY_LIMIT {
             answer.cut = true;
             break;

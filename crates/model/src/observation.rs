@@ -193,6 +193,8 @@ pub struct Deployment {
     pub error: Option<String>,
     /// True once blue waits for its termination.
     pub termination_wait_started: bool,
+    /// How long blue waits, as the deployment itself has it; `None` if it does not say.
+    pub termination_wait_minutes: Option<u32>,
     /// Its target's task sets and when its lifecycle events began, if they were asked for.
     pub target: Fact<DeploymentTarget>,
 }

@@ -245,6 +245,10 @@ fn read_deployment(info: &cd::DeploymentInfo) -> Option<Deployment> {
             .map(str::to_owned),
         error: info.error_information().and_then(|e| e.code()).map(|code| code.as_str().to_owned()),
         termination_wait_started: info.instance_termination_wait_time_started(),
+        termination_wait_minutes: info
+            .blue_green_deployment_configuration()
+            .and_then(|b| b.terminate_blue_instances_on_deployment_success())
+            .and_then(|t| u32::try_from(t.termination_wait_time_in_minutes()).ok()),
         target: Fact::default(),
     })
 }

@@ -19,6 +19,9 @@ use crate::{
 /// How many events a release keeps in its folded state.
 pub const EVENTS_KEPT: usize = 50;
 
+/// How many registered revisions a release remembers: far more than can serve at once.
+const REGISTERED_KEPT: usize = 20;
+
 /// The folded state of one release.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReleaseState {
@@ -36,6 +39,9 @@ pub struct ReleaseState {
     pub rollout: Option<Rollout>,
     /// How the last rollout ended.
     pub last: Option<LastRollout>,
+    /// The newest revisions that were registered for this release, with the digest that each was registered with. A revision
+    /// never changes (ECS), so what a later reading of it shows cannot make it another one.
+    pub registered: Vec<(RevisionArn, Digest)>,
     /// The revision before the serving one, with its digest.
     pub previous: Option<(RevisionArn, Digest)>,
     /// Revisions that failed, with the incarnation and version of the spec that asked for them.
@@ -285,6 +291,13 @@ impl ReleaseState {
         match resolution {
             Resolution::Done(outcome) => {
                 self.refusals = None;
+                if let (Step::RegisterTaskDefinition(register), Outcome::Registered(arn)) =
+                    (&intent.step, outcome)
+                {
+                    self.registered.push((arn.clone(), register.digest.clone()));
+                    let too_many = self.registered.len().saturating_sub(REGISTERED_KEPT);
+                    self.registered.drain(..too_many);
+                }
                 if let Some(rollout) = &mut self.rollout {
                     rollout.learn(at, &intent.step, outcome);
                 }
@@ -299,6 +312,11 @@ impl ReleaseState {
             }
             Resolution::NotApplied => {}
         }
+    }
+
+    /// The digest under which a revision was registered, if this ledger saw that.
+    pub fn registered_as(&self, revision: &RevisionArn) -> Option<&Digest> {
+        self.registered.iter().rev().find(|(arn, _)| arn == revision).map(|(_, digest)| digest)
     }
 
     /// Keeps the event that an entry is, if it is one that people want to read.

@@ -248,11 +248,9 @@ fn shifted(draft: &mut Draft<'_>, deployment: &Deployment, waiting: bool) {
         retiring(draft, &rollout, deployment);
         return;
     }
-    let deadline = draft
-        .seen
-        .group
-        .known()
-        .and_then(|group| codedeploy::bake_deadline(group, all_on_green_since(&rollout, deployment)));
+    let deadline = draft.seen.group.known().and_then(|group| {
+        codedeploy::bake_deadline(group, deployment, all_on_green_since(&rollout, deployment))
+    });
     let frozen = frozen(draft, &rollout, Some(100), deadline);
     if draft.state.rollout.as_ref().is_some_and(|r| matches!(r.phase, RolloutPhase::RollingBack(_))) {
         return;

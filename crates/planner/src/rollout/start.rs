@@ -6,7 +6,7 @@ use tidegate_model::{
     ledger::{Accepted, Cause, Entry, RolloutKind, RolloutPhase, RolloutStart},
     name::Marker,
     observation::{Deployment, Service, TargetGroup},
-    revision::RevisionArn,
+    revision::{RevisionArn, TaskDefinition},
     waiting::Held,
 };
 
@@ -107,12 +107,14 @@ fn serving(draft: &mut Draft<'_>) -> Option<Serving> {
         return None;
     };
     let described = seen.revisions.get(&primary.revision.0);
-    let Some(Fact::Known(definition)) = described else {
+    let read = described.and_then(Fact::known).map(TaskDefinition::digest);
+    // The ledger knows better: an answer that AWS has added members to must not make it another revision.
+    let Some(digest) = draft.state.registered_as(&primary.revision).cloned().or(read) else {
         let why = described.and_then(Fact::unknown).map_or("it was not found", |why| why.as_str());
         draft.unobserved("the serving task definition", why);
         return None;
     };
-    Some(Serving { revision: primary.revision.clone(), digest: definition.digest(), group, other_group })
+    Some(Serving { revision: primary.revision.clone(), digest, group, other_group })
 }
 
 fn start(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, kind: RolloutKind, adopted: bool) {

@@ -470,6 +470,7 @@ fn deployments(list: &Deployments) -> Vec<seen::Deployment> {
         rolled_back_by: None,
         error: None,
         termination_wait_started: false,
+        termination_wait_minutes: None,
         target: Fact::Absent,
     };
     let mut all = vec![];

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
     duration::Span,
-    observation::{DeploymentGroup, Service},
+    observation::{Deployment, DeploymentGroup, Service},
     spec::{CodeDeployTraffic, Shift, Spec},
 };
 
@@ -41,9 +41,16 @@ pub(crate) fn shift_step(shift: Shift) -> f64 {
 }
 
 /// Until when the bake must be served: 30 minutes before CodeDeploy deletes blue. `None` if it keeps blue for ever.
-pub(crate) fn bake_deadline(group: &DeploymentGroup, all_on_green_since: Timestamp) -> Option<Timestamp> {
-    let wait = SignedDuration::from_mins(i64::from(group.termination_wait_minutes?));
-    Some(all_on_green_since + wait - BEFORE_TERMINATION)
+///
+/// Group and deployment both say how long that is. If they differ, one of them was edited meanwhile or misread, and the longer
+/// one counts: a good release must not go back for it.
+pub(crate) fn bake_deadline(
+    group: &DeploymentGroup,
+    deployment: &Deployment,
+    all_on_green_since: Timestamp,
+) -> Option<Timestamp> {
+    let minutes = group.termination_wait_minutes?.max(deployment.termination_wait_minutes.unwrap_or(0));
+    Some(all_on_green_since + SignedDuration::from_mins(i64::from(minutes)) - BEFORE_TERMINATION)
 }
 
 /// Every setting of group and service that cannot give what the spec asks, each with the exact setting to change.
