@@ -20,6 +20,27 @@ impl Plan {
     pub fn only_crashes(&self) -> bool {
         self.faults.iter().all(|fault| matches!(fault.what, What::Crash(_)))
     }
+
+    /// True if an answer is not what the client knows.
+    pub(crate) fn mangles(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::Mangled(_)))
+    }
+
+    /// True if so much goes wrong, or for so long, that a release may be rolled back for it.
+    pub(crate) fn is_hard(&self) -> bool {
+        let long = |fault: &Fault| match fault.what {
+            What::Outage { .. } | What::Freeze { .. } | What::ClockJump { .. } => true,
+            What::LedgerLost | What::LedgerRestored { .. } => true,
+            What::Crash(_)
+            | What::Fail(..)
+            | What::Twice
+            | What::Late { .. }
+            | What::Stale { .. }
+            | What::Partial
+            | What::Mangled(_) => false,
+        };
+        self.faults.len() > 1 || self.faults.iter().any(long)
+    }
 }
 
 /// One thing that goes wrong.

@@ -6,6 +6,7 @@
 //! run is under way.
 
 pub mod database;
+mod door;
 pub mod fault;
 mod keep;
 mod listeners;

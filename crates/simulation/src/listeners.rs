@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tidegate_controller::Probes;
+use tidegate_controller::{ATTEMPTS, BETWEEN_ATTEMPTS, Probes};
 use tidegate_model::decision::Verify;
 
 use crate::{
@@ -22,16 +22,20 @@ pub(crate) struct Listeners {
 pub(crate) const WRONG: &str = "shop:wrong";
 
 impl Probes for Listeners {
+    /// A probe that gets no answer is sent again, as the real prober does.
     fn verify<'a>(&'a self, verify: &'a Verify) -> BoxFuture<'a, Option<String>> {
         async move {
-            let crossing = Crossing { operation: "listener.verify".to_owned(), changes: false };
-            let (scene, address) = (Arc::clone(&self.scene), verify.address.clone());
-            match self.scene.cross(&self.machine, &crossing, move || answer(&scene, &address)).await {
-                Passed::Answer(found, _) => found,
-                Passed::Failed(_) => {
-                    Some("probe 1 (GET) got no answer: the connection was refused or broke".to_owned())
+            for _ in 0..ATTEMPTS {
+                let crossing = Crossing { operation: "listener.verify".to_owned(), changes: false };
+                let (scene, address) = (Arc::clone(&self.scene), verify.address.clone());
+                let passed =
+                    self.scene.cross(&self.machine, &crossing, move || answer(&scene, &address)).await;
+                if let Passed::Answer(found, _) = passed {
+                    return found;
                 }
+                tokio::time::sleep(BETWEEN_ATTEMPTS).await;
             }
+            Some("probe 1 (GET) got no answer: the connection was refused or broke".to_owned())
         }
         .boxed()
     }

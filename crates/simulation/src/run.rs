@@ -27,7 +27,6 @@ use tidegate_sandbox::{
     clock::Clock as SandboxClock,
     world::{Mode, World},
 };
-use tidegate_schema::Servers;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -36,12 +35,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    database::{Model, Plans, Row, Servers, story},
+    door::Door,
     fault::Plan,
     keep::Keep,
     listeners::Listeners,
     machine::Machine,
     oracle::{Invariant, Oracles, Violation, traffic::PRODUCTION},
-    scenario::{RELEASE, Scenario},
+    scenario::{RELEASE, Scenario, migrations},
     scene::{Notice, Scene, locked},
     time::{Calendar, MachineClock, SigningTime},
     trace::Trace,
@@ -50,6 +51,9 @@ use crate::{
 
 /// The story's world.
 const WORLD: &str = include_str!("../../../config/world.toml");
+
+/// Rows of the story's table.
+const CUSTOMERS: i64 = 60;
 
 /// How often the run looks at what was published, and at what is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -122,6 +126,14 @@ fn grown(besides: &str) -> World {
     world
 }
 
+/// The story's database. Plans are read once for all runs.
+fn database(calendar: Calendar) -> Model {
+    static PLANS: OnceLock<Plans> = OnceLock::new();
+    let rows = (1..=CUSTOMERS).map(|key| (key, Row::Old));
+    let setup = story::setup(rows, ("sandbox-tidegate-password", "sandbox-shop-password"));
+    Model::new(setup, Arc::new(MachineClock::new(calendar)), PLANS.get_or_init(Plans::default).clone())
+}
+
 /// Runs it. The calling thread must not be inside a runtime.
 ///
 /// # Panics
@@ -165,7 +177,8 @@ impl<'s> Stage<'s> {
         let mut plan = setup.scenario.faults.clone();
         plan.faults.extend(setup.plan.faults.iter().cloned());
         let trace = if setup.keep_trace { Trace::kept() } else { Trace::default() };
-        let (scene, notices) = Scene::new(calendar, sandbox, &plan, Oracles::default(), trace);
+        let database = setup.scenario.database.then(|| database(calendar));
+        let (scene, notices) = Scene::new(calendar, sandbox, database, &plan, Oracles::default(), trace);
         let release = RELEASE.parse().unwrap_or_else(|error| panic!("the release's name: {error}"));
         let mut stage = Self {
             setup,
@@ -239,6 +252,7 @@ impl<'s> Stage<'s> {
             }
             () = tokio::time::sleep(TICK) => {}
         }
+        self.scene.look();
         let now = Instant::now();
         while self.reboots.first().is_some_and(|at| *at <= now) {
             self.reboots.remove(0);
@@ -259,7 +273,7 @@ impl<'s> Stage<'s> {
         }
         let after = event.after.unwrap_or_default().unsigned_abs();
         if self.ready.is_some_and(|ready| ready.elapsed() >= after) {
-            event.deed.happen(&self.scene.sandbox);
+            event.deed.happen(&self.scene.sandbox, self.status().as_ref());
             locked(&self.scene.oracles).interfered(self.scene.calendar.now());
             let at = self.scene.calendar.elapsed().as_millis();
             locked(&self.scene.trace).line(format_args!("{at} event {}", self.next));
@@ -270,6 +284,9 @@ impl<'s> Stage<'s> {
     }
 
     fn died(&mut self, notice: Notice) {
+        if let Some(database) = &self.scene.database {
+            database.kill_builds();
+        }
         let number = match notice {
             Notice::Died(number) => number,
             Notice::LedgerLost(number) => {
@@ -328,9 +345,29 @@ impl<'s> Stage<'s> {
         };
         let observed = status.versions.observed.is_some_and(|version| version.0 == spec.0);
         let expect = &self.setup.scenario.expect;
-        let as_expected = status.summary.as_str() == expect.summary && status.rollout.phase == expect.phase;
-        let held = status.summary == Summary::Held && !self.setup.plan.only_crashes();
-        newer && observed && (as_expected || held)
+        let schema = expect
+            .schema
+            .as_ref()
+            .is_none_or(|wanted| status.schema.as_ref().is_some_and(|schema| schema.phase == *wanted));
+        let as_expected =
+            status.summary.as_str() == expect.summary && status.rollout.phase == expect.phase && schema;
+        newer && observed && (as_expected || self.may_end(&status))
+    }
+
+    /// True if a release may also end like this, for all that went wrong. A single lie or failure must not take it back; many
+    /// at once, or a long one, may.
+    fn may_end(&self, status: &ReleaseStatus) -> bool {
+        let plan = self.setup.plan;
+        match status.summary {
+            Summary::Held => !plan.only_crashes(),
+            Summary::Invalid => plan.mangles(),
+            Summary::RolledBack => plan.is_hard(),
+            Summary::Healthy
+            | Summary::Progressing
+            | Summary::Waiting
+            | Summary::RollingBack
+            | Summary::Unknown => false,
+        }
     }
 
     fn found(&self, invariant: Invariant, what: String) {
@@ -403,6 +440,19 @@ impl<'s> Stage<'s> {
     }
 }
 
+/// The way to the release's database, if the scenario has one.
+fn schema_access(scene: &Arc<Scene>, machine: &Arc<Machine>) -> SchemaAccess {
+    let (scene, machine) = (Arc::clone(scene), Arc::clone(machine));
+    let (clock, database) = (machine.clock.clone(), scene.database.clone());
+    let door = Door { scene, machine, passage: Mutex::default() };
+    let mut servers = Servers::new(Arc::new(door));
+    if let Some(database) = database {
+        servers = servers.with("127.0.0.1", 5432, story::DATABASE, database);
+    }
+    let settings = SchemaSettings { roots: vec![migrations()], ..SchemaSettings::default() };
+    SchemaAccess::new(settings, Arc::new(servers), clock)
+}
+
 /// Where a release stands, in a line.
 fn told(status: &ReleaseStatus) -> String {
     let waiting = status.waiting.iter().map(|wait| format!("{}: {}", wait.reason.as_str(), wait.message));
@@ -432,7 +482,7 @@ async fn daemon(
     let parts = Parts {
         aws: Aws::from_config(&config, "/tidegate"),
         ledger: Ledger::on(Arc::new(keep), &format!("machine-{}", machine.number)),
-        schema: SchemaAccess::new(SchemaSettings::default(), Arc::new(Servers::default()), clock.clone()),
+        schema: schema_access(&scene, &machine),
         probes: Arc::new(Listeners { scene: Arc::clone(&scene), machine: Arc::clone(&machine) }),
         clock,
         telemetry: scene.passes.clone(),

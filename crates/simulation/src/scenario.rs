@@ -2,11 +2,15 @@
 //!
 //! Read by the runs and by nobody else. A deed is done as people do it: by calls to AWS.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate_model::status::{ReleaseStatus, Summary};
 use tidegate_sandbox::{
     Call, Sandbox,
@@ -28,6 +32,9 @@ pub struct Scenario {
     /// How many daemons share the ledger.
     #[serde(default = "one")]
     pub daemons: u32,
+    /// Whether the release has the story's database.
+    #[serde(default)]
+    pub database: bool,
     /// What the world has besides the story's: TOML of a world file, laid behind it.
     #[serde(default)]
     pub world: String,
@@ -55,6 +62,9 @@ pub struct Event {
     /// Once green has at least this weight.
     #[serde(default)]
     pub green: Option<f64>,
+    /// Once the schema change is in this phase.
+    #[serde(default)]
+    pub schema: Option<String>,
     /// Once this version of the spec has settled.
     #[serde(default)]
     pub settled: Option<u64>,
@@ -74,6 +84,8 @@ pub enum Deed {
     Spec(SpecText),
     /// Writes a parameter below the release: its name and its text.
     Put(String, String),
+    /// Approves the contract of this version of the spec, under the plan that the status shows.
+    Approve(u64),
     /// Deletes a parameter below the release.
     Delete(String),
     /// Makes a call to AWS, as somebody at a prompt would: service, operation, input in JSON. `{deployment}` stands for the
@@ -100,6 +112,9 @@ pub struct SpecText {
     /// Members besides, in JSON without the outer braces.
     #[serde(default)]
     pub with: String,
+    /// Whether it asks for the story's schema change.
+    #[serde(default)]
+    pub change: bool,
 }
 
 fn canary() -> String {
@@ -118,6 +133,9 @@ pub struct Expect {
     pub summary: String,
     /// The phase of the rollout.
     pub phase: String,
+    /// The phase of the schema change, if there is one.
+    #[serde(default)]
+    pub schema: Option<String>,
     /// The image that serves.
     pub image: String,
     /// What the daemon did to AWS, in order; what is repeated stands once.
@@ -168,16 +186,24 @@ impl Event {
                     && status.versions.in_force.is_some_and(|version| version.0 == wanted)
             })
         });
-        phase && green && settled
+        let schema = self.schema.as_ref().is_none_or(|wanted| {
+            status.and_then(|status| status.schema.as_ref()).is_some_and(|schema| schema.phase == *wanted)
+        });
+        phase && green && settled && schema
     }
 }
 
 impl Deed {
     /// Does it.
-    pub(crate) fn happen(&self, sandbox: &Sandbox) {
+    pub(crate) fn happen(&self, sandbox: &Sandbox, status: Option<&ReleaseStatus>) {
         match self {
-            Self::Spec(spec) => put(sandbox, "spec", &spec.text()),
+            Self::Spec(spec) => put(sandbox, "spec", &spec.text(sandbox)),
             Self::Put(name, text) => put(sandbox, name, text),
+            Self::Approve(version) => {
+                let schema = status.and_then(|status| status.schema.as_ref());
+                let plan = schema.map(|schema| schema.plan.clone());
+                put(sandbox, "approve/contract", &json!({ "spec": version, "plan": plan }).to_string());
+            }
             Self::Delete(name) => {
                 let input = Node::map([("Name", parameter(name).into())]);
                 call(sandbox, Service::Ssm, "DeleteParameter", input);
@@ -195,9 +221,13 @@ impl Deed {
 }
 
 impl SpecText {
-    fn text(&self) -> String {
-        let Self { image, bake, shift, with } = self;
-        let with = if with.is_empty() { String::new() } else { format!(", {with}") };
+    fn text(&self, sandbox: &Sandbox) -> String {
+        let Self { image, bake, shift, with, change } = self;
+        let mut with = if with.is_empty() { String::new() } else { format!(", {with}") };
+        if *change {
+            with.push_str(", ");
+            with.push_str(&schema(sandbox));
+        }
         format!(
             r#"{{"service": {{"cluster": "ecommerce", "name": "ecommerce"}},
  "revision": {{"container": "app", "image": "{image}"}},
@@ -205,6 +235,23 @@ impl SpecText {
  "bake": "{bake}"{with}}}"#
         )
     }
+}
+
+/// The story's schema change, with waits that are short.
+fn schema(sandbox: &Sandbox) -> String {
+    let secret = sandbox.world().secret_arn("tidegate-ecommerce").unwrap_or_default();
+    let source = migrations().join("structured-address");
+    format!(
+        r#""schema": {{"database": {{"secret": "{secret}", "instance": "ecommerce-db"}}, "change": "structured-address",
+ "source": "file://{}", "contractAfter": "30m", "quarantine": "1h"}}"#,
+        source.display()
+    )
+}
+
+/// The story's migration files.
+pub(crate) fn migrations() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/migrations");
+    folder.canonicalize().unwrap_or(folder)
 }
 
 fn parameter(name: &str) -> String {

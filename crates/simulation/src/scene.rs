@@ -14,12 +14,18 @@ use tidegate_sandbox::{Call, Sandbox, error::ApiError, node::Node};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
+    database::Model,
     fault::{Armed, Failure, Fault, Mangling, Plan, Position, What, seconds},
     machine::{Machine, Passes},
     oracle::Oracles,
     time::Calendar,
     trace::Trace,
 };
+
+/// The service of every simulated release, and its database instance.
+const CLUSTER: &str = "ecommerce";
+const SERVICE: &str = "ecommerce";
+const INSTANCE: &str = "ecommerce-db";
 
 /// How long a call is under way.
 const LATENCY: Duration = Duration::from_millis(8);
@@ -49,6 +55,16 @@ pub(crate) enum Passed<T> {
     Failed(Failure),
 }
 
+/// What is still to strike a crossing that is under way.
+#[derive(Default)]
+pub(crate) struct Passage {
+    crash: Option<Position>,
+    fails: Option<Failure>,
+    twice: bool,
+    late: Option<Duration>,
+    shape: Shape,
+}
+
 /// What becomes of an answer on its way.
 #[derive(Default)]
 pub(crate) struct Shape {
@@ -72,6 +88,8 @@ pub(crate) struct Scene {
     pub(crate) calendar: Calendar,
     pub(crate) sandbox: Sandbox,
     pub(crate) passes: Arc<Passes>,
+    /// The release's database, where the scenario has a schema change.
+    pub(crate) database: Option<Model>,
     pub(crate) oracles: Mutex<Oracles>,
     pub(crate) trace: Mutex<Trace>,
     armed: Mutex<Armed>,
@@ -104,6 +122,7 @@ impl Scene {
     pub(crate) fn new(
         calendar: Calendar,
         sandbox: Sandbox,
+        database: Option<Model>,
         plan: &Plan,
         oracles: Oracles,
         trace: Trace,
@@ -116,6 +135,7 @@ impl Scene {
             calendar,
             sandbox,
             passes: Arc::default(),
+            database,
             oracles: Mutex::new(oracles),
             trace: Mutex::new(trace),
             armed: Mutex::new(Armed::new(plan)),
@@ -164,15 +184,39 @@ impl Scene {
         crossing: &Crossing,
         mut perform: impl FnMut() -> T + Send + 'static,
     ) -> Passed<T> {
+        let passage = match self.enter(machine, crossing).await {
+            Ok(passage) => passage,
+            Err(how) => return Passed::Failed(how),
+        };
+        if let Some(by) = passage.late {
+            tokio::spawn(async move {
+                tokio::time::sleep(by).await;
+                drop(perform());
+            });
+            return self.failed(crossing, Failure::Silence);
+        }
+        if passage.twice {
+            drop(perform());
+        }
+        let value = perform();
+        match self.leave(machine, crossing, passage).await {
+            Ok(shape) => Passed::Answer(value, shape),
+            Err(how) => Passed::Failed(how),
+        }
+    }
+
+    /// The way out, up to where the effect would be.
+    ///
+    /// # Errors
+    /// How it fails without an effect.
+    pub(crate) async fn enter(&self, machine: &Machine, crossing: &Crossing) -> Result<Passage, Failure> {
         machine.stands().await;
         if machine.is_doomed() {
             self.kill(machine, Notice::Died(machine.number)).await;
         }
         tokio::time::sleep(LATENCY).await;
-        let struck = self.strike(crossing);
-        let mut shape = Shape::default();
-        let mut after = None;
-        for fault in struck {
+        let mut passage = Passage::default();
+        for fault in self.strike(crossing) {
             match fault.what {
                 What::Crash(Position::BeforeEffect) => self.kill(machine, Notice::Died(machine.number)).await,
                 What::LedgerLost => self.kill(machine, Notice::LedgerLost(machine.number)).await,
@@ -180,21 +224,17 @@ impl Scene {
                     let backup = self.backup(seconds(ago));
                     self.kill(machine, Notice::LedgerRestored(machine.number, backup)).await;
                 }
-                What::Fail(Position::BeforeEffect, how) => return self.failed(crossing, how),
-                // AWS refuses before it does anything.
-                What::Fail(_, how) if how.is_refusal() => return self.failed(crossing, how),
-                What::Crash(position) | What::Fail(position, _) => after = Some((position, fault.what)),
-                What::Twice => drop(perform()),
-                What::Late { by } => {
-                    tokio::spawn(async move {
-                        tokio::time::sleep(seconds(by)).await;
-                        drop(perform());
-                    });
-                    return self.failed(crossing, Failure::Silence);
+                What::Crash(position) => passage.crash = Some(position),
+                // Whoever refuses does so before anything is done.
+                What::Fail(position, how) if position == Position::BeforeEffect || how.is_refusal() => {
+                    return self.noted(crossing, how);
                 }
-                What::Stale { versions } => shape.stale = Some(versions),
-                What::Partial => shape.partial = true,
-                What::Mangled(mangling) => shape.mangled = Some(mangling),
+                What::Fail(_, how) => passage.fails = Some(how),
+                What::Twice => passage.twice = true,
+                What::Late { by } => passage.late = Some(seconds(by)),
+                What::Stale { versions } => passage.shape.stale = Some(versions),
+                What::Partial => passage.shape.partial = true,
+                What::Mangled(mangling) => passage.shape.mangled = Some(mangling),
                 What::Outage { service, lasts, how } => {
                     let until = Instant::now() + seconds(lasts);
                     locked(&self.outages).push(Outage { service, until, how });
@@ -204,20 +244,34 @@ impl Scene {
             }
         }
         machine.stands().await;
-        if let Some(how) = self.outage(crossing) {
-            return self.failed(crossing, how);
+        match self.outage(crossing) {
+            Some(how) => self.noted(crossing, how),
+            None => Ok(passage),
         }
-        let value = perform();
+    }
+
+    /// The way back, from where the effect was.
+    ///
+    /// # Errors
+    /// How it fails though it had its effect.
+    pub(crate) async fn leave(
+        &self,
+        machine: &Machine,
+        crossing: &Crossing,
+        passage: Passage,
+    ) -> Result<Shape, Failure> {
         self.crossed(machine, crossing);
-        match after {
-            Some((Position::AfterEffect, What::Crash(_))) => {
+        match passage.crash {
+            Some(Position::AfterReply) => machine.doom(),
+            Some(Position::BeforeEffect | Position::AfterEffect) => {
                 self.kill(machine, Notice::Died(machine.number)).await;
             }
-            Some((_, What::Crash(_))) => machine.doom(),
-            Some((_, What::Fail(_, how))) => return self.failed(crossing, how),
-            Some(_) | None => {}
+            None => {}
         }
-        Passed::Answer(value, shape)
+        match passage.fails {
+            Some(how) => self.noted(crossing, how),
+            None => Ok(passage.shape),
+        }
     }
 
     fn strike(&self, crossing: &Crossing) -> Vec<Fault> {
@@ -235,6 +289,11 @@ impl Scene {
         let at = self.calendar.elapsed().as_millis();
         locked(&self.trace).line(format_args!("{at} {} failed: {how:?}", crossing.operation));
         Passed::Failed(how)
+    }
+
+    fn noted<T>(&self, crossing: &Crossing, how: Failure) -> Result<T, Failure> {
+        drop(self.failed::<()>(crossing, how));
+        Err(how)
     }
 
     /// Ends a machine where it is; whoever waits for this waits for ever.
@@ -271,8 +330,22 @@ impl Scene {
         if crossing.changes {
             self.keep_backup();
         }
-        let world = self.sandbox.world();
-        locked(&self.oracles).look(&world);
+        self.look();
+    }
+
+    /// Looks at the truth. What the database's server has logged is handed on, so that it can be read.
+    pub(crate) fn look(&self) {
+        let mut world = self.sandbox.world();
+        let mut oracles = locked(&self.oracles);
+        oracles.look(&world);
+        if let Some(database) = &self.database {
+            let tasks = world.tasks_of(CLUSTER, SERVICE);
+            let running: Vec<&str> = tasks.keys().map(String::as_str).collect();
+            database.set_running(&running);
+            database.advance(world.now());
+            database.deliver_log(&mut world, INSTANCE);
+            oracles.look_at(&world, database, &running);
+        }
     }
 
     /// A call is about to have its effect.

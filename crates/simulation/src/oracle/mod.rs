@@ -10,12 +10,14 @@ use tidegate_ledger::Sealed;
 use tidegate_sandbox::{Call, error::ApiError, node::Node, world::World};
 
 use crate::{
+    database::Model,
     fault::{Fault, What},
     machine::Machine,
 };
 
 mod journal;
 mod orders;
+mod schema;
 pub(crate) mod traffic;
 
 /// What must hold. The ids are those of the list of invariants that the project is built on.
@@ -27,6 +29,10 @@ pub enum Invariant {
     T3,
     T5,
     T6,
+    D1,
+    D2,
+    D7,
+    N1,
     R2,
     R4,
     E1,
@@ -47,12 +53,16 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::T1,
         Self::T2,
         Self::T3,
         Self::T5,
         Self::T6,
+        Self::D1,
+        Self::D2,
+        Self::D7,
+        Self::N1,
         Self::R2,
         Self::R4,
         Self::E1,
@@ -79,6 +89,10 @@ impl Invariant {
             Self::T3 => "T3",
             Self::T5 => "T5",
             Self::T6 => "T6",
+            Self::D1 => "D1",
+            Self::D2 => "D2",
+            Self::D7 => "D7",
+            Self::N1 => "N1",
             Self::R2 => "R2",
             Self::R4 => "R4",
             Self::E1 => "E1",
@@ -106,6 +120,12 @@ impl Invariant {
             Self::T3 => "blue stays until all traffic is on green and the bake is served",
             Self::T5 => "one deployment of a service at a time",
             Self::T6 => "traffic does not begin to move while an alarm of the group is red",
+            Self::D1 => "the old form is hidden before it is dropped",
+            Self::D2 => "every version that has tasks finds what its statements name",
+            Self::D7 => "steps in the database come in the order of epochs",
+            Self::N1 => {
+                "nothing is dropped without an available snapshot of this instance, younger than the hiding"
+            }
             Self::R2 => "what was rolled back goes forward no more",
             Self::R4 => "who has read an abort sends nothing forward",
             Self::E1 => "effects come in the order of epochs",
@@ -151,6 +171,7 @@ pub(crate) struct Oracles {
     traffic: traffic::Traffic,
     journal: journal::Journal,
     orders: orders::Orders,
+    schema: schema::Schema,
     /// What was about to happen when it was asked, if it then does.
     pending: Vec<(Invariant, String)>,
 }
@@ -240,6 +261,11 @@ impl Oracles {
     /// Looks at the world after a crossing.
     pub(crate) fn look(&mut self, world: &World) {
         self.traffic.look(world, &mut self.found);
+    }
+
+    /// Looks at the database after a crossing; `running` are the images that have tasks.
+    pub(crate) fn look_at(&mut self, world: &World, database: &Model, running: &[&str]) {
+        self.schema.look(world, database, running, &mut self.found);
     }
 
     /// A call of a daemon that changes something is about to have its effect.
