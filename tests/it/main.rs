@@ -21,5 +21,6 @@ mod rollout;
 mod runner;
 mod schema;
 mod several_daemons;
+mod simulation;
 mod two_services;
 mod verdict;

@@ -20,7 +20,7 @@ mod telling;
 mod tls;
 mod track;
 
-pub use clock::{Clock, ClockError, Manual, Remote, System};
+pub use clock::{Clock, ClockError, Manual, Remote, Steady, System};
 pub use controller::{Controller, Parts, RunError, Settings, StartError};
 pub use pass::PassReport;
 pub use probe::{ATTEMPTS, BETWEEN_ATTEMPTS, Prober, ProberError, Probes};

@@ -108,10 +108,12 @@ pub enum What {
         /// Seconds.
         lasts: u64,
     },
-    /// F13: the leading daemon's clock jumps by so many seconds.
+    /// F13: the clock of the daemon's machine is wrong by so many seconds, until somebody sets it right.
     ClockJump {
         /// Forward, or back if it is negative.
         by: i64,
+        /// Seconds until it is right again.
+        lasts: u64,
     },
     /// F14: the leading daemon dies, and its ledger is lost: the next one begins with an empty one.
     LedgerLost,
@@ -126,8 +128,10 @@ impl What {
     /// How long it lasts.
     pub(crate) fn lasts(&self) -> Duration {
         match self {
-            Self::Outage { lasts, .. } | Self::Freeze { lasts } | Self::Late { by: lasts } => seconds(*lasts),
-            Self::ClockJump { by } => seconds(by.unsigned_abs()),
+            Self::Outage { lasts, .. }
+            | Self::Freeze { lasts }
+            | Self::Late { by: lasts }
+            | Self::ClockJump { lasts, .. } => seconds(*lasts),
             Self::Crash(_)
             | Self::Fail(..)
             | Self::Twice
@@ -259,11 +263,6 @@ impl Armed {
     /// How many crossings there were.
     pub(crate) fn crossings(&self) -> u64 {
         self.crossings
-    }
-
-    /// True once every fault has struck.
-    pub(crate) fn spent(&self) -> bool {
-        self.faults.is_empty()
     }
 
     /// Counts a crossing, and gives the faults that strike it, which are then spent.

@@ -30,14 +30,14 @@ impl Keep {
         &self,
         operation: &str,
         changes: bool,
-        mut perform: impl FnMut() -> Result<T, LedgerError> + Send + 'static,
+        perform: impl FnMut() -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let crossing = Crossing { operation: format!("ledger.{operation}"), changes };
         let failed = |source| {
             let action = if changes { "write" } else { "read" };
             Err(LedgerError::Database { action, source })
         };
-        match self.scene.cross(&self.machine, &crossing, move || perform()).await {
+        match self.scene.cross(&self.machine, &crossing, perform).await {
             Passed::Answer(result, _) => result,
             Passed::Failed(Failure::Silence) => {
                 tokio::time::sleep(PATIENCE).await;

@@ -81,48 +81,52 @@ fn main() -> ExitCode {
 
 /// Does what was asked for; false if anything was broken.
 fn work(cli: &Cli, catalogue: &Catalogue) -> Result<bool, Unusable> {
-    let plan = cli.plan.as_deref().map(plan).transpose()?.unwrap_or_default();
-    let mut sound = true;
-    let mut swept = false;
-    if let Some(seeds) = cli.twice {
-        sound &= twice(catalogue, seeds);
-        swept = true;
+    let sweeps = [
+        cli.twice.map(|seeds| twice(catalogue, seeds)),
+        cli.crash_points.then(|| crash_points(cli, catalogue)),
+        cli.takeovers.then(|| takeovers(cli, catalogue)),
+        cli.matrix.then(|| matrix(cli, catalogue)),
+        cli.schedules.map(|schedules| swarm(cli, catalogue, schedules)),
+    ];
+    let sound: Vec<bool> = sweeps.into_iter().flatten().collect();
+    if sound.is_empty() {
+        let plan = cli.plan.as_deref().map(plan).transpose()?.unwrap_or_default();
+        return Ok(single(cli, catalogue, &plan));
     }
-    if cli.crash_points {
-        let jobs = each(cli, catalogue, plans::crash_points);
-        sound &= told("crash points", &sweep("crash points", catalogue, &jobs), &[]);
-        swept = true;
-    }
-    if cli.takeovers {
-        let catalogue = with_two_daemons(catalogue);
-        let jobs = each(cli, &catalogue, |name, seed, golden| plans::takeovers(name, seed, golden, 1));
-        sound &= told("takeovers", &sweep("takeovers", &catalogue, &jobs), &[]);
-        swept = true;
-    }
-    if cli.matrix {
-        let mut cells = Vec::new();
-        let jobs = each(cli, catalogue, |name, seed, golden| {
-            let (jobs, more) = plans::matrix(name, seed, golden);
-            cells.extend(more);
-            jobs
-        });
-        sound &= told("matrix", &sweep("matrix", catalogue, &jobs), &cells);
-        swept = true;
-    }
-    if let Some(schedules) = cli.schedules {
-        let goldens: Vec<(&String, Report)> =
-            catalogue.iter().map(|(name, scenario)| (name, golden(scenario, cli.seed))).collect();
-        let jobs: Vec<Job> = (0..schedules)
-            .zip(goldens.iter().cycle())
-            .map(|(nth, (name, golden))| plans::swarm(name, cli.seed.wrapping_add(nth), golden))
-            .collect();
-        sound &= told("swarm", &sweep("swarm", catalogue, &jobs), &[]);
-        swept = true;
-    }
-    if !swept {
-        sound = single(cli, catalogue, &plan);
-    }
-    Ok(sound)
+    Ok(sound.into_iter().all(|sound| sound))
+}
+
+fn crash_points(cli: &Cli, catalogue: &Catalogue) -> bool {
+    let jobs = each(cli, catalogue, plans::crash_points);
+    told("crash points", &sweep("crash points", catalogue, &jobs), &[])
+}
+
+fn takeovers(cli: &Cli, catalogue: &Catalogue) -> bool {
+    let catalogue = with_two_daemons(catalogue);
+    let jobs = each(cli, &catalogue, plans::takeovers);
+    told("takeovers", &sweep("takeovers", &catalogue, &jobs), &[])
+}
+
+fn matrix(cli: &Cli, catalogue: &Catalogue) -> bool {
+    let mut cells = Vec::new();
+    let jobs = each(cli, catalogue, |name, seed, golden| {
+        let (jobs, more) = plans::matrix(name, seed, golden);
+        cells.extend(more);
+        jobs
+    });
+    cells.sort();
+    cells.dedup();
+    told("matrix", &sweep("matrix", catalogue, &jobs), &cells)
+}
+
+fn swarm(cli: &Cli, catalogue: &Catalogue, schedules: u64) -> bool {
+    let goldens: Vec<(&String, Report)> =
+        catalogue.iter().map(|(name, scenario)| (name, golden(scenario, cli.seed))).collect();
+    let jobs: Vec<Job> = (0..schedules)
+        .zip(goldens.iter().cycle())
+        .map(|(nth, (name, golden))| plans::swarm(name, cli.seed.wrapping_add(nth), golden))
+        .collect();
+    told("swarm", &sweep("swarm", catalogue, &jobs), &[])
 }
 
 /// Plays each scenario once and tells what came of it.

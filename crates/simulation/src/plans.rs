@@ -20,10 +20,9 @@ pub fn crash_points(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
     points.map(|fault| job(scenario, seed, vec![fault])).collect()
 }
 
-/// The leading daemon stands still at every `step`-th crossing, for longer than its lease, while another one is there.
-pub fn takeovers(scenario: &str, seed: u64, golden: &Report, step: usize) -> Vec<Job> {
+/// The leading daemon stands still at every crossing, for longer than its lease, while another one is there.
+pub fn takeovers(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
     (1..=golden.crossings)
-        .step_by(step.max(1))
         .map(|nth| Fault { at: At::Crossing(nth), what: What::Freeze { lasts: 200 } })
         .map(|fault| job(scenario, seed, vec![fault]))
         .collect()
@@ -134,6 +133,6 @@ fn draw(kind: u8, dice: &mut fastrand::Rng) -> What {
             let lasts = one_of(dice, &[30, 300, 1800]);
             What::Outage { service, lasts, how: Failure::ALL[dice.usize(..Failure::ALL.len())] }
         }
-        _ => What::ClockJump { by: dice.i64(-7200..=7200) },
+        _ => What::ClockJump { by: dice.i64(-7200..=7200), lasts: one_of(dice, &[60, 600, 3600]) },
     }
 }

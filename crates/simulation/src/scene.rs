@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use tidegate_ledger::{Sealed, store::memory::Memory};
 use tidegate_sandbox::{Call, Sandbox, error::ApiError, node::Node};
 use tokio::{sync::mpsc, time::Instant};
@@ -94,6 +95,8 @@ pub(crate) struct Scene {
     pub(crate) trace: Mutex<Trace>,
     armed: Mutex<Armed>,
     outages: Mutex<Vec<Outage>>,
+    /// When a fault struck last, or ended last.
+    struck_at: Mutex<Duration>,
     /// Answers to reads that were given before, where a fault may want an old one.
     views: Option<Mutex<Views>>,
     ledger: Mutex<Memory>,
@@ -140,6 +143,7 @@ impl Scene {
             trace: Mutex::new(trace),
             armed: Mutex::new(Armed::new(plan)),
             outages: Mutex::default(),
+            struck_at: Mutex::default(),
             views: stale.then(Mutex::default),
             ledger: Mutex::new(Memory::named("1")),
             backups: restored.then(Mutex::default),
@@ -159,10 +163,13 @@ impl Scene {
         *locked(&self.ledger) = ledger;
     }
 
-    /// True once nothing more goes wrong.
-    pub(crate) fn calm(&self) -> bool {
+    /// When something went wrong last, as far as that is over; now, while it is not.
+    pub(crate) fn last_trouble(&self) -> Duration {
         let now = Instant::now();
-        locked(&self.armed).spent() && locked(&self.outages).iter().all(|outage| outage.until <= now)
+        if locked(&self.outages).iter().any(|outage| outage.until > now) {
+            return self.calendar.elapsed();
+        }
+        *locked(&self.struck_at)
     }
 
     pub(crate) fn crossings(&self) -> u64 {
@@ -193,7 +200,8 @@ impl Scene {
                 tokio::time::sleep(by).await;
                 drop(perform());
             });
-            return self.failed(crossing, Failure::Silence);
+            self.note(crossing, Failure::Silence);
+            return Passed::Failed(Failure::Silence);
         }
         if passage.twice {
             drop(perform());
@@ -240,7 +248,14 @@ impl Scene {
                     locked(&self.outages).push(Outage { service, until, how });
                 }
                 What::Freeze { lasts } => machine.freeze(Instant::now() + seconds(lasts)),
-                What::ClockJump { by } => machine.clock.jump(jiff::SignedDuration::from_secs(by)),
+                What::ClockJump { by, lasts } => {
+                    machine.clock.jump(SignedDuration::from_secs(by));
+                    let clock = Arc::clone(&machine.clock);
+                    tokio::spawn(async move {
+                        tokio::time::sleep(seconds(lasts)).await;
+                        clock.jump(SignedDuration::from_secs(-by));
+                    });
+                }
             }
         }
         machine.stands().await;
@@ -277,6 +292,10 @@ impl Scene {
     fn strike(&self, crossing: &Crossing) -> Vec<Fault> {
         let struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
         for fault in &struck {
+            let ends = self.calendar.elapsed() + fault.what.lasts();
+            let mut struck_at = locked(&self.struck_at);
+            *struck_at = ends.max(*struck_at);
+            drop(struck_at);
             *locked(&self.seen).entry((crossing.operation.clone(), fault.class())).or_default() += 1;
             let at = self.calendar.elapsed().as_millis();
             locked(&self.trace).line(format_args!("{at} fault {:?} at {}", fault.what, crossing.operation));
@@ -285,14 +304,13 @@ impl Scene {
         struck
     }
 
-    fn failed<T>(&self, crossing: &Crossing, how: Failure) -> Passed<T> {
+    fn note(&self, crossing: &Crossing, how: Failure) {
         let at = self.calendar.elapsed().as_millis();
         locked(&self.trace).line(format_args!("{at} {} failed: {how:?}", crossing.operation));
-        Passed::Failed(how)
     }
 
     fn noted<T>(&self, crossing: &Crossing, how: Failure) -> Result<T, Failure> {
-        drop(self.failed::<()>(crossing, how));
+        self.note(crossing, how);
         Err(how)
     }
 
@@ -394,7 +412,7 @@ impl Scene {
         let views = locked(self.views.as_ref()?);
         let mut answers = views.get(&view(call))?.clone();
         answers.dedup();
-        let place = answers.len().checked_sub(versions.max(1)).unwrap_or(0);
+        let place = answers.len().saturating_sub(versions.max(1));
         answers.into_iter().nth(place)
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use aws_smithy_async::time::TimeSource;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
-use tidegate_controller::Clock;
+use tidegate_controller::{Clock, Steady};
 use tokio::time::Instant;
 
 /// The world's calendar. A copy shows the same time.
@@ -38,48 +38,37 @@ impl Calendar {
     }
 }
 
-/// The clock of one machine.
+/// The clock of one machine, made steady as the daemon makes it.
 #[derive(Debug)]
 pub(crate) struct MachineClock {
     calendar: Calendar,
-    face: Mutex<Face>,
-}
-
-/// What a machine's clock shows.
-#[derive(Debug)]
-struct Face {
     /// How far it is ahead of the calendar.
-    ahead: SignedDuration,
-    /// The newest time it gave to the daemon: that one's clock never goes back.
-    newest: Timestamp,
+    ahead: Mutex<SignedDuration>,
+    steady: Steady,
 }
 
 impl MachineClock {
     /// A clock that is right.
     pub(crate) fn new(calendar: Calendar) -> Self {
-        let face = Face { ahead: SignedDuration::ZERO, newest: Timestamp::MIN };
-        Self { calendar, face: Mutex::new(face) }
+        Self { calendar, ahead: Mutex::default(), steady: Steady::default() }
     }
 
     /// Sets it forward, or back.
     pub(crate) fn jump(&self, by: SignedDuration) {
-        let mut face = self.face.lock().unwrap_or_else(PoisonError::into_inner);
-        face.ahead = face.ahead.saturating_add(by);
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        *ahead = ahead.saturating_add(by);
     }
 
     /// What it shows, whatever it showed before.
     fn shown(&self) -> Timestamp {
-        let face = self.face.lock().unwrap_or_else(PoisonError::into_inner);
-        self.calendar.now().saturating_add(face.ahead).unwrap_or_else(|_| self.calendar.now())
+        let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        self.calendar.now().saturating_add(ahead).unwrap_or_else(|_| self.calendar.now())
     }
 }
 
 impl Clock for MachineClock {
     fn now(&self) -> Timestamp {
-        let shown = self.shown();
-        let mut face = self.face.lock().unwrap_or_else(PoisonError::into_inner);
-        face.newest = face.newest.max(shown);
-        face.newest
+        self.steady.at(self.shown())
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {

@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use jiff::SignedDuration;
 use tidegate_sandbox::{Call, Disconnected, error::ApiError, node::Node};
 
 use crate::{
@@ -56,6 +57,9 @@ impl HttpConnector for Wire {
     }
 }
 
+/// How far a request's signature may be from AWS's own time.
+const MOST_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
 /// What a call comes to, as it would be written.
 type Outcome = Result<Node, ApiError>;
 
@@ -65,6 +69,10 @@ impl Wire {
             Ok(call) => call,
             Err(refused) => return Ok(*refused),
         };
+        if self.is_skewed(request) {
+            let error = ApiError::new("InvalidSignatureException", "Signature expired").status(403);
+            return Ok(self.scene.sandbox.reply(&call, Err(error)));
+        }
         let operation = format!("{}.{}", call.service.name(), call.operation);
         let crossing = Crossing { operation, changes: call.counts_as_mutating() };
         let wire = self.clone();
@@ -85,6 +93,16 @@ impl Wire {
         let response = self.scene.sandbox.reply(&call, outcome);
         let cut = shape.mangled == Some(Mangling::CutOff);
         Ok(if cut { response.map(|body| body.slice(..body.len() / 2)) } else { response })
+    }
+
+    /// True if a request was signed at another time than now. Source: AWS takes signatures of up to five minutes before and
+    /// after its own time (Signature Version 4, "Signature expired").
+    fn is_skewed(&self, request: &http::Request<Bytes>) -> bool {
+        let signed = request.headers().get("x-amz-date").and_then(|value| value.to_str().ok());
+        let signed = signed
+            .and_then(|text| jiff::fmt::strtime::parse("%Y%m%dT%H%M%S%z", text.replace('Z', "+0000")).ok());
+        let signed = signed.and_then(|time| time.to_timestamp().ok());
+        signed.is_some_and(|at| at.duration_since(self.scene.calendar.now()).abs() > MOST_SKEW)
     }
 
     fn perform(&self, call: &Call) -> Outcome {

@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask lint`, `test`, `bench` and `demo`.
+//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bench` and `demo`.
 //!
 //! Each installs what it needs and the machine does not have, or says in one line what to install. Nothing else of the
 //! project calls this.
@@ -27,6 +27,12 @@ enum Task {
     /// Every test: units, scenarios in virtual time, real PostgreSQL, real processes.
     Test {
         /// Handed to the test runner: names of tests, for example.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Play whole releases in virtual time, with faults, and watch what must never happen. `--help` behind `--` tells how.
+    Sim {
+        /// Handed to the simulation.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
@@ -74,6 +80,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Lint => lint(),
         Task::Test { rest } => test(&rest),
+        Task::Sim { rest } => sim(&rest),
         Task::Bench { what: Bench::Schema { rows, runs } } => bench_schema(rows, runs),
         Task::Bench { what: Bench::Analysis { full } } => bench_analysis(full),
         Task::Bench { what: Bench::Verdicts { rest } } => live("verdicts", &rest),
@@ -110,6 +117,14 @@ fn test(rest: &[String]) -> Result<(), Failed> {
     } else {
         cargo(["test", "--workspace", "--locked", "--no-fail-fast"].into_iter().chain(rest))
     }
+}
+
+/// Builds for the whole workspace, so that the SDK is built with the features that everything else has it with.
+fn sim(rest: &[String]) -> Result<(), Failed> {
+    run::say("building; the first time this takes some ten minutes");
+    cargo(["build", "--locked", "--workspace", "--bin", "sim", "--profile", "sim"])?;
+    let program = run::target().join("sim").join("sim");
+    run::command(program, rest.iter().map(String::as_str))
 }
 
 fn bench_schema(rows: u32, runs: u32) -> Result<(), Failed> {

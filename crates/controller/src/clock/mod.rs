@@ -3,11 +3,14 @@
 //! Nothing else in this crate may ask for the time of decisions. What happens to real processes (timeouts of calls and
 //! probes, request signing) uses real time and does not come here.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 mod remote;
 
@@ -25,20 +28,41 @@ pub trait Clock: Send + Sync {
 /// The machine's clock.
 #[derive(Debug, Default)]
 pub struct System {
-    newest: Newest,
+    steady: Steady,
 }
 
 impl Clock for System {
     fn now(&self) -> Timestamp {
-        self.newest.at_least(Timestamp::now())
+        self.steady.at(Timestamp::now())
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             while let Some(left) = left(at, self.now()) {
-                tokio::time::sleep(left.unsigned_abs()).await;
+                tokio::time::sleep(left.unsigned_abs().min(LONGEST_SLEEP)).await;
             }
         })
+    }
+}
+
+/// A clock that is set forward while somebody sleeps is noticed after this long.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A machine's clock made steady: it follows where it is set forward, and where it is set back it goes on at half its pace
+/// until it has been caught up with. It never goes back, and it never stands still: a daemon that waited for a clock to
+/// catch up would not see an abort for as long.
+#[derive(Debug, Default)]
+pub struct Steady(Mutex<Option<(Timestamp, Instant)>>);
+
+impl Steady {
+    /// The time, when the machine's clock shows `shown`.
+    pub fn at(&self, shown: Timestamp) -> Timestamp {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let slowed = last.and_then(|(time, since)| time.saturating_add((now - since) / 2).ok());
+        let time = slowed.map_or(shown, |slowed| slowed.max(shown));
+        *last = Some((time, now));
+        time
     }
 }
 
@@ -75,7 +99,7 @@ fn left(at: Timestamp, now: Timestamp) -> Option<SignedDuration> {
     (at > now).then(|| at.duration_since(now))
 }
 
-/// The newest time that a clock has given: a machine's clock that is set back stands still until it has caught up.
+/// The newest time that the sandbox's clock has given. Readings of it differ by how long they took, never by more.
 #[derive(Debug, Default)]
 struct Newest(Mutex<Option<Timestamp>>);
 
@@ -92,8 +116,20 @@ impl Newest {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_goes_on_at_half_its_pace_until_it_is_caught_up_with() {
+        let steady = Steady::default();
+        let second = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        assert_eq!(steady.at(second(7_200)), second(7_200));
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert_eq!(steady.at(second(100)), second(7_250), "two hours back");
+        tokio::time::advance(Duration::from_secs(20_000)).await;
+        assert_eq!(steady.at(second(20_100)), second(20_100), "caught up");
+        assert_eq!(steady.at(second(30_000)), second(30_000), "set forward");
+    }
+
     #[test]
-    fn a_clock_that_is_set_back_stands_still() {
+    fn readings_that_differ_a_little_do_not_go_back() {
         let newest = Newest::default();
         let later = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(9);
         assert_eq!(newest.at_least(later), later);
