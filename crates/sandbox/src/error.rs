@@ -1,5 +1,7 @@
 //! Errors as AWS answers them: a wire code, a message, an HTTP status. Every protocol writes its own form of them.
 
+use crate::protocol::Service;
+
 /// A refused call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -48,8 +50,14 @@ impl ApiError {
     }
 
     /// An operation that the service does not have (or that this sandbox does not model), as AWS answers it.
-    pub fn unknown_operation(operation: &str) -> Self {
-        Self::new("UnknownOperationException", format!("operation {operation} is not known"))
+    pub fn unknown_operation(service: Service, operation: &str) -> Self {
+        match service.query_version() {
+            Some(version) => Self::new(
+                "InvalidAction",
+                format!("Could not find operation {operation} for version {version}"),
+            ),
+            None => Self::new("UnknownOperationException", format!("operation {operation} is not known")),
+        }
     }
 
     /// True for the two codes that say the input was malformed before the service looked at it.

@@ -2,6 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::{
+    Handler::{Reads, Writes},
+    Operation,
+};
 use crate::{
     error::ApiError,
     node::Node,
@@ -13,28 +17,16 @@ use crate::{
 
 mod math;
 
-pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
-    let result = match operation {
-        "GetMetricData" => get_metric_data(world, input),
-        "GetMetricStatistics" => get_metric_statistics(world, input),
-        "ListMetrics" => list_metrics(world, input),
-        "PutMetricData" => put_metric_data(world, input),
-        "DescribeAlarms" => describe_alarms(world, input),
-        "PutMetricAlarm" => put_metric_alarm(world, input),
-        "SetAlarmState" => set_alarm_state(world, input),
-        "DeleteAlarms" => delete_alarms(world, input),
-        _ => {
-            return Err(ApiError::new(
-                "InvalidAction",
-                format!("Could not find operation {operation} for version 2010-08-01"),
-            ));
-        }
-    };
-    result.map_err(|error| {
-        // CloudWatch calls a missing member by its own code.
-        if error.code == "ValidationException" { error.coded("MissingParameter") } else { error }
-    })
-}
+pub(super) const OPERATIONS: &[Operation] = &[
+    ("GetMetricData", Reads(get_metric_data)),
+    ("GetMetricStatistics", Reads(get_metric_statistics)),
+    ("ListMetrics", Reads(list_metrics)),
+    ("PutMetricData", Writes(put_metric_data)),
+    ("DescribeAlarms", Reads(describe_alarms)),
+    ("PutMetricAlarm", Writes(put_metric_alarm)),
+    ("SetAlarmState", Writes(set_alarm_state)),
+    ("DeleteAlarms", Writes(delete_alarms)),
+];
 
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new("InvalidParameterValue", message)

@@ -3,6 +3,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
+use super::{
+    Handler::{Reads, Writes},
+    Operation,
+};
 use crate::{
     error::ApiError,
     node::Node,
@@ -18,32 +22,27 @@ use crate::{
 mod appspec;
 mod shapes;
 
-pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
-    match operation {
-        "GetApplication" => get_application(world, input),
-        "ListApplications" => {
-            Ok(Node::map([("applications", Node::texts(world.codedeploy.applications.keys()))]))
-        }
-        "GetDeploymentGroup" => get_deployment_group(world, input),
-        "BatchGetDeploymentGroups" => batch_get_deployment_groups(world, input),
-        "ListDeploymentGroups" => list_deployment_groups(world, input),
-        "UpdateDeploymentGroup" => update_deployment_group(world, input),
-        "GetDeploymentConfig" => get_deployment_config(world, input),
-        "ListDeploymentConfigs" => list_deployment_configs(world),
-        "CreateDeploymentConfig" => create_deployment_config(world, input),
-        "DeleteDeploymentConfig" => delete_deployment_config(world, input),
-        "CreateDeployment" => create_deployment(world, input),
-        "GetDeployment" => get_deployment(world, input),
-        "BatchGetDeployments" => batch_get_deployments(world, input),
-        "ListDeployments" => list_deployments(world, input),
-        "GetDeploymentTarget" => get_deployment_target(world, input),
-        "ListDeploymentTargets" => list_deployment_targets(world, input),
-        "BatchGetDeploymentTargets" => batch_get_deployment_targets(world, input),
-        "ContinueDeployment" => continue_deployment(world, input),
-        "StopDeployment" => stop_deployment(world, input),
-        _ => Err(ApiError::unknown_operation(operation)),
-    }
-}
+pub(super) const OPERATIONS: &[Operation] = &[
+    ("GetApplication", Reads(get_application)),
+    ("ListApplications", Reads(list_applications)),
+    ("GetDeploymentGroup", Reads(get_deployment_group)),
+    ("BatchGetDeploymentGroups", Reads(batch_get_deployment_groups)),
+    ("ListDeploymentGroups", Reads(list_deployment_groups)),
+    ("UpdateDeploymentGroup", Writes(update_deployment_group)),
+    ("GetDeploymentConfig", Reads(get_deployment_config)),
+    ("ListDeploymentConfigs", Reads(list_deployment_configs)),
+    ("CreateDeploymentConfig", Writes(create_deployment_config)),
+    ("DeleteDeploymentConfig", Writes(delete_deployment_config)),
+    ("CreateDeployment", Writes(create_deployment)),
+    ("GetDeployment", Reads(get_deployment)),
+    ("BatchGetDeployments", Reads(batch_get_deployments)),
+    ("ListDeployments", Reads(list_deployments)),
+    ("GetDeploymentTarget", Reads(get_deployment_target)),
+    ("ListDeploymentTargets", Reads(list_deployment_targets)),
+    ("BatchGetDeploymentTargets", Reads(batch_get_deployment_targets)),
+    ("ContinueDeployment", Writes(continue_deployment)),
+    ("StopDeployment", Writes(stop_deployment)),
+];
 
 fn required<'n>(input: &'n Node, key: &str, code: &str) -> Result<&'n str, ApiError> {
     input.opt_text(key)?.ok_or_else(|| ApiError::new(code, format!("{key} is required")))
@@ -93,6 +92,10 @@ fn get_application(world: &World, input: &Node) -> Result<Node, ApiError> {
             ("computePlatform", "ECS".into()),
         ]),
     )]))
+}
+
+fn list_applications(world: &World, _: &Node) -> Result<Node, ApiError> {
+    Ok(Node::map([("applications", Node::texts(world.codedeploy.applications.keys()))]))
 }
 
 fn get_deployment_group(world: &World, input: &Node) -> Result<Node, ApiError> {
@@ -213,7 +216,7 @@ fn get_deployment_config(world: &World, input: &Node) -> Result<Node, ApiError> 
     Ok(Node::map([("deploymentConfigInfo", info)]))
 }
 
-fn list_deployment_configs(world: &World) -> Result<Node, ApiError> {
+fn list_deployment_configs(world: &World, _: &Node) -> Result<Node, ApiError> {
     let predefined = [
         "AllAtOnce",
         "Linear10PercentEvery1Minutes",

@@ -1,5 +1,9 @@
 //! ECS's operations.
 
+use super::{
+    Handler::{Reads, Writes},
+    Operation,
+};
 use crate::{
     error::ApiError,
     node::Node,
@@ -11,36 +15,28 @@ use crate::{
 
 mod tasks;
 
-pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
-    let result = match operation {
-        "RegisterTaskDefinition" => register_task_definition(world, input),
-        "DescribeTaskDefinition" => describe_task_definition(world, input),
-        "DeregisterTaskDefinition" => deregister_task_definition(world, input),
-        "ListTaskDefinitions" => list_task_definitions(world, input),
-        "DescribeClusters" => describe_clusters(world, input),
-        "ListClusters" => Ok(Node::map([(
-            "clusterArns",
-            Node::texts(
-                world.ecs.clusters.iter().map(|name| world.identity.arn("ecs", &format!("cluster/{name}"))),
-            ),
-        )])),
-        "DescribeServices" => describe_services(world, input),
-        "ListServices" => list_services(world, input),
-        "UpdateService" => update_service(world, input),
-        "DescribeTasks" => tasks::describe_tasks(world, input),
-        "ListTasks" => tasks::list_tasks(world, input),
-        "RunTask" => tasks::run_task(world, input),
-        "StopTask" => tasks::stop_task(world, input),
-        "CreateTaskSet" | "UpdateTaskSet" | "DeleteTaskSet" | "UpdateServicePrimaryTaskSet" => {
-            refuse_task_sets()
-        }
-        _ => Err(ApiError::unknown_operation(operation)),
-    };
-    result
-        .map_err(|error| if error.is_malformed() { error.coded("InvalidParameterException") } else { error })
-}
+pub(super) const OPERATIONS: &[Operation] = &[
+    ("RegisterTaskDefinition", Writes(register_task_definition)),
+    ("DescribeTaskDefinition", Reads(describe_task_definition)),
+    ("DeregisterTaskDefinition", Writes(deregister_task_definition)),
+    ("ListTaskDefinitions", Reads(list_task_definitions)),
+    ("DescribeClusters", Reads(describe_clusters)),
+    ("ListClusters", Reads(list_clusters)),
+    ("DescribeServices", Reads(describe_services)),
+    ("ListServices", Reads(list_services)),
+    ("UpdateService", Writes(update_service)),
+    ("DescribeTasks", Reads(tasks::describe_tasks)),
+    ("ListTasks", Reads(tasks::list_tasks)),
+    ("RunTask", Writes(tasks::run_task)),
+    ("StopTask", Writes(tasks::stop_task)),
+    ("CreateTaskSet", Writes(refuse_task_sets)),
+    ("UpdateTaskSet", Writes(refuse_task_sets)),
+    ("DeleteTaskSet", Writes(refuse_task_sets)),
+    ("UpdateServicePrimaryTaskSet", Writes(refuse_task_sets)),
+];
 
-fn refuse_task_sets() -> Result<Node, ApiError> {
+/// Task sets are managed by CodeDeploy alone here.
+fn refuse_task_sets(_: &mut World, _: &Node) -> Result<Node, ApiError> {
     let message = "Amazon ECS only supports task set management on services configured to use external deployment controllers.";
     Err(ApiError::new("InvalidParameterException", message))
 }
@@ -187,6 +183,11 @@ fn describe_clusters(world: &World, input: &Node) -> Result<Node, ApiError> {
         }
     }
     Ok(Node::map([("clusters", Node::List(found)), ("failures", Node::List(failures))]))
+}
+
+fn list_clusters(world: &World, _: &Node) -> Result<Node, ApiError> {
+    let arn = |name: &String| world.identity.arn("ecs", &format!("cluster/{name}"));
+    Ok(Node::map([("clusterArns", Node::texts(world.ecs.clusters.iter().map(arn)))]))
 }
 
 fn load_balancers(service: &Service, target_group: &str) -> Node {

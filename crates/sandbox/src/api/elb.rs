@@ -2,6 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::{
+    Handler::{Reads, Writes},
+    Operation,
+};
 use crate::{
     error::ApiError,
     node::Node,
@@ -11,26 +15,20 @@ use crate::{
     },
 };
 
-pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
-    match operation {
-        "DescribeLoadBalancers" => describe_load_balancers(world, input),
-        "DescribeListeners" => describe_listeners(world, input),
-        "DescribeRules" => describe_rules(world, input),
-        "DescribeTargetGroups" => describe_target_groups(world, input),
-        "DescribeTargetGroupAttributes" => describe_target_group_attributes(world, input),
-        "DescribeTargetHealth" => describe_target_health(world, input),
-        "DescribeTags" => describe_tags(input),
-        "ModifyListener" => modify_listener(world, input),
-        "ModifyRule" => modify_rule(world, input),
-        "ModifyTargetGroupAttributes" => modify_target_group_attributes(world, input),
-        "RegisterTargets" => change_targets(world, operation, input),
-        "DeregisterTargets" => change_targets(world, operation, input),
-        _ => Err(ApiError::new(
-            "InvalidAction",
-            format!("Could not find operation {operation} for version 2015-12-01"),
-        )),
-    }
-}
+pub(super) const OPERATIONS: &[Operation] = &[
+    ("DescribeLoadBalancers", Reads(describe_load_balancers)),
+    ("DescribeListeners", Reads(describe_listeners)),
+    ("DescribeRules", Reads(describe_rules)),
+    ("DescribeTargetGroups", Reads(describe_target_groups)),
+    ("DescribeTargetGroupAttributes", Reads(describe_target_group_attributes)),
+    ("DescribeTargetHealth", Reads(describe_target_health)),
+    ("DescribeTags", Reads(describe_tags)),
+    ("ModifyListener", Writes(modify_listener)),
+    ("ModifyRule", Writes(modify_rule)),
+    ("ModifyTargetGroupAttributes", Writes(modify_target_group_attributes)),
+    ("RegisterTargets", Writes(register_targets)),
+    ("DeregisterTargets", Writes(deregister_targets)),
+];
 
 fn not_found(what: &str) -> ApiError {
     ApiError::new(&format!("{what}NotFound"), format!("One or more {what}s not found"))
@@ -310,7 +308,7 @@ fn describe_target_health(world: &World, input: &Node) -> Result<Node, ApiError>
     Ok(Node::map([("TargetHealthDescriptions", Node::list(described))]))
 }
 
-fn describe_tags(input: &Node) -> Result<Node, ApiError> {
+fn describe_tags(_: &World, input: &Node) -> Result<Node, ApiError> {
     let arns = input.text_items("ResourceArns")?;
     let shape = |arn: String| Node::map([("ResourceArn", arn.into()), ("Tags", Node::List(vec![]))]);
     Ok(Node::map([("TagDescriptions", Node::list(arns.into_iter().map(shape)))]))
@@ -393,6 +391,14 @@ fn modify_rule(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     }
     let shown = world.elb.rules.get(&arn).map(rule_node);
     Ok(Node::map([("Rules", Node::list(shown))]))
+}
+
+fn register_targets(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    change_targets(world, "RegisterTargets", input)
+}
+
+fn deregister_targets(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    change_targets(world, "DeregisterTargets", input)
 }
 
 fn change_targets(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {

@@ -1,5 +1,9 @@
 //! RDS's operations: instances, manual snapshots, restores, tags and server logs.
 
+use super::{
+    Handler::{Reads, Writes},
+    Operation,
+};
 use crate::{
     error::ApiError,
     node::Node,
@@ -11,25 +15,19 @@ use crate::{
 
 mod log;
 
-pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
-    match operation {
-        "DescribeDBInstances" => describe_instances(world, input),
-        "DescribeDBSnapshots" => describe_snapshots(world, input),
-        "DescribeBlueGreenDeployments" => describe_blue_green(world, input),
-        "CreateDBSnapshot" => create_snapshot(world, input),
-        "DeleteDBSnapshot" => delete_snapshot(world, input),
-        "RestoreDBInstanceFromDBSnapshot" => restore(world, input),
-        "ListTagsForResource" => list_tags(world, input),
-        "AddTagsToResource" => add_tags(world, input),
-        "RemoveTagsFromResource" => remove_tags(world, input),
-        "DescribeDBLogFiles" => log::describe_files(world, input),
-        "DownloadDBLogFilePortion" => log::download_portion(world, input),
-        _ => Err(ApiError::new(
-            "InvalidAction",
-            format!("Could not find operation {operation} for version 2014-10-31"),
-        )),
-    }
-}
+pub(super) const OPERATIONS: &[Operation] = &[
+    ("DescribeDBInstances", Reads(describe_instances)),
+    ("DescribeDBSnapshots", Reads(describe_snapshots)),
+    ("DescribeBlueGreenDeployments", Reads(describe_blue_green)),
+    ("CreateDBSnapshot", Writes(create_snapshot)),
+    ("DeleteDBSnapshot", Writes(delete_snapshot)),
+    ("RestoreDBInstanceFromDBSnapshot", Writes(restore)),
+    ("ListTagsForResource", Reads(list_tags)),
+    ("AddTagsToResource", Writes(add_tags)),
+    ("RemoveTagsFromResource", Writes(remove_tags)),
+    ("DescribeDBLogFiles", Reads(log::describe_files)),
+    ("DownloadDBLogFilePortion", Reads(log::download_portion)),
+];
 
 /// Manual snapshots that an account may have in a region.
 const SNAPSHOT_QUOTA: usize = 100;
@@ -351,30 +349,47 @@ fn groups_asked(input: &Node, engine_version: &str) -> Result<Groups, ApiError> 
     Ok(groups)
 }
 
-/// The tags of an instance or a snapshot, by its ARN.
-fn tags_of<'w>(world: &'w mut World, arn: &str) -> Result<&'w mut Vec<(String, String)>, ApiError> {
+type Tags = Vec<(String, String)>;
+
+/// What has tags: an instance or a snapshot.
+enum Tagged<'a> {
+    Instance(&'a str),
+    Snapshot(&'a str),
+}
+
+fn tagged(arn: &str) -> Result<Tagged<'_>, ApiError> {
     let parts: Vec<&str> = arn.splitn(7, ':').collect();
     match parts.as_slice() {
-        ["arn", _, "rds", _, _, "db", id] => {
-            let found = world.rds.instances.get_mut(*id);
-            found.map(|instance| &mut instance.tags).ok_or_else(|| instance_not_found(id))
-        }
-        ["arn", _, "rds", _, _, "snapshot", id] => {
-            let found = world.rds.snapshots.get_mut(*id);
-            found.map(|snapshot| &mut snapshot.tags).ok_or_else(|| snapshot_not_found(id))
-        }
+        ["arn", _, "rds", _, _, "db", id] => Ok(Tagged::Instance(id)),
+        ["arn", _, "rds", _, _, "snapshot", id] => Ok(Tagged::Snapshot(id)),
         _ => Err(invalid("The specified resource name does not match an RDS resource in this region.")),
     }
 }
 
-fn list_tags(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    let tags = tags_of(world, input.text("ResourceName")?)?;
+fn tags_of_mut<'w>(world: &'w mut World, arn: &str) -> Result<&'w mut Tags, ApiError> {
+    match tagged(arn)? {
+        Tagged::Instance(id) => {
+            let found = world.rds.instances.get_mut(id).map(|instance| &mut instance.tags);
+            found.ok_or_else(|| instance_not_found(id))
+        }
+        Tagged::Snapshot(id) => {
+            let found = world.rds.snapshots.get_mut(id).map(|snapshot| &mut snapshot.tags);
+            found.ok_or_else(|| snapshot_not_found(id))
+        }
+    }
+}
+
+fn list_tags(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let tags = match tagged(input.text("ResourceName")?)? {
+        Tagged::Instance(id) => &world.rds.instances.get(id).ok_or_else(|| instance_not_found(id))?.tags,
+        Tagged::Snapshot(id) => &world.rds.snapshots.get(id).ok_or_else(|| snapshot_not_found(id))?.tags,
+    };
     Ok(Node::map([("TagList", tag_nodes(tags))]))
 }
 
 fn add_tags(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     let (arn, new) = (input.text("ResourceName")?, tags(input)?);
-    let known = tags_of(world, arn)?;
+    let known = tags_of_mut(world, arn)?;
     for (key, value) in new {
         known.retain(|(k, _)| *k != key);
         known.push((key, value));
@@ -386,7 +401,7 @@ fn add_tags(world: &mut World, input: &Node) -> Result<Node, ApiError> {
 
 fn remove_tags(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     let (arn, keys) = (input.text("ResourceName")?, input.text_items("TagKeys")?);
-    tags_of(world, arn)?.retain(|(key, _)| !keys.contains(key));
+    tags_of_mut(world, arn)?.retain(|(key, _)| !keys.contains(key));
     world.note_effect("rds", "RemoveTagsFromResource", arn, "tags removed".to_owned(), None);
     Ok(Node::empty())
 }

@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::{
+    Handler::{Reads, Writes},
+    Operation,
+};
 use crate::{
     error::ApiError,
     node::Node,
@@ -11,30 +15,15 @@ use crate::{
     },
 };
 
-pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
-    match operation {
-        "GetSecretValue" => get_secret_value(world, input),
-        "DescribeSecret" => {
-            let (name, secret) = find(world, input)?;
-            Ok(describe(name, secret))
-        }
-        "ListSecrets" => Ok(Node::map([(
-            "SecretList",
-            Node::list(world.secrets.all.iter().map(|(name, secret)| {
-                let mut node = describe(name, secret);
-                let stages = node.get("VersionIdsToStages").clone();
-                node.set("VersionIdsToStages", Node::Null);
-                node.set("SecretVersionsToStages", stages);
-                node
-            })),
-        )])),
-        "CreateSecret" => create_secret(world, input),
-        "PutSecretValue" => put_secret_value(world, input),
-        "TagResource" => tag(world, input),
-        "UntagResource" => untag(world, input),
-        _ => Err(ApiError::unknown_operation(operation)),
-    }
-}
+pub(super) const OPERATIONS: &[Operation] = &[
+    ("GetSecretValue", Reads(get_secret_value)),
+    ("DescribeSecret", Reads(describe_secret)),
+    ("ListSecrets", Reads(list_secrets)),
+    ("CreateSecret", Writes(create_secret)),
+    ("PutSecretValue", Writes(put_secret_value)),
+    ("TagResource", Writes(tag)),
+    ("UntagResource", Writes(untag)),
+];
 
 fn find<'w>(world: &'w World, input: &Node) -> Result<(&'w str, &'w Secret), ApiError> {
     world.secret(input.text("SecretId")?).ok_or_else(|| {
@@ -63,6 +52,22 @@ fn get_secret_value(world: &World, input: &Node) -> Result<Node, ApiError> {
         ("VersionStages", Node::texts(version.stages.iter().cloned())),
         ("CreatedDate", version.created.into()),
     ]))
+}
+
+fn describe_secret(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let (name, secret) = find(world, input)?;
+    Ok(describe(name, secret))
+}
+
+fn list_secrets(world: &World, _: &Node) -> Result<Node, ApiError> {
+    let listed = world.secrets.all.iter().map(|(name, secret)| {
+        let mut node = describe(name, secret);
+        let stages = node.get("VersionIdsToStages").clone();
+        node.set("VersionIdsToStages", Node::Null);
+        node.set("SecretVersionsToStages", stages);
+        node
+    });
+    Ok(Node::map([("SecretList", Node::list(listed))]))
 }
 
 fn describe(name: &str, secret: &Secret) -> Node {

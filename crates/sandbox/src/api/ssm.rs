@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::{
+    Handler::{Reads, Writes},
+    Operation,
+};
 use crate::{
     error::ApiError,
     node::Node,
@@ -11,27 +15,19 @@ use crate::{
     },
 };
 
-pub(crate) fn handle(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
-    match operation {
-        "PutParameter" => put_parameter(world, input),
-        "GetParameter" => get_parameter(world, input),
-        "GetParameters" => get_parameters(world, input),
-        "GetParametersByPath" => get_parameters_by_path(world, input),
-        "GetParameterHistory" => get_parameter_history(world, input),
-        "DescribeParameters" => describe_parameters(world, input),
-        "DeleteParameter" => {
-            let name = input.text("Name")?.to_owned();
-            world.delete_parameter(&name)?;
-            world.note_effect("ssm", operation, &name, "parameter deleted".to_owned(), None);
-            Ok(Node::empty())
-        }
-        "DeleteParameters" => delete_parameters(world, input),
-        "LabelParameterVersion" => label_parameter_version(world, input),
-        "ListTagsForResource" => list_tags(world, input),
-        "AddTagsToResource" => add_tags(world, input),
-        _ => Err(ApiError::unknown_operation(operation)),
-    }
-}
+pub(super) const OPERATIONS: &[Operation] = &[
+    ("PutParameter", Writes(put_parameter)),
+    ("GetParameter", Reads(get_parameter)),
+    ("GetParameters", Reads(get_parameters)),
+    ("GetParametersByPath", Reads(get_parameters_by_path)),
+    ("GetParameterHistory", Reads(get_parameter_history)),
+    ("DescribeParameters", Reads(describe_parameters)),
+    ("DeleteParameter", Writes(delete_parameter)),
+    ("DeleteParameters", Writes(delete_parameters)),
+    ("LabelParameterVersion", Writes(label_parameter_version)),
+    ("ListTagsForResource", Reads(list_tags)),
+    ("AddTagsToResource", Writes(add_tags)),
+];
 
 fn put_parameter(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     let kind = match input.opt_text("Type")? {
@@ -275,6 +271,13 @@ fn matches_filters(name: &str, parameter: &Parameter, input: &Node) -> Result<bo
     Ok(true)
 }
 
+fn delete_parameter(world: &mut World, input: &Node) -> Result<Node, ApiError> {
+    let name = input.text("Name")?.to_owned();
+    world.delete_parameter(&name)?;
+    world.note_effect("ssm", "DeleteParameter", &name, "parameter deleted".to_owned(), None);
+    Ok(Node::empty())
+}
+
 fn delete_parameters(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     let (mut deleted, mut invalid) = (vec![], vec![]);
     for name in input.text_items("Names")? {
@@ -327,15 +330,14 @@ fn label_parameter_version(world: &mut World, input: &Node) -> Result<Node, ApiE
 }
 
 /// Tags of a parameter; other resource types are not modelled, and AWS knows no such resource then either.
-fn tagged<'w>(world: &'w mut World, input: &Node) -> Result<(String, &'w mut Parameter), ApiError> {
-    let name = input.text("ResourceId")?;
-    let kind = input.text("ResourceType")?;
-    let found = world.ssm.parameters.get_mut(name).filter(|_| kind == "Parameter");
-    found.map(|parameter| (name.to_owned(), parameter)).ok_or_else(|| ApiError::new("InvalidResourceId", ""))
+fn tagged<'n>(world: &World, input: &'n Node) -> Result<&'n str, ApiError> {
+    let (name, kind) = (input.text("ResourceId")?, input.text("ResourceType")?);
+    let known = kind == "Parameter" && world.ssm.parameters.contains_key(name);
+    if known { Ok(name) } else { Err(ApiError::new("InvalidResourceId", "")) }
 }
 
-fn list_tags(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    let (_, parameter) = tagged(world, input)?;
+fn list_tags(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let parameter = &world.ssm.parameters[tagged(world, input)?];
     let tags = parameter.tags.iter().map(|(k, v)| Node::map([("Key", k.into()), ("Value", v.into())]));
     Ok(Node::map([("TagList", Node::list(tags))]))
 }
@@ -345,8 +347,10 @@ fn add_tags(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     for tag in input.items("Tags")? {
         given.push((tag.text("Key")?.to_owned(), tag.text("Value")?.to_owned()));
     }
-    let (name, parameter) = tagged(world, input)?;
-    parameter.tags.extend(given);
-    world.note_effect("ssm", "AddTagsToResource", &name, "tags written".to_owned(), None);
+    let name = tagged(world, input)?;
+    if let Some(parameter) = world.ssm.parameters.get_mut(name) {
+        parameter.tags.extend(given);
+    }
+    world.note_effect("ssm", "AddTagsToResource", name, "tags written".to_owned(), None);
     Ok(Node::empty())
 }

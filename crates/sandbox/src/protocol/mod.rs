@@ -48,12 +48,14 @@ impl Service {
         SERVICES.iter().find(|(.., known)| *known == Some(version)).map(|(service, ..)| *service)
     }
 
-    fn query_version(self) -> &'static str {
-        SERVICES
-            .iter()
-            .find(|(service, ..)| *service == self)
-            .and_then(|(.., version)| *version)
-            .unwrap_or("")
+    /// The version that awsQuery clients name, if the service speaks that protocol.
+    pub(crate) fn query_version(self) -> Option<&'static str> {
+        SERVICES.iter().find(|(service, ..)| *service == self).and_then(|(.., version)| *version)
+    }
+
+    /// Every service.
+    pub fn all() -> impl Iterator<Item = Self> {
+        SERVICES.iter().map(|(service, ..)| *service)
     }
 }
 

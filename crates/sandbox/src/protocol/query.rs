@@ -165,7 +165,7 @@ fn namespace(service: Service) -> String {
         | Service::Rds => service.name(),
     };
     let scheme = if service == Service::Sts { "https" } else { "http" };
-    format!("{scheme}://{host}.amazonaws.com/doc/{}/", service.query_version())
+    format!("{scheme}://{host}.amazonaws.com/doc/{}/", service.query_version().unwrap_or_default())
 }
 
 fn error_body(code: &str, message: &str, status: u16, id: &str, namespace: &str) -> String {
