@@ -48,14 +48,15 @@ fn required<'n>(input: &'n Node, key: &str, code: &str) -> Result<&'n str, ApiEr
     input.opt_text(key)?.ok_or_else(|| ApiError::new(code, format!("{key} is required")))
 }
 
+fn application_not_found(name: &str) -> ApiError {
+    ApiError::new("ApplicationDoesNotExistException", format!("No application found for name: {name}"))
+}
+
 fn group<'w>(world: &'w World, input: &Node, name_key: &str) -> Result<&'w Group, ApiError> {
     let application = required(input, "applicationName", "ApplicationNameRequiredException")?;
     let name = required(input, name_key, "DeploymentGroupNameRequiredException")?;
     if !world.codedeploy.applications.contains_key(application) {
-        return Err(ApiError::new(
-            "ApplicationDoesNotExistException",
-            format!("No application found for name: {application}"),
-        ));
+        return Err(application_not_found(application));
     }
     world.codedeploy.groups.get(&(application.to_owned(), name.to_owned())).ok_or_else(|| {
         ApiError::new(
@@ -80,14 +81,13 @@ fn deployment<'w>(world: &'w World, input: &Node) -> Result<&'w Deployment, ApiE
 
 fn get_application(world: &World, input: &Node) -> Result<Node, ApiError> {
     let name = required(input, "applicationName", "ApplicationNameRequiredException")?;
-    let id = world.codedeploy.applications.get(name).ok_or_else(|| {
-        ApiError::new("ApplicationDoesNotExistException", format!("No application found for name: {name}"))
-    })?;
+    let application = world.codedeploy.applications.get(name).ok_or_else(|| application_not_found(name))?;
     Ok(Node::map([(
         "application",
         Node::map([
-            ("applicationId", id.into()),
+            ("applicationId", (&application.id).into()),
             ("applicationName", name.into()),
+            ("createTime", application.created.into()),
             ("linkedToGitHub", false.into()),
             ("computePlatform", "ECS".into()),
         ]),
@@ -105,6 +105,9 @@ fn get_deployment_group(world: &World, input: &Node) -> Result<Node, ApiError> {
 
 fn batch_get_deployment_groups(world: &World, input: &Node) -> Result<Node, ApiError> {
     let application = required(input, "applicationName", "ApplicationNameRequiredException")?;
+    if !world.codedeploy.applications.contains_key(application) {
+        return Err(application_not_found(application));
+    }
     let names = input.text_items("deploymentGroupNames")?;
     let found = names
         .iter()
@@ -115,6 +118,9 @@ fn batch_get_deployment_groups(world: &World, input: &Node) -> Result<Node, ApiE
 
 fn list_deployment_groups(world: &World, input: &Node) -> Result<Node, ApiError> {
     let application = required(input, "applicationName", "ApplicationNameRequiredException")?;
+    if !world.codedeploy.applications.contains_key(application) {
+        return Err(application_not_found(application));
+    }
     let names =
         world.codedeploy.groups.keys().filter(|(app, _)| app == application).map(|(_, name)| name.clone());
     Ok(Node::map([("applicationName", application.into()), ("deploymentGroups", Node::texts(names))]))

@@ -3,23 +3,25 @@
 use super::{
     Handler::{Reads, Writes},
     Operation,
+    page::Pages,
 };
 use crate::{
     error::ApiError,
     node::Node,
     world::{
         World,
-        ecs::{Controller, Service, TaskDefinition, TaskSet, cluster_name},
+        ecs::{Controller, Service, TaskSet, TaskState, cluster_name},
     },
 };
 
+mod definitions;
 mod tasks;
 
 pub(super) const OPERATIONS: &[Operation] = &[
-    ("RegisterTaskDefinition", Writes(register_task_definition)),
-    ("DescribeTaskDefinition", Reads(describe_task_definition)),
-    ("DeregisterTaskDefinition", Writes(deregister_task_definition)),
-    ("ListTaskDefinitions", Reads(list_task_definitions)),
+    ("RegisterTaskDefinition", Writes(definitions::register_task_definition)),
+    ("DescribeTaskDefinition", Reads(definitions::describe_task_definition)),
+    ("DeregisterTaskDefinition", Writes(definitions::deregister_task_definition)),
+    ("ListTaskDefinitions", Reads(definitions::list_task_definitions)),
     ("DescribeClusters", Reads(describe_clusters)),
     ("ListClusters", Reads(list_clusters)),
     ("DescribeServices", Reads(describe_services)),
@@ -34,6 +36,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ("DeleteTaskSet", Writes(refuse_task_sets)),
     ("UpdateServicePrimaryTaskSet", Writes(refuse_task_sets)),
 ];
+
+/// ARNs in pages of at most a hundred.
+fn pages(usual: usize) -> Pages {
+    Pages {
+        size: "maxResults",
+        token: "nextToken",
+        most: 100,
+        usual,
+        wrong_size: "InvalidParameterException",
+        wrong_token: "InvalidParameterException",
+    }
+}
 
 /// Task sets are managed by CodeDeploy alone here.
 fn refuse_task_sets(_: &mut World, _: &Node) -> Result<Node, ApiError> {
@@ -54,118 +68,6 @@ fn client(message: &str) -> ApiError {
     ApiError::new("ClientException", message)
 }
 
-fn tags(input: &Node) -> Result<Vec<(String, String)>, ApiError> {
-    input
-        .items("tags")?
-        .iter()
-        .map(|tag| Ok((tag.text("key")?.to_owned(), tag.opt_text("value")?.unwrap_or("").to_owned())))
-        .collect()
-}
-
-fn tag_nodes(tags: &[(String, String)]) -> Node {
-    Node::list(tags.iter().map(|(k, v)| Node::map([("key", k.into()), ("value", v.into())])))
-}
-
-fn register_task_definition(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    let family = input.text("family")?.to_owned();
-    if family.len() > 255 || !family.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
-        return Err(client("Family contains invalid characters."));
-    }
-    let containers = input.items("containerDefinitions")?;
-    if containers.is_empty() {
-        return Err(client("Container list cannot be empty."));
-    }
-    for container in containers {
-        if !container.has("name") || !container.has("image") {
-            return Err(client("Container.image and Container.name should not be null or empty."));
-        }
-    }
-    let given = tags(input)?;
-    let mut content = input.clone();
-    content.set("tags", Node::Null);
-    let marker = given.iter().find(|(k, _)| k == "tidegate:marker").map(|(_, v)| v.clone());
-    let registered = world.register_task_definition(&family, content, given);
-    world.note_effect(
-        "ecs",
-        "RegisterTaskDefinition",
-        &registered.arn,
-        "revision registered".to_owned(),
-        marker,
-    );
-    Ok(Node::map([
-        ("taskDefinition", task_definition_node(&registered, world)),
-        ("tags", tag_nodes(&registered.tags)),
-    ]))
-}
-
-fn task_definition_node(definition: &TaskDefinition, world: &World) -> Node {
-    let mut node = definition.content.clone();
-    // ECS describes absent lists as empty ones.
-    for list in ["volumes", "placementConstraints"] {
-        if !node.has(list) {
-            node.set(list, Node::List(vec![]));
-        }
-    }
-    node.set("taskDefinitionArn", (&definition.arn).into());
-    node.set("family", (&definition.family).into());
-    node.set("revision", definition.revision.into());
-    node.set("status", if definition.active { "ACTIVE" } else { "INACTIVE" }.into());
-    node.set("registeredAt", definition.registered.into());
-    node.set("registeredBy", format!("arn:aws:iam::{}:user/sandbox", world.identity.account).into());
-    node.set("compatibilities", Node::texts(["EC2", "FARGATE"]));
-    node.set(
-        "requiresAttributes",
-        Node::list([Node::map([("name", "com.amazonaws.ecs.capability.docker-remote-api.1.18".into())])]),
-    );
-    node
-}
-
-fn describe_task_definition(world: &World, input: &Node) -> Result<Node, ApiError> {
-    let definition = world
-        .ecs
-        .task_definition(input.text("taskDefinition")?)
-        .ok_or_else(|| client("Unable to describe task definition."))?;
-    let wants_tags = input.text_items("include")?.iter().any(|what| what == "TAGS");
-    let mut output = Node::map([("taskDefinition", task_definition_node(definition, world))]);
-    if wants_tags {
-        output.set("tags", tag_nodes(&definition.tags));
-    }
-    Ok(output)
-}
-
-fn deregister_task_definition(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    let asked = input.text("taskDefinition")?;
-    let arn = world
-        .ecs
-        .task_definition(asked)
-        .map(|td| td.arn.clone())
-        .ok_or_else(|| client("The specified task definition does not exist."))?;
-    for definition in world.ecs.families.values_mut().flatten().filter(|td| td.arn == arn) {
-        definition.active = false;
-    }
-    world.note_effect("ecs", "DeregisterTaskDefinition", &arn, "revision deregistered".to_owned(), None);
-    let shown = world.ecs.task_definition(&arn).map(|td| task_definition_node(td, world));
-    Ok(Node::map([("taskDefinition", shown.into())]))
-}
-
-fn list_task_definitions(world: &World, input: &Node) -> Result<Node, ApiError> {
-    let family = input.opt_text("familyPrefix")?;
-    let status = input.opt_text("status")?.unwrap_or("ACTIVE");
-    let mut arns: Vec<String> = world
-        .ecs
-        .families
-        .values()
-        .flatten()
-        .filter(|td| family.is_none_or(|f| td.family == f) && td.active == (status == "ACTIVE"))
-        .map(|td| td.arn.clone())
-        .collect();
-    if input.opt_text("sort")? == Some("DESC") {
-        arns.reverse();
-    }
-    arns.truncate(100);
-    Ok(Node::map([("taskDefinitionArns", Node::texts(arns))]))
-}
-
 fn describe_clusters(world: &World, input: &Node) -> Result<Node, ApiError> {
     let asked = input.text_items("clusters")?;
     let asked = if asked.is_empty() { vec!["default".to_owned()] } else { asked };
@@ -173,11 +75,7 @@ fn describe_clusters(world: &World, input: &Node) -> Result<Node, ApiError> {
     for name in asked.iter().map(|name| cluster_name(name)) {
         let arn = world.identity.arn("ecs", &format!("cluster/{name}"));
         if world.ecs.clusters.contains(&name) {
-            found.push(Node::map([
-                ("clusterArn", arn.into()),
-                ("clusterName", name.into()),
-                ("status", "ACTIVE".into()),
-            ]));
+            found.push(cluster_node(world, arn, &name));
         } else {
             failures.push(Node::map([("arn", arn.into()), ("reason", "MISSING".into())]));
         }
@@ -185,9 +83,27 @@ fn describe_clusters(world: &World, input: &Node) -> Result<Node, ApiError> {
     Ok(Node::map([("clusters", Node::List(found)), ("failures", Node::List(failures))]))
 }
 
-fn list_clusters(world: &World, _: &Node) -> Result<Node, ApiError> {
+fn cluster_node(world: &World, arn: String, name: &str) -> Node {
+    let services = world.ecs.services.values().filter(|service| service.cluster == name).count();
+    let tasks = |state: TaskState| {
+        world.ecs.tasks.values().filter(|task| task.cluster == name && task.state == state).count()
+    };
+    let number = |count: usize| Node::from(i64::try_from(count).unwrap_or(i64::MAX));
+    Node::map([
+        ("clusterArn", arn.into()),
+        ("clusterName", name.into()),
+        ("status", "ACTIVE".into()),
+        ("registeredContainerInstancesCount", 0_i64.into()),
+        ("runningTasksCount", number(tasks(TaskState::Running))),
+        ("pendingTasksCount", number(tasks(TaskState::Pending))),
+        ("activeServicesCount", number(services)),
+    ])
+}
+
+fn list_clusters(world: &World, input: &Node) -> Result<Node, ApiError> {
     let arn = |name: &String| world.identity.arn("ecs", &format!("cluster/{name}"));
-    Ok(Node::map([("clusterArns", Node::texts(world.ecs.clusters.iter().map(arn)))]))
+    let (arns, token) = pages(100).cut(input, world.ecs.clusters.iter().map(arn).collect())?;
+    Ok(Node::map([("clusterArns", Node::texts(arns)), ("nextToken", token)]))
 }
 
 fn load_balancers(service: &Service, target_group: &str) -> Node {
@@ -331,7 +247,9 @@ fn describe_services(world: &World, input: &Node) -> Result<Node, ApiError> {
 fn list_services(world: &World, input: &Node) -> Result<Node, ApiError> {
     let cluster = cluster(world, input)?;
     let arns = world.ecs.services.values().filter(|s| s.cluster == cluster).map(|s| s.arn.clone());
-    Ok(Node::map([("serviceArns", Node::texts(arns))]))
+    // Ten, if nothing is asked. Source: ListServices' `maxResults`.
+    let (arns, token) = pages(10).cut(input, arns.collect())?;
+    Ok(Node::map([("serviceArns", Node::texts(arns)), ("nextToken", token)]))
 }
 
 fn update_service(world: &mut World, input: &Node) -> Result<Node, ApiError> {

@@ -1,34 +1,50 @@
 //! Elastic Load Balancing's operations (application load balancers).
 
-use std::net::{IpAddr, SocketAddr};
-
 use super::{
     Handler::{Reads, Writes},
     Operation,
+    page::Pages,
 };
 use crate::{
     error::ApiError,
     node::Node,
     world::{
         World,
-        elb::{Balancer, Forward, Group, Listener, Rule, State},
+        elb::{Balancer, Forward, Group, Listener, Rule},
     },
 };
+
+mod targets;
 
 pub(super) const OPERATIONS: &[Operation] = &[
     ("DescribeLoadBalancers", Reads(describe_load_balancers)),
     ("DescribeListeners", Reads(describe_listeners)),
     ("DescribeRules", Reads(describe_rules)),
     ("DescribeTargetGroups", Reads(describe_target_groups)),
-    ("DescribeTargetGroupAttributes", Reads(describe_target_group_attributes)),
-    ("DescribeTargetHealth", Reads(describe_target_health)),
+    ("DescribeTargetGroupAttributes", Reads(targets::describe_target_group_attributes)),
+    ("DescribeTargetHealth", Reads(targets::describe_target_health)),
     ("DescribeTags", Reads(describe_tags)),
     ("ModifyListener", Writes(modify_listener)),
     ("ModifyRule", Writes(modify_rule)),
-    ("ModifyTargetGroupAttributes", Writes(modify_target_group_attributes)),
-    ("RegisterTargets", Writes(register_targets)),
-    ("DeregisterTargets", Writes(deregister_targets)),
+    ("ModifyTargetGroupAttributes", Writes(targets::modify_target_group_attributes)),
+    ("RegisterTargets", Writes(targets::register_targets)),
+    ("DeregisterTargets", Writes(targets::deregister_targets)),
 ];
+
+const PAGES: Pages = Pages {
+    size: "PageSize",
+    token: "Marker",
+    most: 400,
+    usual: 400,
+    wrong_size: "ValidationError",
+    wrong_token: "ValidationError",
+};
+
+/// A page of a list under its member, and the marker of the next one.
+fn page(input: &Node, member: &str, all: Vec<Node>) -> Result<Node, ApiError> {
+    let (page, marker) = PAGES.cut(input, all)?;
+    Ok(Node::map([(member, Node::List(page)), ("NextMarker", marker)]))
+}
 
 fn not_found(what: &str) -> ApiError {
     ApiError::new(&format!("{what}NotFound"), format!("One or more {what}s not found"))
@@ -70,7 +86,7 @@ fn describe_load_balancers(world: &World, input: &Node) -> Result<Node, ApiError
             ("IpAddressType", "ipv4".into()),
         ])
     };
-    Ok(Node::map([("LoadBalancers", Node::list(all.iter().map(shape)))]))
+    page(input, "LoadBalancers", all.iter().map(shape).collect())
 }
 
 /// The action as AWS describes it: the plain member as long as a single group takes everything.
@@ -125,7 +141,7 @@ fn describe_listeners(world: &World, input: &Node) -> Result<Node, ApiError> {
         .values()
         .filter(|l| arns.contains(&l.arn) || balancer.is_some_and(|arn| l.balancer == arn))
         .map(listener_node);
-    Ok(Node::map([("Listeners", Node::list(found))]))
+    page(input, "Listeners", found.collect())
 }
 
 fn default_rule_arn(listener: &str) -> String {
@@ -177,7 +193,7 @@ fn describe_rules(world: &World, input: &Node) -> Result<Node, ApiError> {
     if found.len() < arns.len() {
         return Err(not_found("Rule"));
     }
-    Ok(Node::map([("Rules", Node::List(found))]))
+    page(input, "Rules", found)
 }
 
 fn group_node(world: &World, group: &Group) -> Node {
@@ -226,92 +242,33 @@ fn describe_target_groups(world: &World, input: &Node) -> Result<Node, ApiError>
     if found.len() < arns.len().max(names.len()) {
         return Err(group_not_found());
     }
-    Ok(Node::map([("TargetGroups", Node::List(found))]))
+    page(input, "TargetGroups", found)
 }
 
-fn attributes(group: &Group) -> Node {
-    let pairs = [
-        ("deregistration_delay.timeout_seconds", group.deregistration_delay.to_string()),
-        ("stickiness.enabled", "false".to_owned()),
-        ("load_balancing.algorithm.type", "round_robin".to_owned()),
-    ];
-    Node::list(pairs.into_iter().map(|(k, v)| Node::map([("Key", k.into()), ("Value", v.into())])))
-}
-
-fn describe_target_group_attributes(world: &World, input: &Node) -> Result<Node, ApiError> {
-    let group = world.elb.groups.get(input.text("TargetGroupArn")?).ok_or_else(group_not_found)?;
-    Ok(Node::map([("Attributes", attributes(group))]))
-}
-
-fn modify_target_group_attributes(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    let arn = input.text("TargetGroupArn")?.to_owned();
-    let group = world.elb.groups.get_mut(&arn).ok_or_else(group_not_found)?;
-    for attribute in input.items("Attributes")? {
-        let (key, value) = (attribute.text("Key")?, attribute.text("Value")?);
-        match (key, value.parse::<i64>()) {
-            ("deregistration_delay.timeout_seconds", Ok(seconds)) if (0..=3_600).contains(&seconds) => {
-                group.deregistration_delay = seconds;
+/// Nothing of ours has tags; what is not there is refused by its kind.
+fn describe_tags(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let arns = input.text_items("ResourceArns")?;
+    for arn in &arns {
+        let (known, kind) = match arn.split(':').nth(5).and_then(|resource| resource.split('/').next()) {
+            Some("loadbalancer") => (world.elb.balancers.contains_key(arn), "LoadBalancer"),
+            Some("targetgroup") => (world.elb.groups.contains_key(arn), "TargetGroup"),
+            Some("listener") => (world.elb.listeners.contains_key(arn), "Listener"),
+            Some("listener-rule") => (is_rule(world, arn), "Rule"),
+            Some(_) | None => {
+                return Err(ApiError::new("ValidationError", format!("'{arn}' is not a valid ARN")));
             }
-            _ => {
-                return Err(ApiError::new(
-                    "InvalidConfigurationRequest",
-                    format!("The attribute '{key}' is not valid here"),
-                ));
-            }
+        };
+        if !known {
+            return Err(not_found(kind));
         }
     }
-    let shown = attributes(group);
-    world.note_effect(
-        "elasticloadbalancing",
-        "ModifyTargetGroupAttributes",
-        &arn,
-        "attributes changed".to_owned(),
-        None,
-    );
-    Ok(Node::map([("Attributes", shown)]))
-}
-
-fn describe_target_health(world: &World, input: &Node) -> Result<Node, ApiError> {
-    let arn = input.text("TargetGroupArn")?;
-    let group = world.elb.groups.get(arn).ok_or_else(group_not_found)?;
-    let in_use = world.elb.is_in_use(arn);
-    let described = group.targets.iter().map(|(address, target)| {
-        let (state, reason) = match target.state {
-            State::Draining => ("draining", Some("Target.DeregistrationInProgress")),
-            State::Initial | State::Healthy | State::Unhealthy if !in_use => {
-                ("unused", Some("Target.NotInUse"))
-            }
-            State::Initial => ("initial", Some("Elb.RegistrationInProgress")),
-            State::Healthy => ("healthy", None),
-            State::Unhealthy => ("unhealthy", Some("Target.FailedHealthChecks")),
-        };
-        Node::map([
-            (
-                "Target",
-                Node::map([
-                    ("Id", address.ip().to_string().into()),
-                    ("Port", address.port().into()),
-                    ("AvailabilityZone", (&target.zone).into()),
-                ]),
-            ),
-            ("HealthCheckPort", address.port().to_string().into()),
-            (
-                "TargetHealth",
-                Node::map([
-                    ("State", state.into()),
-                    ("Reason", reason.map(str::to_owned).into()),
-                    ("Description", reason.map(|_| "see the reason".to_owned()).into()),
-                ]),
-            ),
-        ])
-    });
-    Ok(Node::map([("TargetHealthDescriptions", Node::list(described))]))
-}
-
-fn describe_tags(_: &World, input: &Node) -> Result<Node, ApiError> {
-    let arns = input.text_items("ResourceArns")?;
     let shape = |arn: String| Node::map([("ResourceArn", arn.into()), ("Tags", Node::List(vec![]))]);
     Ok(Node::map([("TagDescriptions", Node::list(arns.into_iter().map(shape)))]))
+}
+
+fn is_rule(world: &World, arn: &str) -> bool {
+    world.elb.rules.contains_key(arn)
+        || world.elb.listeners.keys().any(|listener| default_rule_arn(listener) == arn)
 }
 
 /// Reads and checks the one forward action that the sandbox models.
@@ -340,7 +297,7 @@ fn read_forward(world: &World, items: &[Node]) -> Result<Forward, ApiError> {
         (None, _) => {}
     }
     if groups.len() > 5 {
-        return Err(ApiError::new("TooManyTargetGroups", "A forward action can have up to 5 target groups"));
+        return Err(invalid("A forward action can have up to 5 target groups"));
     }
     if groups.iter().any(|(arn, _)| !world.elb.groups.contains_key(arn)) {
         return Err(group_not_found());
@@ -391,32 +348,4 @@ fn modify_rule(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     }
     let shown = world.elb.rules.get(&arn).map(rule_node);
     Ok(Node::map([("Rules", Node::list(shown))]))
-}
-
-fn register_targets(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    change_targets(world, "RegisterTargets", input)
-}
-
-fn deregister_targets(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    change_targets(world, "DeregisterTargets", input)
-}
-
-fn change_targets(world: &mut World, operation: &str, input: &Node) -> Result<Node, ApiError> {
-    let arn = input.text("TargetGroupArn")?.to_owned();
-    let port = world.elb.groups.get(&arn).ok_or_else(group_not_found)?.port;
-    for target in input.items("Targets")? {
-        let id = target.text("Id")?;
-        let ip: IpAddr = id
-            .parse()
-            .map_err(|_| ApiError::new("InvalidTarget", format!("The IP address '{id}' is not valid")))?;
-        let port = target.opt_int("Port")?.and_then(|p| u16::try_from(p).ok()).unwrap_or(port);
-        let address = SocketAddr::new(ip, port);
-        if operation == "RegisterTargets" {
-            world.register_target(&arn, address);
-        } else {
-            world.deregister_target(&arn, address);
-        }
-        world.note_effect("elasticloadbalancing", operation, &arn, format!("target {address}"), None);
-    }
-    Ok(Node::empty())
 }

@@ -6,6 +6,7 @@ mod cloudwatch;
 mod codedeploy;
 mod ecs;
 mod elb;
+mod page;
 mod rds;
 mod secrets;
 mod ssm;

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Handler::{Reads, Writes},
     Operation,
+    page::Pages,
 };
 use crate::{
     error::ApiError,
     node::Node,
     world::{
         World,
-        secrets::{CURRENT, Secret, SecretVersion},
+        secrets::{CURRENT, NewSecret, Secret, SecretVersion},
     },
 };
 
@@ -59,15 +60,53 @@ fn describe_secret(world: &World, input: &Node) -> Result<Node, ApiError> {
     Ok(describe(name, secret))
 }
 
-fn list_secrets(world: &World, _: &Node) -> Result<Node, ApiError> {
-    let listed = world.secrets.all.iter().map(|(name, secret)| {
-        let mut node = describe(name, secret);
-        let stages = node.get("VersionIdsToStages").clone();
-        node.set("VersionIdsToStages", Node::Null);
-        node.set("SecretVersionsToStages", stages);
-        node
-    });
-    Ok(Node::map([("SecretList", Node::list(listed))]))
+const PAGES: Pages = Pages {
+    size: "MaxResults",
+    token: "NextToken",
+    most: 100,
+    usual: 100,
+    wrong_size: "InvalidParameterException",
+    wrong_token: "InvalidNextTokenException",
+};
+
+fn list_secrets(world: &World, input: &Node) -> Result<Node, ApiError> {
+    let mut listed = vec![];
+    for (name, secret) in &world.secrets.all {
+        if passes(name, secret, input.items("Filters")?)? {
+            let mut node = describe(name, secret);
+            let stages = node.get("VersionIdsToStages").clone();
+            node.set("VersionIdsToStages", Node::Null);
+            node.set("SecretVersionsToStages", stages);
+            listed.push(node);
+        }
+    }
+    let (page, token) = PAGES.cut(input, listed)?;
+    Ok(Node::map([("SecretList", Node::List(page)), ("NextToken", token)]))
+}
+
+/// Filters of the kinds that are simulated; others are refused rather than ignored. Values match beginnings, a leading `!`
+/// turns one round. Source: `Filter` of the Secrets Manager model.
+fn passes(name: &str, secret: &Secret, filters: &[Node]) -> Result<bool, ApiError> {
+    for filter in filters {
+        let begins = |value: &str| match filter.text("Key")? {
+            "name" => Ok(name.starts_with(value)),
+            "description" => Ok(secret.description.as_ref().is_some_and(|text| text.starts_with(value))),
+            "tag-key" => Ok(secret.tags.keys().any(|key| key.starts_with(value))),
+            "tag-value" => Ok(secret.tags.values().any(|text| text.starts_with(value))),
+            _ => Err(ApiError::new("InvalidParameterException", "The filter key isn't simulated.")),
+        };
+        let mut any = false;
+        for value in filter.text_items("Values")? {
+            any |= match value.strip_prefix('!') {
+                Some(unwanted) => !begins(unwanted)?,
+                None => begins(&value)?,
+            };
+        }
+        if !any {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn describe(name: &str, secret: &Secret) -> Node {
@@ -116,12 +155,18 @@ fn create_secret(world: &mut World, input: &Node) -> Result<Node, ApiError> {
         let message = format!("The operation failed because the secret {name} already exists.");
         return Err(ApiError::new("ResourceExistsException", message));
     }
-    let value = input.opt_text("SecretString")?.unwrap_or("").to_owned();
-    let mut given = BTreeMap::new();
+    let mut tags = BTreeMap::new();
     for tag in input.items("Tags")? {
-        given.insert(tag.text("Key")?.to_owned(), tag.text("Value")?.to_owned());
+        tags.insert(tag.text("Key")?.to_owned(), tag.text("Value")?.to_owned());
     }
-    let arn = world.create_secret(&name, &value, given);
+    let text = |key: &str| Ok::<_, ApiError>(input.opt_text(key)?.map(str::to_owned));
+    let arn = world.create_secret(NewSecret {
+        name: name.clone(),
+        value: text("SecretString")?,
+        version: text("ClientRequestToken")?,
+        description: text("Description")?,
+        tags,
+    });
     world.note_effect("secretsmanager", "CreateSecret", &arn, "secret created".to_owned(), None);
     let version = world.secret(&arn).and_then(|(_, secret)| Some(secret.staged(CURRENT)?.id.clone()));
     Ok(Node::map([("ARN", arn.into()), ("Name", name.into()), ("VersionId", version.into())]))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Handler::{Reads, Writes},
     Operation,
+    page::Pages,
 };
 use crate::{
     error::ApiError,
@@ -161,25 +162,16 @@ fn get_parameters(world: &World, input: &Node) -> Result<Node, ApiError> {
     Ok(Node::map([("Parameters", Node::List(found)), ("InvalidParameters", Node::texts(invalid))]))
 }
 
-/// Cuts a page out of a full list; the token is the offset.
-fn page(all: Vec<Node>, input: &Node, most: usize) -> Result<(Vec<Node>, Node), ApiError> {
-    let size = match input.opt_int("MaxResults")? {
-        None => most,
-        Some(n) => usize::try_from(n).ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
-            ApiError::new("ValidationException", format!("1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to {most}"))
-        })?,
-    };
-    let start = match input.opt_text("NextToken")? {
-        None => 0,
-        Some(token) => token
-            .parse::<usize>()
-            .ok()
-            .filter(|start| *start <= all.len())
-            .ok_or_else(|| ApiError::new("InvalidNextToken", "The specified token isn't valid."))?,
-    };
-    let end = (start + size).min(all.len());
-    let token = if end < all.len() { Node::from(end.to_string()) } else { Node::Null };
-    Ok((all.into_iter().skip(start).take(size).collect(), token))
+/// The pages of an operation that gives at most so many at once.
+fn pages(most: usize) -> Pages {
+    Pages {
+        size: "MaxResults",
+        token: "NextToken",
+        most,
+        usual: most,
+        wrong_size: "ValidationException",
+        wrong_token: "InvalidNextToken",
+    }
 }
 
 fn get_parameters_by_path(world: &World, input: &Node) -> Result<Node, ApiError> {
@@ -189,17 +181,13 @@ fn get_parameters_by_path(world: &World, input: &Node) -> Result<Node, ApiError>
     }
     let recursive = input.opt_bool("Recursive")?.unwrap_or(false);
     let decrypt = input.opt_bool("WithDecryption")?.unwrap_or(false);
-    let prefix = format!("{}/", path.trim_end_matches('/'));
-    let below =
-        world.ssm.parameters.iter().filter(|(name, _)| {
-            name.strip_prefix(&prefix).is_some_and(|rest| recursive || !rest.contains('/'))
-        });
+    let below = world.ssm.parameters.iter().filter(|(name, _)| is_below(name, path, recursive));
     let all = below
         .filter_map(|(name, parameter)| {
             Some(shape(world, name, parameter, parameter.newest()?, None, decrypt))
         })
         .collect();
-    let (parameters, token) = page(all, input, 10)?;
+    let (parameters, token) = pages(10).cut(input, all)?;
     Ok(Node::map([("Parameters", Node::List(parameters)), ("NextToken", token)]))
 }
 
@@ -208,6 +196,8 @@ fn metadata(world: &World, name: &str, parameter: &Parameter, version: &Version)
         ("Name", name.into()),
         ("ARN", arn(world, name).into()),
         ("Type", parameter.kind.as_str().into()),
+        // Only of secret ones; who names no key gets the account's own.
+        ("KeyId", (parameter.kind == Kind::SecureString).then_some("alias/aws/ssm").into()),
         ("LastModifiedDate", version.modified.into()),
         ("LastModifiedUser", (&version.user).into()),
         ("Description", parameter.description.clone().into()),
@@ -234,7 +224,7 @@ fn get_parameter_history(world: &World, input: &Node) -> Result<Node, ApiError> 
             node
         })
         .collect();
-    let (parameters, token) = page(all, input, 50)?;
+    let (parameters, token) = pages(50).cut(input, all)?;
     Ok(Node::map([("Parameters", Node::List(parameters)), ("NextToken", token)]))
 }
 
@@ -247,28 +237,54 @@ fn describe_parameters(world: &World, input: &Node) -> Result<Node, ApiError> {
             all.push(metadata(world, name, parameter, version));
         }
     }
-    let (parameters, token) = page(all, input, 50)?;
+    let (parameters, token) = pages(50).cut(input, all)?;
     Ok(Node::map([("Parameters", Node::List(parameters)), ("NextToken", token)]))
 }
 
 fn matches_filters(name: &str, parameter: &Parameter, input: &Node) -> Result<bool, ApiError> {
     for filter in input.items("ParameterFilters")? {
-        let values = filter.text_items("Values")?;
-        let begins = filter.opt_text("Option")? == Some("BeginsWith");
-        let matches =
-            |text: &str| values.iter().any(|v| if begins { text.starts_with(v.as_str()) } else { text == v });
-        let ok = match filter.text("Key")? {
-            "Name" => matches(name),
-            "Path" => values.iter().any(|path| name.starts_with(&format!("{}/", path.trim_end_matches('/')))),
-            "Type" => matches(parameter.kind.as_str()),
-            "Tier" => matches(parameter.tier.as_str()),
+        let (values, option) = (filter.text_items("Values")?, filter.opt_text("Option")?);
+        let passes = match filter.text("Key")? {
+            "Name" => matches_name(name, &values, option)?,
+            "Path" => lies_below(name, &values, option)?,
+            "Type" => values.iter().any(|kind| kind == parameter.kind.as_str()),
+            "Tier" => values.iter().any(|tier| tier == parameter.tier.as_str()),
             _ => return Err(ApiError::new("InvalidFilterKey", "The specified filter key isn't valid.")),
         };
-        if !ok {
+        if !passes {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn invalid_option() -> ApiError {
+    ApiError::new("InvalidFilterOption", "The specified filter option isn't valid.")
+}
+
+fn matches_name(name: &str, values: &[String], option: Option<&str>) -> Result<bool, ApiError> {
+    let passes: fn(&str, &str) -> bool = match option {
+        None | Some("Equals") => |name, value| name == value,
+        Some("BeginsWith") => |name, value| name.starts_with(value),
+        Some("Contains") => |name, value| name.contains(value),
+        Some(_) => return Err(invalid_option()),
+    };
+    Ok(values.iter().any(|value| passes(name, value)))
+}
+
+/// A path's own level alone, if not asked for everything below it. Source: `ParameterStringFilter`.
+fn lies_below(name: &str, paths: &[String], option: Option<&str>) -> Result<bool, ApiError> {
+    let recursive = match option {
+        None | Some("OneLevel") => false,
+        Some("Recursive") => true,
+        Some(_) => return Err(invalid_option()),
+    };
+    Ok(paths.iter().any(|path| is_below(name, path, recursive)))
+}
+
+fn is_below(name: &str, path: &str, recursive: bool) -> bool {
+    let rest = name.strip_prefix(path.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
+    rest.is_some_and(|rest| recursive || !rest.contains('/'))
 }
 
 fn delete_parameter(world: &mut World, input: &Node) -> Result<Node, ApiError> {
@@ -329,9 +345,26 @@ fn label_parameter_version(world: &mut World, input: &Node) -> Result<Node, ApiE
     ]))
 }
 
+/// What can have tags. Source: `ResourceTypeForTagging` of the SSM model.
+const TAGGED: [&str; 10] = [
+    "Document",
+    "ManagedInstance",
+    "MaintenanceWindow",
+    "Parameter",
+    "PatchBaseline",
+    "OpsItem",
+    "OpsMetadata",
+    "Automation",
+    "Association",
+    "CloudConnector",
+];
+
 /// Tags of a parameter; other resource types are not modelled, and AWS knows no such resource then either.
 fn tagged<'n>(world: &World, input: &'n Node) -> Result<&'n str, ApiError> {
     let (name, kind) = (input.text("ResourceId")?, input.text("ResourceType")?);
+    if !TAGGED.contains(&kind) {
+        return Err(ApiError::new("InvalidResourceType", "The resource type isn't valid."));
+    }
     let known = kind == "Parameter" && world.ssm.parameters.contains_key(name);
     if known { Ok(name) } else { Err(ApiError::new("InvalidResourceId", "")) }
 }

@@ -14,6 +14,7 @@ use super::{
     ecs::NewService,
     elb::{Check, NewListener},
     rds::NewInstance,
+    secrets::NewSecret,
     ssm::{Kind, Put},
     traffic::Behaviour,
 };
@@ -239,7 +240,15 @@ impl World {
         enter(&mut names.secrets, format!("secret {}", part.name), &part.name, arn.clone())?;
         let members = part.value.iter().map(|(key, value)| (key.clone(), value.clone().into()));
         let value = serde_json::Value::Object(members.collect()).to_string();
-        self.put_secret(&part.name, arn, &value, part.tags.clone());
+        self.put_secret(
+            arn,
+            NewSecret {
+                name: part.name.clone(),
+                value: Some(value),
+                tags: part.tags.clone(),
+                ..NewSecret::default()
+            },
+        );
         Ok(())
     }
 

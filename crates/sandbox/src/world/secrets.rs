@@ -35,6 +35,17 @@ pub(crate) struct SecretVersion {
     pub stages: BTreeSet<String>,
 }
 
+/// A secret to be made. It has no `Debug` either.
+#[derive(Default)]
+pub(crate) struct NewSecret {
+    pub name: String,
+    pub value: Option<String>,
+    /// The first version's id, if the caller chooses it.
+    pub version: Option<String>,
+    pub description: Option<String>,
+    pub tags: BTreeMap<String, String>,
+}
+
 /// The stage that readers get when they ask for none.
 pub(crate) const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
@@ -73,28 +84,29 @@ impl fmt::Debug for Secret {
 }
 
 impl World {
-    /// Makes a secret; its ARN ends in a hyphen and six characters, as AWS's do.
-    pub fn create_secret(&mut self, name: &str, value: &str, tags: BTreeMap<String, String>) -> String {
+    /// Makes a secret, without a version if it has no value; its ARN ends in a hyphen and six characters, as AWS's do.
+    pub(crate) fn create_secret(&mut self, new: NewSecret) -> String {
         let suffix = self.hex_id()[..6].to_owned();
-        let arn = self.identity.arn("secretsmanager", &format!("secret:{name}-{suffix}"));
-        self.put_secret(name, arn.clone(), value, tags);
+        let arn = self.identity.arn("secretsmanager", &format!("secret:{}-{suffix}", new.name));
+        self.put_secret(arn.clone(), new);
         arn
     }
 
     /// Makes a secret under a known ARN: world files name ARNs in task definitions and specs.
-    pub(crate) fn put_secret(
-        &mut self,
-        name: &str,
-        arn: String,
-        value: &str,
-        tags: BTreeMap<String, String>,
-    ) {
-        let (id, created) = (self.request_id(), self.now());
+    pub(crate) fn put_secret(&mut self, arn: String, new: NewSecret) {
+        let created = self.now();
         let stages = BTreeSet::from([CURRENT.to_owned()]);
-        let version = SecretVersion { id, value: value.to_owned(), created, stages };
-        let versions = vec![version];
-        let secret = Secret { arn, created, changed: created, description: None, tags, versions };
-        self.secrets.all.insert(name.to_owned(), secret);
+        let id = new.version.unwrap_or_else(|| self.request_id());
+        let versions = new.value.map(|value| SecretVersion { id, value, created, stages });
+        let secret = Secret {
+            arn,
+            created,
+            changed: created,
+            description: new.description,
+            tags: new.tags,
+            versions: versions.into_iter().collect(),
+        };
+        self.secrets.all.insert(new.name, secret);
     }
 
     /// Adds a version under its stages. `None` if the secret does not exist.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "everything here is a test or a test's helper")]
 
+mod balancing;
 mod cloudwatch;
+mod containers;
 mod faults;
 mod secrets;
 mod server_log;

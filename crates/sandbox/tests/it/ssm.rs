@@ -1,6 +1,6 @@
 //! Parameter Store: versions, pages, create-only writes, limits.
 
-use aws_sdk_ssm::types::{ParameterTier, ParameterType};
+use aws_sdk_ssm::types::{ParameterStringFilter, ParameterTier, ParameterType};
 
 use crate::support::{Stage, code};
 
@@ -153,4 +153,44 @@ async fn descriptions_give_metadata_and_never_values() {
     let [only] = found.parameters() else { panic!("one parameter begins with /a/") };
     assert_eq!((only.name(), only.version), (Some("/a/spec"), 1));
     assert!(only.last_modified_user().is_some_and(|user| user.starts_with("arn:aws:iam::123456789012:")));
+}
+
+async fn described(stage: &Stage, key: &str, option: Option<&str>, value: &str) -> Vec<String> {
+    let filter =
+        ParameterStringFilter::builder().key(key).set_option(option.map(str::to_owned)).values(value);
+    let found = stage.ssm().describe_parameters().parameter_filters(filter.build().unwrap()).send().await;
+    let found = found.unwrap().parameters.unwrap_or_default();
+    found.into_iter().map(|parameter| parameter.name.unwrap()).collect()
+}
+
+#[tokio::test]
+async fn parameters_are_described_by_one_level_of_a_path_or_by_all_below_it() {
+    let stage = Stage::empty();
+    for name in ["/app/a", "/app/sub/b", "/apple"] {
+        put(&stage, name, "v", false).await;
+    }
+    assert_eq!(described(&stage, "Path", None, "/app").await, ["/app/a"]);
+    assert_eq!(described(&stage, "Path", Some("Recursive"), "/app/").await, ["/app/a", "/app/sub/b"]);
+    assert_eq!(described(&stage, "Name", Some("Contains"), "pp").await.len(), 3);
+    assert_eq!(described(&stage, "Name", None, "/app").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_key_of_a_secret_parameter_is_described() {
+    let stage = Stage::empty();
+    let secret = stage.ssm().put_parameter().name("/s").value("v").r#type(ParameterType::SecureString);
+    secret.send().await.unwrap();
+    put(&stage, "/t", "v", false).await;
+    let found = stage.ssm().describe_parameters().send().await.unwrap().parameters.unwrap();
+    assert_eq!([found[0].key_id(), found[1].key_id()], [Some("alias/aws/ssm"), None]);
+}
+
+#[tokio::test]
+async fn tags_of_an_unknown_kind_are_refused_by_the_kind() {
+    let stage = Stage::empty();
+    let list = |kind: &str| {
+        stage.ssm().list_tags_for_resource().resource_type(kind.into()).resource_id("/none").send()
+    };
+    assert_eq!(code(list("Colour").await), "InvalidResourceType");
+    assert_eq!(code(list("Document").await), "InvalidResourceId");
 }

@@ -1,6 +1,6 @@
 //! Tasks outside of services: run, found by who started them, described, stopped.
 
-use super::{client, cluster};
+use super::{client, cluster, pages};
 use crate::{
     error::ApiError,
     node::Node,
@@ -15,7 +15,7 @@ fn task_node(world: &World, task: &Task) -> Node {
     let group = task
         .service
         .as_ref()
-        .map_or_else(|| format!("family:{}", task.task_definition), |s| format!("service:{s}"));
+        .map_or_else(|| format!("family:{}", family(&task.task_definition)), |s| format!("service:{s}"));
     let container = Node::map([
         ("taskArn", (&task.arn).into()),
         ("name", (&task.container).into()),
@@ -46,6 +46,12 @@ fn task_node(world: &World, task: &Task) -> Node {
         ("memory", "512".into()),
         ("containers", Node::list([container])),
     ])
+}
+
+/// The family in a task definition's ARN.
+fn family(arn: &str) -> &str {
+    let name = arn.rsplit('/').next().unwrap_or(arn);
+    name.split_once(':').map_or(name, |(family, _)| family)
 }
 
 pub(super) fn describe_tasks(world: &World, input: &Node) -> Result<Node, ApiError> {
@@ -80,9 +86,9 @@ pub(super) fn list_tasks(world: &World, input: &Node) -> Result<Node, ApiError> 
         .filter(|t| t.cluster == cluster && t.state.counts() == running)
         .filter(|t| service.as_ref().is_none_or(|s| t.service.as_ref() == Some(s)))
         .filter(|t| started_by.is_none_or(|s| t.started_by.as_deref() == Some(s)))
-        .map(|t| t.arn.clone())
-        .take(100);
-    Ok(Node::map([("taskArns", Node::texts(arns))]))
+        .map(|t| t.arn.clone());
+    let (arns, token) = pages(100).cut(input, arns.collect())?;
+    Ok(Node::map([("taskArns", Node::texts(arns)), ("nextToken", token)]))
 }
 
 pub(super) fn run_task(world: &mut World, input: &Node) -> Result<Node, ApiError> {

@@ -19,12 +19,19 @@ pub(crate) use stop::{Stopped, minute_closes};
 /// The service's state.
 #[derive(Clone, Debug, Default)]
 pub struct CodeDeploy {
-    pub(crate) applications: BTreeMap<String, String>,
+    pub(crate) applications: BTreeMap<String, Application>,
     /// By application and name.
     pub(crate) groups: BTreeMap<(String, String), Group>,
     pub(crate) configs: BTreeMap<String, Config>,
     /// By id.
     pub(crate) deployments: BTreeMap<String, Deployment>,
+}
+
+/// An application: a name for groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Application {
+    pub id: String,
+    pub created: Timestamp,
 }
 
 /// A deployment group for one ECS service.
@@ -286,8 +293,8 @@ impl World {
     /// Makes an application with one group.
     pub(crate) fn create_deployment_group(&mut self, mut group: Group) {
         group.id = self.request_id();
-        let application_id = self.request_id();
-        self.codedeploy.applications.entry(group.application.clone()).or_insert(application_id);
+        let application = Application { id: self.request_id(), created: self.now() };
+        self.codedeploy.applications.entry(group.application.clone()).or_insert(application);
         self.codedeploy.groups.insert((group.application.clone(), group.name.clone()), group);
     }
 
