@@ -18,7 +18,11 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::venv;
+use crate::venv::Environment;
+
+/// The CLI, in whose Python `-m awscli` calls it.
+const AWSCLI: Environment =
+    Environment { name: "awscli", what: "the AWS CLI", requirements: include_str!("requirements.txt") };
 
 /// What holds raw responses against the model: a plugin of the CLI.
 const MODELCHECK: &str = include_str!("modelcheck.py");
@@ -45,7 +49,7 @@ impl Aws {
     /// The story's world, just begun; `None` if there is no CLI here.
     pub(crate) async fn story() -> Option<Self> {
         drop(rustls::crypto::ring::default_provider().install_default());
-        let python = venv::python()?;
+        let python = AWSCLI.python()?;
         let home = tempfile::tempdir().unwrap();
         let (sandbox, url) = sandbox(home.path()).await;
         fs::write(home.path().join("modelcheck.py"), MODELCHECK).unwrap();

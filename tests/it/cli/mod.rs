@@ -6,5 +6,4 @@
 mod aws;
 mod model;
 mod story;
-mod venv;
 mod wrong;
