@@ -22,6 +22,7 @@ mod rollout;
 mod runner;
 mod schema;
 mod several_daemons;
+mod simulated;
 mod simulation;
 mod two_services;
 mod venv;

@@ -1,6 +1,6 @@
 """Every operation that the sandbox has under the model check; CloudWatch's in each of its three protocols.
 
-ModifyRule alone is missing: the story's world has no rule.
+Some can only be refused: no world has a rule to be modified, and task sets are CodeDeploy's.
 """
 
 import json
@@ -93,6 +93,12 @@ def containers(call):
     jump("5m")
     call("ecs", "DescribeTasks", cluster="ecommerce", tasks=[task])
     call("ecs", "DescribeServices", cluster="ecommerce", services=["ecommerce"])
+    sets = {"cluster": "ecommerce", "service": "ecommerce"}
+    refused("InvalidParameterException", call, "ecs", "CreateTaskSet", **sets, taskDefinition="all")
+    scale = {"value": 50.0, "unit": "PERCENT"}
+    refused("InvalidParameterException", call, "ecs", "UpdateTaskSet", **sets, taskSet="none", scale=scale)
+    refused("InvalidParameterException", call, "ecs", "UpdateServicePrimaryTaskSet", **sets, primaryTaskSet="none")
+    refused("InvalidParameterException", call, "ecs", "DeleteTaskSet", **sets, taskSet="none")
     call("ecs", "DeregisterTaskDefinition", taskDefinition=new["taskDefinition"]["taskDefinitionArn"])
     return definition["taskDefinitionArn"]
 
@@ -102,6 +108,8 @@ def balancing(call):
     listener = call("elbv2", "DescribeListeners", LoadBalancerArn=balancer)["Listeners"][0]
     rules = call("elbv2", "DescribeRules", ListenerArn=listener["ListenerArn"])["Rules"]
     call("elbv2", "DescribeRules", RuleArns=[rules[0]["RuleArn"]])
+    rule = {"RuleArn": rules[0]["RuleArn"], "Actions": listener["DefaultActions"]}
+    refused("OperationNotPermitted", call, "elbv2", "ModifyRule", **rule)
     group = call("elbv2", "DescribeTargetGroups")["TargetGroups"][0]["TargetGroupArn"]
     call("elbv2", "DescribeTargetGroupAttributes", TargetGroupArn=group)
     delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "20"}
@@ -206,6 +214,8 @@ def databases(call):
     call("rds", "AddTagsToResource", ResourceName=instance["DBInstanceArn"], Tags=tags)
     call("rds", "ListTagsForResource", ResourceName=instance["DBInstanceArn"])
     call("rds", "RemoveTagsFromResource", ResourceName=instance["DBInstanceArn"], TagKeys=["k"])
+    filters = [{"Name": "source", "Values": [instance["DBInstanceArn"]]}]
+    call("rds", "DescribeBlueGreenDeployments", Filters=filters)
     source = instance["DBInstanceIdentifier"]
     logs = call("rds", "DescribeDBLogFiles", DBInstanceIdentifier=source, FilenameContains="log", MaxRecords=20)
     assert logs["DescribeDBLogFiles"] == [], "a modelled instance has no server that writes"

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::aws::Aws;
+use crate::simulated;
 
 /// Every operation in one process of botocore: the CLI would take a minute to start that often.
 const EVERY_OPERATION: &str = include_str!("every_operation.py");
@@ -13,8 +14,11 @@ async fn no_operation_answers_more_than_its_model_has() {
     let now = aws.now().await.as_second().to_string();
     let output = aws.command(&["-c", EVERY_OPERATION, &now]).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let spoken: BTreeSet<String> = aws
-        .checked()
+    let checked = aws.checked();
+    let called: BTreeSet<String> = checked.iter().map(|one| one.operation.clone()).collect();
+    let not_called: Vec<_> = simulated::operations().difference(&called).cloned().collect();
+    assert!(not_called.is_empty(), "{not_called:?}");
+    let spoken: BTreeSet<String> = checked
         .into_iter()
         .filter(|one| one.operation.starts_with("cloudwatch:"))
         .map(|one| one.protocol)

@@ -21,6 +21,7 @@ def balancing(side):
     call("none", "DescribeListeners", ListenerArns=[NO_LISTENER])
     call("of no balancer", "DescribeListeners", LoadBalancerArn=NO_BALANCER)
     call("of nothing", "DescribeListeners")
+    call("pages of five hundred", "DescribeListeners", LoadBalancerArn=balancer, PageSize=500)
     rule = call("of a listener", "DescribeRules", ListenerArn=listener)["Rules"][0]["RuleArn"]
     call("none", "DescribeRules", RuleArns=[NO_RULE])
     call("of no listener", "DescribeRules", ListenerArn=NO_LISTENER)

@@ -68,6 +68,7 @@ def tasks(side):
     call("in no cluster", "RunTask", **{**job, "cluster": "none"})
     call("without a network", "RunTask", cluster="shop", taskDefinition="fargate", launchType="FARGATE")
     call("started by a name", "ListTasks", cluster="shop", startedBy="test")
+    pages(side, "of a cluster", "ecs", "ListTasks", "nextToken", "nextToken", cluster="shop", maxResults=2)
     call("started by nobody", "ListTasks", cluster="shop", startedBy="nobody")
     call("in no cluster", "ListTasks", cluster="none")
     task = run["tasks"][0]["taskArn"]

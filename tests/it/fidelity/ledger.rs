@@ -66,8 +66,11 @@ fn table(heading: &str) -> Vec<Vec<String>> {
     let (_, below) = LEDGER.split_once(heading).expect("the ledger has the heading");
     let rows = below.lines().skip(1).skip_while(|line| !line.starts_with('|'));
     let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
-    rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().replace('`', "")).collect())
-        .collect()
+    rows.map(cells).collect()
+}
+
+fn cells(row: &str) -> Vec<String> {
+    row.trim_matches('|').split(" | ").map(|cell| cell.trim().replace('`', "")).collect()
 }
 
 fn listed(cell: &str) -> Vec<String> {
@@ -142,5 +145,49 @@ impl Explanation {
 impl Difference {
     fn is_at(&self, end: &str) -> bool {
         self.at.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: &str = "| rds | `DescribeDBInstances`; `RestoreDBInstance` | any | `Status`; `Engine.Name` | `absent` | `present`; `1` | both | why |";
+
+    fn row() -> Explanation {
+        Explanation::read(&cells(ROW))
+    }
+
+    fn difference(operation: &str, at: &str, moto: &str) -> Difference {
+        let text = str::to_owned;
+        let operation = format!("rds:{operation}");
+        Difference {
+            operation,
+            case: text("by name"),
+            at: text(at),
+            sandbox: text("absent"),
+            moto: text(moto),
+        }
+    }
+
+    #[test]
+    fn a_row_explains_a_member_wherever_it_stands_and_no_other() {
+        let explains = |operation, at, moto| row().explains(&difference(operation, at, moto));
+        assert!(explains("DescribeDBInstances", "DBInstances[].Status", "present"));
+        assert!(explains("RestoreDBInstance", "Status", "1"));
+        assert!(!explains("DescribeDBInstances", "DBInstances[].DBStatus", "present"));
+        assert!(!explains("DescribeDBInstances", "DBInstances[].Name", "present"));
+        assert!(!explains("CreateDBSnapshot", "Status", "present"));
+        assert!(!explains("DescribeDBInstances", "Status", "2"));
+    }
+
+    #[test]
+    fn what_a_row_names_and_nobody_saw_is_told() {
+        let seen = [
+            difference("DescribeDBInstances", "Status", "present"),
+            difference("CreateDBSnapshot", "Engine.Name", "1"),
+        ];
+        assert_eq!(row().unseen(&seen), ["RestoreDBInstance", "1", "Engine.Name"]);
+        assert_eq!(row().unseen(&[]).len(), 7, "an operation, a member and a value each");
     }
 }

@@ -5,38 +5,22 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_sandbox::{api, protocol::Service};
-
 mod comparison;
 mod ledger;
 
 use comparison::Report;
 use ledger::Ledger;
 
+use crate::simulated;
+
 /// The share of the operations that is held against moto.
 const COMPARED_PERCENT_MIN: usize = 70;
-
-/// What boto3 calls a service.
-fn in_boto3(service: Service) -> &'static str {
-    match service {
-        Service::Elb => "elbv2",
-        Service::Ssm
-        | Service::Sts
-        | Service::SecretsManager
-        | Service::CloudWatch
-        | Service::Ecs
-        | Service::CodeDeploy
-        | Service::Rds => service.name(),
-    }
-}
 
 #[test]
 fn the_ledger_names_every_simulated_operation_and_no_other() {
     let ledger = Ledger::read();
     let listed: Vec<String> = ledger.operations.iter().map(ledger::Operation::full_name).collect();
-    let simulated: BTreeSet<String> = Service::all()
-        .flat_map(|service| api::operations(service).map(move |name| format!("{}:{name}", in_boto3(service))))
-        .collect();
+    let simulated = simulated::operations();
     let once: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(once.len(), listed.len(), "an operation is listed twice");
     let missing: Vec<_> = simulated.difference(&once).collect();

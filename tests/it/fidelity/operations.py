@@ -2,6 +2,8 @@
 
 import json
 
+from sides import pages
+
 
 def databases(side):
     def call(case, operation, **given):
@@ -22,6 +24,10 @@ def databases(side):
     call("of an instance", "DescribeDBSnapshots", DBInstanceIdentifier="shop-db", SnapshotType="manual")
     call("of an instance without any", "DescribeDBSnapshots", DBInstanceIdentifier="none")
     call("none", "DescribeDBSnapshots", DBSnapshotIdentifier="none")
+    for number in range(20):
+        call(f"number {number}", "CreateDBSnapshot", DBInstanceIdentifier="shop-db", DBSnapshotIdentifier=f"more-{number:02}")
+        side.jump("30m")
+    pages(side, "manual ones", "rds", "DescribeDBSnapshots", "Marker", "Marker", SnapshotType="manual", MaxRecords=20)
     call("pages of one", "DescribeDBSnapshots", MaxRecords=1)
     call("of a snapshot", "ListTagsForResource", ResourceName=found[0]["DBSnapshotArn"])
     call("of an instance", "AddTagsToResource", ResourceName=instance, Tags=tags)
@@ -104,6 +110,8 @@ def alarms(call, metric):
     call("an unknown operator", "PutMetricAlarm", **{**alarm, "AlarmName": "wrong", "ComparisonOperator": "Equal"})
     call("by name", "DescribeAlarms", AlarmNames=["a"])
     call("none", "DescribeAlarms", AlarmNames=["none"])
+    call("a second", "PutMetricAlarm", **{**alarm, "AlarmName": "b"})
+    call("by the beginning of a name", "DescribeAlarms", AlarmNamePrefix="b")
     call("to ALARM", "SetAlarmState", AlarmName="a", StateValue="ALARM", StateReason="test")
     call("none", "SetAlarmState", AlarmName="none", StateValue="ALARM", StateReason="test")
     call("in ALARM", "DescribeAlarms", StateValue="ALARM")

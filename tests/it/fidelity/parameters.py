@@ -44,6 +44,7 @@ def parameters_read(side):
     get("no such version", "/app/a:9")
     get("by ARN", "arn:aws:ssm:eu-west-1:123456789012:parameter/app/a")
     side.call("no name", "ssm", "GetParameter")
+    side.call("none, by ARN", "ssm", "GetParameter", Name="arn:aws:ssm:eu-west-1:123456789012:parameter/none")
     names = ["plain", "/app/c", "/app/none", "/app/a"]
     side.call("some, not in order", "ssm", "GetParameters", Names=names)
     side.call("eleven names", "ssm", "GetParameters", Names=[f"/app/{n}" for n in range(11)])
@@ -121,6 +122,7 @@ def secrets(side):
     call("of two versions", "DescribeSecret", SecretId="app")
     call("without a value", "DescribeSecret", SecretId="bare")
     call("of none", "DescribeSecret", SecretId="none")
+    call("by ARN without its suffix", "DescribeSecret", SecretId=arn[: -len("-abcdef")])
     call("one new, one changed", "TagResource", SecretId="app", Tags=[{"Key": "x", "Value": "y"}, {"Key": "k", "Value": "w"}])
     call("of none", "TagResource", SecretId="none", Tags=tags)
     call("one there, one not", "UntagResource", SecretId="app", TagKeys=["x", "none"])
