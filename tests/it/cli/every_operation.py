@@ -149,7 +149,8 @@ def metrics(call, balancer, now):
     call("cloudwatch", "DeleteAlarms", AlarmNames=["all"])
     backwards = {"StartTime": now, "EndTime": now - 900}
     refused("InvalidParameterValue", call, "cloudwatch", "GetMetricStatistics", **query, **backwards, **shown)
-    refused("ResourceNotFound", call, "cloudwatch", "DeleteAlarms", AlarmNames=["none"])
+    state = {"AlarmName": "none", "StateValue": "OK", "StateReason": "test"}
+    refused("ResourceNotFound", call, "cloudwatch", "SetAlarmState", **state)
 
 
 def refused(code, call, service, operation, /, **given):

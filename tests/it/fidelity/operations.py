@@ -115,5 +115,6 @@ def alarms(call, metric):
     call("to ALARM", "SetAlarmState", AlarmName="a", StateValue="ALARM", StateReason="test")
     call("none", "SetAlarmState", AlarmName="none", StateValue="ALARM", StateReason="test")
     call("in ALARM", "DescribeAlarms", StateValue="ALARM")
-    call("one", "DeleteAlarms", AlarmNames=["a"])
+    call("one there, one not", "DeleteAlarms", AlarmNames=["none", "a"])
     call("none", "DeleteAlarms", AlarmNames=["none"])
+    call("a deleted one", "DescribeAlarms", AlarmNames=["a"])

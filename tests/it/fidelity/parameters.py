@@ -45,7 +45,7 @@ def parameters_read(side):
     get("by ARN", "arn:aws:ssm:eu-west-1:123456789012:parameter/app/a")
     side.call("no name", "ssm", "GetParameter")
     side.call("none, by ARN", "ssm", "GetParameter", Name="arn:aws:ssm:eu-west-1:123456789012:parameter/none")
-    names = ["plain", "/app/c", "/app/none", "/app/a"]
+    names = ["plain", "/app/sub/d", "/app/c", "/app/none", "/app/b", "/app/a"]
     side.call("some, not in order", "ssm", "GetParameters", Names=names)
     side.call("eleven names", "ssm", "GetParameters", Names=[f"/app/{n}" for n in range(11)])
     pages(side, "recursively", "ssm", "GetParametersByPath", "NextToken", "NextToken", Path="/app", Recursive=True, MaxResults=2)

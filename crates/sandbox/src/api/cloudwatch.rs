@@ -407,14 +407,13 @@ fn set_alarm_state(world: &mut World, input: &Node) -> Result<Node, ApiError> {
     Ok(Node::empty())
 }
 
+/// Names of no alarm are passed over. Source: DeleteAlarms: "If you specify any incorrect alarm names, the alarms you specify
+/// with correct names are still deleted."
 fn delete_alarms(world: &mut World, input: &Node) -> Result<Node, ApiError> {
-    let names = input.text_items("AlarmNames")?;
-    if names.iter().any(|name| !world.cloudwatch.alarms.contains_key(name)) {
-        return Err(ApiError::new("ResourceNotFound", "").status(404));
-    }
-    for name in names {
-        world.cloudwatch.alarms.remove(&name);
-        world.note_effect("cloudwatch", "DeleteAlarms", &name, "alarm deleted".to_owned(), None);
+    for name in input.text_items("AlarmNames")? {
+        if world.cloudwatch.alarms.remove(&name).is_some() {
+            world.note_effect("cloudwatch", "DeleteAlarms", &name, "alarm deleted".to_owned(), None);
+        }
     }
     Ok(Node::empty())
 }

@@ -90,7 +90,10 @@ fn passes(name: &str, secret: &Secret, filters: &[Node]) -> Result<bool, ApiErro
     for filter in filters {
         let begins = |value: &str| match filter.text("Key")? {
             "name" => Ok(name.starts_with(value)),
-            "description" => Ok(secret.description.as_ref().is_some_and(|text| text.starts_with(value))),
+            "description" => Ok(secret
+                .description
+                .as_ref()
+                .is_some_and(|text| text.to_lowercase().starts_with(&value.to_lowercase()))),
             "tag-key" => Ok(secret.tags.keys().any(|key| key.starts_with(value))),
             "tag-value" => Ok(secret.tags.values().any(|text| text.starts_with(value))),
             _ => Err(ApiError::new("InvalidParameterException", "The filter key isn't simulated.")),

@@ -245,10 +245,11 @@ fn matches_filters(name: &str, parameter: &Parameter, input: &Node) -> Result<bo
     for filter in input.items("ParameterFilters")? {
         let (values, option) = (filter.text_items("Values")?, filter.opt_text("Option")?);
         let passes = match filter.text("Key")? {
-            "Name" => matches_name(name, &values, option)?,
+            "Name" if option == Some("Contains") => values.iter().any(|part| name.contains(part)),
+            "Name" => matches(name, &values, option)?,
             "Path" => lies_below(name, &values, option)?,
-            "Type" => values.iter().any(|kind| kind == parameter.kind.as_str()),
-            "Tier" => values.iter().any(|tier| tier == parameter.tier.as_str()),
+            "Type" => matches(parameter.kind.as_str(), &values, option)?,
+            "Tier" => matches(parameter.tier.as_str(), &values, option)?,
             _ => return Err(ApiError::new("InvalidFilterKey", "The specified filter key isn't valid.")),
         };
         if !passes {
@@ -262,14 +263,13 @@ fn invalid_option() -> ApiError {
     ApiError::new("InvalidFilterOption", "The specified filter option isn't valid.")
 }
 
-fn matches_name(name: &str, values: &[String], option: Option<&str>) -> Result<bool, ApiError> {
-    let passes: fn(&str, &str) -> bool = match option {
-        None | Some("Equals") => |name, value| name == value,
-        Some("BeginsWith") => |name, value| name.starts_with(value),
-        Some("Contains") => |name, value| name.contains(value),
-        Some(_) => return Err(invalid_option()),
-    };
-    Ok(values.iter().any(|value| passes(name, value)))
+/// Source: `Option` of `ParameterStringFilter`.
+fn matches(text: &str, values: &[String], option: Option<&str>) -> Result<bool, ApiError> {
+    match option {
+        None | Some("Equals") => Ok(values.iter().any(|value| text == value)),
+        Some("BeginsWith") => Ok(values.iter().any(|value| text.starts_with(value))),
+        Some(_) => Err(invalid_option()),
+    }
 }
 
 /// A path's own level alone, if not asked for everything below it. Source: `ParameterStringFilter`.

@@ -470,3 +470,12 @@ async fn points_of_one_minute_are_kept_for_fifteen_days() {
     stage.pass_minutes(2);
     assert_eq!(visible().await, 0);
 }
+
+#[tokio::test]
+async fn alarms_are_deleted_though_other_names_are_of_none() {
+    let stage = Stage::story();
+    let delete = stage.cloudwatch().delete_alarms().alarm_names("none").alarm_names("ecommerce-5xx");
+    delete.send().await.unwrap();
+    assert!(stage.cloudwatch().describe_alarms().send().await.unwrap().metric_alarms().is_empty());
+    assert_eq!(stage.effects(), ["DeleteAlarms"]);
+}

@@ -173,6 +173,7 @@ async fn parameters_are_described_by_one_level_of_a_path_or_by_all_below_it() {
     assert_eq!(described(&stage, "Path", Some("Recursive"), "/app/").await, ["/app/a", "/app/sub/b"]);
     assert_eq!(described(&stage, "Name", Some("Contains"), "pp").await.len(), 3);
     assert_eq!(described(&stage, "Name", None, "/app").await, [""; 0]);
+    assert_eq!(described(&stage, "Type", Some("BeginsWith"), "Str").await.len(), 3);
 }
 
 #[tokio::test]
