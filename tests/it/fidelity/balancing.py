@@ -16,7 +16,9 @@ def balancing(side):
     balancer = call("by name", "DescribeLoadBalancers", Names=["shop"])["LoadBalancers"][0]["LoadBalancerArn"]
     call("none", "DescribeLoadBalancers", Names=["none"])
     call("of no ARN", "DescribeLoadBalancers", LoadBalancerArns=[NO_BALANCER])
-    listener = call("of a balancer", "DescribeListeners", LoadBalancerArn=balancer)["Listeners"][0]["ListenerArn"]
+    listener = call("of a balancer", "DescribeListeners", LoadBalancerArn=balancer)["Listeners"][0][
+        "ListenerArn"
+    ]
     call("by ARN", "DescribeListeners", ListenerArns=[listener])
     call("none", "DescribeListeners", ListenerArns=[NO_LISTENER])
     call("of no balancer", "DescribeListeners", LoadBalancerArn=NO_BALANCER)
@@ -71,7 +73,9 @@ def targets(side, blue, green):
     call("of none", "DescribeTargetGroupAttributes", NO_GROUP)
     delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "20"}
     call("a delay", "ModifyTargetGroupAttributes", blue, Attributes=[delay])
-    call("an unknown key", "ModifyTargetGroupAttributes", blue, Attributes=[{"Key": "colour", "Value": "red"}])
+    call(
+        "an unknown key", "ModifyTargetGroupAttributes", blue, Attributes=[{"Key": "colour", "Value": "red"}]
+    )
     call("of none", "ModifyTargetGroupAttributes", NO_GROUP, Attributes=[delay])
     target = [{"Id": "10.0.9.9", "Port": 8080}]
     call("none yet", "DescribeTargetHealth", green)
@@ -79,7 +83,12 @@ def targets(side, blue, green):
     call("no address", "RegisterTargets", blue, Targets=[{"Id": "colour"}])
     call("of none", "RegisterTargets", NO_GROUP, Targets=target)
     call("behind no listener", "DescribeTargetHealth", green)
-    call("of a target that is not there", "DescribeTargetHealth", green, Targets=[{"Id": "10.0.9.8", "Port": 8080}])
+    call(
+        "of a target that is not there",
+        "DescribeTargetHealth",
+        green,
+        Targets=[{"Id": "10.0.9.8", "Port": 8080}],
+    )
     call("of none", "DescribeTargetHealth", NO_GROUP)
     call("an address", "DeregisterTargets", green, Targets=target)
     call("of none", "DeregisterTargets", NO_GROUP, Targets=target)

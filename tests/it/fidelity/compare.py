@@ -15,7 +15,9 @@ from moto.server import ThreadedMotoServer
 
 import balancing
 import containers
-import operations as others
+import databases
+import deployments
+import metrics
 import parameters
 import sides
 from differ import differences
@@ -29,9 +31,9 @@ SEQUENCES = [
     containers.services,
     containers.tasks,
     balancing.balancing,
-    others.databases,
-    others.deployments,
-    others.metrics,
+    databases.databases,
+    deployments.deployments,
+    metrics.metrics,
 ]
 
 
@@ -60,8 +62,12 @@ def lacking(operations):
 
 def has(service, operation):
     module = importlib.import_module(f"moto.{service}.responses")
-    answering = [kind for name, kind in vars(module).items() if name.endswith("Response") and isinstance(kind, type)]
-    return any(hasattr(kind, xform_name(operation)) for kind in answering if kind.__module__ == module.__name__)
+    answering = [
+        kind for name, kind in vars(module).items() if name.endswith("Response") and isinstance(kind, type)
+    ]
+    return any(
+        hasattr(kind, xform_name(operation)) for kind in answering if kind.__module__ == module.__name__
+    )
 
 
 # As the ledger calls them.
@@ -86,20 +92,24 @@ def findings():
     return [f"{one['operation']}: {finding}" for one in checked for finding in one["findings"]]
 
 
+def compared(sandbox, moto, both):
+    """Every difference, as the test reads it."""
+    for asked in both:
+        operation, case = asked
+        for at, ours, theirs in differences(sandbox.outcomes[asked], moto.outcomes[asked]):
+            yield {"operation": operation, "case": case, "at": at, "sandbox": ours, "moto": theirs}
+
+
 def main():
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     url, operations = sys.argv[1], sys.argv[2].split(",")
     sandbox, moto = ask(url)
-    found = []
     # A page that only one side has is told by the token of the page before.
     both = [asked for asked in sandbox.outcomes if asked in moto.outcomes]
-    for operation, case in both:
-        for at, ours, theirs in differences(sandbox.outcomes[operation, case], moto.outcomes[operation, case]):
-            found.append({"operation": operation, "case": case, "at": at, "sandbox": ours, "moto": theirs})
     report = {
         "calls": len(both),
         "compared": sorted({operation for operation, _ in sandbox.outcomes}),
-        "differences": found,
+        "differences": list(compared(sandbox, moto, both)),
         "lacking": lacking(operations),
         "protocols": protocols(operations),
         "findings": findings(),

@@ -7,12 +7,26 @@ def task_definitions(side):
     def call(case, operation, **given):
         return side.call(case, "ecs", operation, **given)
 
-    container = {"name": "app", "image": "job:v1", "memory": 128, "cpu": 0, "essential": True, "environment": []}
+    container = {
+        "name": "app",
+        "image": "job:v1",
+        "memory": 128,
+        "cpu": 0,
+        "essential": True,
+        "environment": [],
+    }
     container.update(mountPoints=[], volumesFrom=[], portMappings=[], systemControls=[])
     small = {"family": "job", "containerDefinitions": [container], "networkMode": "bridge"}
     call("a new family", "RegisterTaskDefinition", **small, tags=[{"key": "k", "value": "v"}])
     call("the same again", "RegisterTaskDefinition", **small)
-    call("for Fargate", "RegisterTaskDefinition", **{**small, "family": "fargate", "networkMode": "awsvpc"}, cpu="256", memory="512", requiresCompatibilities=["FARGATE"])
+    call(
+        "for Fargate",
+        "RegisterTaskDefinition",
+        **{**small, "family": "fargate", "networkMode": "awsvpc"},
+        cpu="256",
+        memory="512",
+        requiresCompatibilities=["FARGATE"],
+    )
     call("the newest", "DescribeTaskDefinition", taskDefinition="job")
     call("a revision with its tags", "DescribeTaskDefinition", taskDefinition="job:1", include=["TAGS"])
     call("none", "DescribeTaskDefinition", taskDefinition="none")
@@ -27,7 +41,12 @@ def task_definitions(side):
     call("a deregistered one", "DescribeTaskDefinition", taskDefinition="job:1")
     call("no family", "RegisterTaskDefinition", containerDefinitions=[container])
     call("no containers", "RegisterTaskDefinition", family="wrong", containerDefinitions=[])
-    call("a container without image", "RegisterTaskDefinition", family="wrong", containerDefinitions=[{"name": "app", "memory": 128}])
+    call(
+        "a container without image",
+        "RegisterTaskDefinition",
+        family="wrong",
+        containerDefinitions=[{"name": "app", "memory": 128}],
+    )
     call("a family with a space", "RegisterTaskDefinition", **{**small, "family": "a job"})
 
 
@@ -46,10 +65,22 @@ def services(side):
     call("another count", "UpdateService", cluster="shop", service="shop", desiredCount=3)
     call("none", "UpdateService", cluster="shop", service="none", desiredCount=3)
     call("in no cluster", "UpdateService", cluster="none", service="shop", desiredCount=3)
-    call("another task definition under CODE_DEPLOY", "UpdateService", cluster="shop", service="shop", taskDefinition="job:2")
+    call(
+        "another task definition under CODE_DEPLOY",
+        "UpdateService",
+        cluster="shop",
+        service="shop",
+        taskDefinition="job:2",
+    )
     sets = {"cluster": "shop", "service": "shop"}
     call("under CODE_DEPLOY", "CreateTaskSet", **sets, taskDefinition="shop:1")
-    call("under CODE_DEPLOY", "UpdateTaskSet", **sets, taskSet="ecs-svc/1", scale={"value": 50, "unit": "PERCENT"})
+    call(
+        "under CODE_DEPLOY",
+        "UpdateTaskSet",
+        **sets,
+        taskSet="ecs-svc/1",
+        scale={"value": 50, "unit": "PERCENT"},
+    )
     call("under CODE_DEPLOY", "UpdateServicePrimaryTaskSet", **sets, primaryTaskSet="ecs-svc/1")
     call("under CODE_DEPLOY", "DeleteTaskSet", **sets, taskSet="ecs-svc/1")
 
@@ -59,7 +90,12 @@ def tasks(side):
         return side.call(case, "ecs", operation, **given)
 
     network = {"awsvpcConfiguration": {"subnets": [side.subnet], "securityGroups": [side.security]}}
-    job = {"cluster": "shop", "taskDefinition": "fargate", "launchType": "FARGATE", "networkConfiguration": network}
+    job = {
+        "cluster": "shop",
+        "taskDefinition": "fargate",
+        "launchType": "FARGATE",
+        "networkConfiguration": network,
+    }
     run = call("a task", "RunTask", **job, startedBy="test", clientToken="token")
     call("the same token again", "RunTask", **job, startedBy="test", clientToken="token")
     call("a used token, another count", "RunTask", **job, clientToken="token", count=2)

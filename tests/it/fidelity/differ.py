@@ -1,5 +1,7 @@
-"""Where two outcomes of the same call differ. Identifiers, times and what belongs to one account's network are not compared
-by value: only that they are there and what type they have.
+"""Where two outcomes of the same call differ.
+
+Identifiers, times and what belongs to one account's network are not compared by value: only that they are there and what
+type they have.
 """
 
 import datetime
@@ -7,17 +9,18 @@ import json
 import re
 
 # Members whose values are an account's, a moment's or a server's own.
-OPAQUE = {
-    "Account", "Address", "Arn", "AvailabilityZone", "AvailabilityZones", "CanonicalHostedZoneId", "DNSName", "DBSubnetGroup",
-    "DbiResourceId", "HostedZoneId", "Marker", "NextToken", "SecurityGroups", "UserId", "VpcId", "VpcSecurityGroups",
-    "awsvpcConfiguration", "nextToken", "requiresAttributes",
-}  # fmt: skip
+OPAQUE = set("""
+    Account Address Arn AvailabilityZone AvailabilityZones CanonicalHostedZoneId DBSubnetGroup DNSName DbiResourceId
+    HostedZoneId Marker NextToken SecurityGroups UserId VpcId VpcSecurityGroups awsvpcConfiguration nextToken
+    requiresAttributes
+    """.split())
 
 IDENTIFIERS = [
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<id>"),
     (re.compile(r"\bd-[0-9A-Z]{9}\b"), "<id>"),
     (re.compile(r"ecs-svc/[0-9]+"), "ecs-svc/<id>"),
-    (re.compile(r"(?<=[/:])[0-9a-f]{8,32}\b"), "<id>"),
+    # Not the twelve digits of an account, which both have alike.
+    (re.compile(r"(?<=[/:])(?![0-9]{12}\b)[0-9a-f]{8,32}\b"), "<id>"),
     (re.compile(r"^[0-9a-f]{16,32}$"), "<id>"),
     (re.compile(r"(?<=:secret:)(.+)-[A-Za-z0-9]{6}$"), r"\1-<id>"),
 ]

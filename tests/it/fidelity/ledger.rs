@@ -148,7 +148,6 @@ impl Difference {
     }
 }
 
-#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -48,7 +48,17 @@ def parameters_read(side):
     names = ["plain", "/app/sub/d", "/app/c", "/app/none", "/app/b", "/app/a"]
     side.call("some, not in order", "ssm", "GetParameters", Names=names)
     side.call("eleven names", "ssm", "GetParameters", Names=[f"/app/{n}" for n in range(11)])
-    pages(side, "recursively", "ssm", "GetParametersByPath", "NextToken", "NextToken", Path="/app", Recursive=True, MaxResults=2)
+    pages(
+        side,
+        "recursively",
+        "ssm",
+        "GetParametersByPath",
+        "NextToken",
+        "NextToken",
+        Path="/app",
+        Recursive=True,
+        MaxResults=2,
+    )
     side.call("not recursively", "ssm", "GetParametersByPath", Path="/app/")
     side.call("a path with nothing", "ssm", "GetParametersByPath", Path="/none")
     side.call("a path without slash", "ssm", "GetParametersByPath", Path="app")
@@ -102,13 +112,27 @@ def secrets(side):
 
     first, second = "0" * 31 + "1", "0" * 31 + "2"
     tags = [{"Key": "k", "Value": "v"}]
-    call("a new one", "CreateSecret", Name="app", SecretString="1", ClientRequestToken=first, Description="d", Tags=tags)
+    call(
+        "a new one",
+        "CreateSecret",
+        Name="app",
+        SecretString="1",
+        ClientRequestToken=first,
+        Description="d",
+        Tags=tags,
+    )
     call("a name that is taken", "CreateSecret", Name="app", SecretString="2")
     call("without a value", "CreateSecret", Name="bare")
     call("no name", "CreateSecret", SecretString="1")
     call("a second version", "PutSecretValue", SecretId="app", SecretString="2", ClientRequestToken=second)
     call("the same again", "PutSecretValue", SecretId="app", SecretString="2", ClientRequestToken=second)
-    call("another value under a used token", "PutSecretValue", SecretId="app", SecretString="3", ClientRequestToken=second)
+    call(
+        "another value under a used token",
+        "PutSecretValue",
+        SecretId="app",
+        SecretString="3",
+        ClientRequestToken=second,
+    )
     call("of none", "PutSecretValue", SecretId="none", SecretString="1")
     arn = call("by name", "GetSecretValue", SecretId="app")["ARN"]
     call("by ARN", "GetSecretValue", SecretId=arn)
@@ -123,7 +147,12 @@ def secrets(side):
     call("without a value", "DescribeSecret", SecretId="bare")
     call("of none", "DescribeSecret", SecretId="none")
     call("by ARN without its suffix", "DescribeSecret", SecretId=arn[: -len("-abcdef")])
-    call("one new, one changed", "TagResource", SecretId="app", Tags=[{"Key": "x", "Value": "y"}, {"Key": "k", "Value": "w"}])
+    call(
+        "one new, one changed",
+        "TagResource",
+        SecretId="app",
+        Tags=[{"Key": "x", "Value": "y"}, {"Key": "k", "Value": "w"}],
+    )
     call("of none", "TagResource", SecretId="none", Tags=tags)
     call("one there, one not", "UntagResource", SecretId="app", TagKeys=["x", "none"])
     call("of none", "UntagResource", SecretId="none", TagKeys=["x"])

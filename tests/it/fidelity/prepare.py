@@ -30,7 +30,9 @@ HEALTH = {
 def prepare(moto):
     subnets, vpc, security = network(moto)
     groups, listener = balancing(moto, subnets, vpc)
-    containers(moto, groups[0], {"subnets": subnets, "securityGroups": [security], "assignPublicIp": "DISABLED"})
+    containers(
+        moto, groups[0], {"subnets": subnets, "securityGroups": [security], "assignPublicIp": "DISABLED"}
+    )
     database(moto)
     deployments(moto, groups, listener)
     moto.subnet, moto.security = subnets[0], security
@@ -101,7 +103,10 @@ def deployments(moto, groups, listener):
     codedeploy = moto.client("codedeploy")
     codedeploy.create_application(applicationName="shop", computePlatform="ECS")
     waits = {
-        "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": 5},
+        "terminateBlueInstancesOnDeploymentSuccess": {
+            "action": "TERMINATE",
+            "terminationWaitTimeInMinutes": 5,
+        },
         "deploymentReadyOption": {"actionOnTimeout": "CONTINUE_DEPLOYMENT", "waitTimeInMinutes": 0},
     }
     pair = {

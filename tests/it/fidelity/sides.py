@@ -1,7 +1,7 @@
 """The two sides of the comparison: the sandbox and moto, each behind boto3 with the official models.
 
-A side records the outcome of every call by its case. What a sequence needs later it takes from the answers of its own side.
-Parameters are not validated by boto3: malformed calls have to reach the server.
+A side records the outcome of every call by its case. What a sequence needs later it takes from the answers of its own
+side. Parameters are not validated by boto3: malformed calls have to reach the server.
 """
 
 import json
