@@ -100,7 +100,9 @@ fn summary(draft: &Draft<'_>) -> Summary {
         };
     }
     // Whether what serves now is what the spec in force asks for is looked at in the next pass: a newer spec may wait.
-    if draft.entries.iter().any(|entry| matches!(entry, Entry::RolloutEnded(RolloutEnd::Settled))) {
+    let just_settled =
+        draft.entries.iter().any(|entry| matches!(entry, Entry::RolloutEnded(RolloutEnd::Settled)));
+    if just_settled && state.refused.is_none() {
         return Summary::Progressing;
     }
     let rolled_back = state.last.as_ref().is_some_and(|last| matches!(last.end, RolloutEnd::RolledBack(_)));

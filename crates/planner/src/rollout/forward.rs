@@ -388,7 +388,9 @@ fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
         .as_ref()
         .is_some_and(|r| matches!(r.phase, RolloutPhase::Confirming | RolloutPhase::Baking));
     let suspect = draft.judgement.as_ref().is_some_and(|judgement| judgement.verdict == Verdict::Suspect);
-    let kept = !may_go_on(draft);
+    // Only people: with another gate closed as well, it is not they who keep it.
+    let otherwise_open = draft.is_open(Gate::HealthySoFar) && draft.is_open(Gate::RollbackReady);
+    let kept = otherwise_open && !may_go_on(draft);
     let served = draft.is_open(Gate::Baked) && (suspect || kept);
     if going_forward && draft.now >= deadline && !served {
         turn_back(draft, Cause::BakeUnserved);
