@@ -15,7 +15,7 @@ pub(crate) use schema::{
     no_blockers, one_change_per_database, quiet_wanted, readers_gone, recurrence_covered, redeploy_ready,
     rollout_at_rest, snapshot_available,
 };
-pub(crate) use spec::{not_held, not_superseded, spec_valid};
+pub(crate) use spec::{not_held, not_superseded, spec_there, spec_valid};
 pub(crate) use traffic::{baked, engine_ready, green_healthy, healthy_so_far, rollback_ready, verified};
 
 fn open(gate: Gate) -> GateReading {

@@ -10,11 +10,21 @@ use tidegate_model::{
 use super::{closed, not_applicable, open, unknown};
 use crate::draft::Draft;
 
+/// There is a spec that can be read. Enough for what is under way: a newer spec that is invalid leaves the accepted one in force.
+pub(crate) fn spec_there(draft: &Draft<'_>) -> GateReading {
+    let gate = Gate::SpecValid;
+    match &draft.spec_unread {
+        Some(why) => closed(gate, Class::NeedsFix, why.clone(), "make the spec parameter readable again"),
+        None => open(gate),
+    }
+}
+
 /// The newest spec is valid, and readable.
 pub(crate) fn spec_valid(draft: &Draft<'_>) -> GateReading {
     let gate = Gate::SpecValid;
-    if let Some(why) = &draft.spec_unread {
-        return closed(gate, Class::NeedsFix, why.clone(), "make the spec parameter readable again");
+    let there = spec_there(draft);
+    if !there.lets_pass() {
+        return there;
     }
     match &draft.state.refused {
         Some(refused) => closed(

@@ -293,7 +293,7 @@ fn confirming(draft: &mut Draft<'_>, rollout: &Rollout, frozen: Frozen) {
                 turn_back(draft, Cause::ProbeFailed { what: what.clone() });
                 return;
             }
-            if draft.pass_gates(vec![gates::spec_valid(draft), gates::not_held(draft)]) {
+            if draft.pass_gates(vec![gates::spec_there(draft), gates::not_held(draft)]) {
                 let production = draft.seen.listeners.known().map(|l| l.production.clone());
                 verify(draft, rollout, production.as_ref(), true);
             }
@@ -345,7 +345,7 @@ fn baking(
     let Some(rollout) = draft.rollout() else { return };
     let judgement = draft.judgement.clone();
     let readings = vec![
-        gates::spec_valid(draft),
+        gates::spec_there(draft),
         gates::not_held(draft),
         gates::healthy_so_far(&rollout, judgement.as_ref()),
         gates::rollback_ready(draft, &rollout),
@@ -375,7 +375,7 @@ fn baking(
 }
 
 /// A bake that is unserved 30 minutes before CodeDeploy deletes blue goes back, unless only people or a suspicion kept it: a good
-/// release must not go back for an order, a spec that is gone or invalid, or what never became clear.
+/// release must not go back for an order, a spec that is gone, or what never became clear.
 fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
     let Some(deadline) = deadline else { return };
     for wait in draft.waiting.iter_mut().filter(|w| w.deadline.is_none()) {
@@ -388,18 +388,16 @@ fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
         .as_ref()
         .is_some_and(|r| matches!(r.phase, RolloutPhase::Confirming | RolloutPhase::Baking));
     let suspect = draft.judgement.as_ref().is_some_and(|judgement| judgement.verdict == Verdict::Suspect);
-    // Only people: with another gate closed as well, it is not they who keep it.
-    let otherwise_open = draft.is_open(Gate::HealthySoFar) && draft.is_open(Gate::RollbackReady);
-    let kept = otherwise_open && !may_go_on(draft);
+    let kept = !may_go_on(draft);
     let served = draft.is_open(Gate::Baked) && (suspect || kept);
     if going_forward && draft.now >= deadline && !served {
         turn_back(draft, Cause::BakeUnserved);
     }
 }
 
-/// True if people let this go on: there is a valid spec, and no hold.
+/// True if people let this go on: there is a spec, and no hold.
 fn may_go_on(draft: &Draft<'_>) -> bool {
-    gates::spec_valid(draft).lets_pass() && gates::not_held(draft).lets_pass()
+    gates::spec_there(draft).lets_pass() && gates::not_held(draft).lets_pass()
 }
 
 fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
