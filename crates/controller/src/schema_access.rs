@@ -233,9 +233,9 @@ impl SchemaAccess {
         let database = match self.open(aws, &needs.database).await {
             Ok(database) => database,
             Err(Closed::Access(access)) => {
-                return nothing_seen(Fact::Known(access), Why::Denied);
+                return SchemaObservation::unread(Fact::Known(access), Why::Denied);
             }
-            Err(Closed::Unknown(why)) => return nothing_seen(Fact::Unknown(why), why),
+            Err(Closed::Unknown(why)) => return SchemaObservation::unread(Fact::Unknown(why), why),
         };
         let wanted = Wanted {
             blockers: needs.blockers,
@@ -402,25 +402,6 @@ fn names_database(secret: &str) -> bool {
         dbname: Option<String>,
     }
     serde_json::from_str::<Named>(secret).is_ok_and(|named| named.dbname.is_some_and(|name| !name.is_empty()))
-}
-
-fn nothing_seen(access: Fact<Access>, why: Why) -> SchemaObservation {
-    SchemaObservation {
-        access,
-        journal: Fact::Unknown(why),
-        other_open: Fact::Unknown(why),
-        objects: Fact::Unknown(why),
-        max_connections: Fact::Unknown(why),
-        blockers: Fact::Unknown(why),
-        pressure: Fact::Unknown(why),
-        preflight: Fact::Unknown(why),
-        check: Fact::Unknown(why),
-        evidence: Fact::Unknown(why),
-        certificate: Fact::Unknown(why),
-        dependencies: Fact::Unknown(why),
-        log: Fact::Unknown(why),
-        failures: Fact::Unknown(why),
-    }
 }
 
 #[cfg(test)]

@@ -350,20 +350,5 @@ fn fact<T>(read: Result<T, Failure>) -> Fact<T> {
 /// Nothing could be read; only the access may be known by the way in which that failed.
 fn unknown(failure: &Failure) -> SchemaObservation {
     let why = failure.why();
-    SchemaObservation {
-        access: failure.access().map_or(Fact::Unknown(why), Fact::Known),
-        journal: Fact::Unknown(why),
-        other_open: Fact::Unknown(why),
-        objects: Fact::Unknown(why),
-        max_connections: Fact::Unknown(why),
-        blockers: Fact::Unknown(why),
-        pressure: Fact::Unknown(why),
-        preflight: Fact::Unknown(why),
-        check: Fact::Unknown(why),
-        evidence: Fact::Unknown(why),
-        certificate: Fact::Unknown(why),
-        dependencies: Fact::Unknown(why),
-        log: Fact::Unknown(why),
-        failures: Fact::Unknown(why),
-    }
+    SchemaObservation::unread(failure.access().map_or(Fact::Unknown(why), Fact::Known), why)
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChangeName, Digest, Fact, ReleaseName, runner::TaskRunner};
+use crate::{ChangeName, Digest, Fact, ReleaseName, Why, runner::TaskRunner};
 
 mod evidence;
 mod object;
@@ -234,6 +234,28 @@ pub struct SchemaObservation {
     pub log: Fact<LogReading>,
     /// Statements on the change's tables that failed for a reason of the schema, by the server's log.
     pub failures: Fact<LogFailures>,
+}
+
+impl SchemaObservation {
+    /// Nothing could be read, and why; of the access that may tell something.
+    pub fn unread(access: Fact<Access>, why: Why) -> Self {
+        Self {
+            access,
+            journal: Fact::Unknown(why),
+            other_open: Fact::Unknown(why),
+            objects: Fact::Unknown(why),
+            max_connections: Fact::Unknown(why),
+            blockers: Fact::Unknown(why),
+            pressure: Fact::Unknown(why),
+            preflight: Fact::Unknown(why),
+            check: Fact::Unknown(why),
+            evidence: Fact::Unknown(why),
+            certificate: Fact::Unknown(why),
+            dependencies: Fact::Unknown(why),
+            log: Fact::Unknown(why),
+            failures: Fact::Unknown(why),
+        }
+    }
 }
 
 /// What must be known before a change begins.

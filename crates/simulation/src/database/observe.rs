@@ -33,7 +33,7 @@ pub(super) fn observe(
     wanted: Wanted,
     now: Timestamp,
 ) -> SchemaObservation {
-    let mut seen = nothing(Fact::Known(state.settings.access), Why::NotAsked);
+    let mut seen = SchemaObservation::unread(Fact::Known(state.settings.access), Why::NotAsked);
     (seen.journal, seen.other_open) = journal_facts(state, &(release.clone(), plan.change.clone()));
     let objects = state.contents.catalog.objects(plan.adds.iter().chain(&plan.removes));
     let all_there = objects.values().all(|there| *there);
@@ -60,26 +60,7 @@ pub(super) fn observe(
 /// Nothing could be read; only the access may be known by the way in which that failed.
 pub(super) fn unread(failure: &Failure) -> SchemaObservation {
     let why = failure.why();
-    nothing(failure.access().map_or(Fact::Unknown(why), Fact::Known), why)
-}
-
-fn nothing(access: Fact<tidegate_model::schema::Access>, why: Why) -> SchemaObservation {
-    SchemaObservation {
-        access,
-        journal: Fact::Unknown(why),
-        other_open: Fact::Unknown(why),
-        objects: Fact::Unknown(why),
-        max_connections: Fact::Unknown(why),
-        blockers: Fact::Unknown(why),
-        pressure: Fact::Unknown(why),
-        preflight: Fact::Unknown(why),
-        check: Fact::Unknown(why),
-        evidence: Fact::Unknown(why),
-        certificate: Fact::Unknown(why),
-        dependencies: Fact::Unknown(why),
-        log: Fact::Unknown(why),
-        failures: Fact::Unknown(why),
-    }
+    SchemaObservation::unread(failure.access().map_or(Fact::Unknown(why), Fact::Known), why)
 }
 
 fn fact<T>(read: Result<T, Failure>) -> Fact<T> {

@@ -46,14 +46,13 @@ pub enum Invariant {
     O3,
     V1,
     Lv1,
-    G15,
     G16,
     G17,
 }
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 24] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -76,7 +75,6 @@ impl Invariant {
         Self::O3,
         Self::V1,
         Self::Lv1,
-        Self::G15,
         Self::G16,
         Self::G17,
     ];
@@ -106,7 +104,6 @@ impl Invariant {
             Self::O3 => "O3",
             Self::V1 => "V1",
             Self::Lv1 => "LV1",
-            Self::G15 => "G15",
             Self::G16 => "G16",
             Self::G17 => "G17",
         }
@@ -139,7 +136,6 @@ impl Invariant {
             Self::O3 => "the status claims nothing that is not so",
             Self::V1 => "nothing panics",
             Self::Lv1 => "when faults have ended, the release ends or is held for a reason",
-            Self::G15 => "after the last fault that takes few passes",
             Self::G16 => "at rest nothing is changed for a day",
             Self::G17 => "no more calls that change something than the plan has, and two for each fault",
         }
