@@ -8,7 +8,9 @@
 pub mod database;
 mod door;
 pub mod fault;
+pub mod hunt;
 mod keep;
+mod likely;
 mod listeners;
 mod machine;
 pub mod oracle;

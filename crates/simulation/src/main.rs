@@ -8,13 +8,19 @@ use std::{
 };
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tidegate_simulation::{
     fault::Plan,
+    hunt::hunt,
     plans::{self, Cell},
     run::{Report, Setup, run},
-    scenario::{Catalogue, Scenario, ScenarioError},
+    scenario::{Catalogue, Scenario, ScenarioError, with_two_daemons},
     sweep::{Job, Tally, sweep},
 };
+
+/// A run is some million small allocations.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Plays whole releases in virtual time, with faults, and watches what must never happen.
 #[derive(Parser)]
@@ -47,6 +53,12 @@ struct Cli {
     /// Two daemons; the leading one stands still at every crossing, and goes on when the other one leads.
     #[arg(long)]
     takeovers: bool,
+    /// The first thing that is broken, for so many seconds: without faults, with likely ones, and at random.
+    #[arg(long)]
+    hunt: Option<u64>,
+    /// The shortest time in seconds between two passes of a daemon, instead of the product's own.
+    #[arg(long)]
+    pace: Option<i64>,
     /// So many seeds, each played twice: the same trace both times.
     #[arg(long)]
     twice: Option<u64>,
@@ -67,7 +79,13 @@ enum Unusable {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = catalogue(cli.scenario.as_deref()).and_then(|catalogue| work(&cli, &catalogue));
+    let done = catalogue(cli.scenario.as_deref()).and_then(|mut catalogue| {
+        if let Some(pace) = cli.pace {
+            let pace = Some(jiff::SignedDuration::from_secs(pace));
+            catalogue.values_mut().for_each(|scenario| scenario.pace = pace);
+        }
+        work(&cli, &catalogue)
+    });
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -82,6 +100,7 @@ fn main() -> ExitCode {
 /// Does what was asked for; false if anything was broken.
 fn work(cli: &Cli, catalogue: &Catalogue) -> Result<bool, Unusable> {
     let sweeps = [
+        cli.hunt.map(|seconds| hunted(cli, catalogue, Duration::from_secs(seconds))),
         cli.twice.map(|seeds| twice(catalogue, seeds)),
         cli.crash_points.then(|| crash_points(cli, catalogue)),
         cli.takeovers.then(|| takeovers(cli, catalogue)),
@@ -94,6 +113,21 @@ fn work(cli: &Cli, catalogue: &Catalogue) -> Result<bool, Unusable> {
         return Ok(single(cli, catalogue, &plan));
     }
     Ok(sound.into_iter().all(|sound| sound))
+}
+
+/// Hunts, and tells in its first line what was found.
+fn hunted(cli: &Cli, catalogue: &Catalogue, limit: Duration) -> bool {
+    let hunt = hunt(catalogue, cli.seed, limit);
+    let Some(found) = hunt.found else {
+        println!("nothing in {} runs, {:.1} s", hunt.runs, hunt.took.as_secs_f64());
+        return true;
+    };
+    let ids: Vec<&str> = found.violations.iter().map(|violation| violation.invariant.id()).collect();
+    let faults = found.job.plan.faults.iter().map(|fault| fault.class()).collect::<Vec<_>>().join(" ");
+    let (scenario, seed) = (&found.job.scenario, found.job.seed);
+    println!("{} by {scenario}, seed {seed}, faults [{faults}], in {} runs", ids.join(" "), hunt.runs);
+    println!("{found}");
+    false
 }
 
 fn crash_points(cli: &Cli, catalogue: &Catalogue) -> bool {
@@ -164,12 +198,6 @@ fn golden(scenario: &Scenario, seed: u64) -> Report {
 fn each(cli: &Cli, catalogue: &Catalogue, mut jobs: impl FnMut(&str, u64, &Report) -> Vec<Job>) -> Vec<Job> {
     let all = catalogue.iter().flat_map(|(name, scenario)| jobs(name, cli.seed, &golden(scenario, cli.seed)));
     all.step_by(cli.every.max(1)).collect()
-}
-
-fn with_two_daemons(catalogue: &Catalogue) -> Catalogue {
-    let mut catalogue = catalogue.clone();
-    catalogue.values_mut().for_each(|scenario| scenario.daemons = 2);
-    catalogue
 }
 
 /// Plays each seed twice.

@@ -313,7 +313,12 @@ impl<'s> Stage<'s> {
         self.booted += 1;
         let machine = Arc::new(Machine::new(self.booted, MachineClock::new(self.scene.calendar)));
         let published = Arc::default();
-        let daemon = daemon(Arc::clone(&self.scene), Arc::clone(&machine), Arc::clone(&published));
+        let mut settings = Settings::default();
+        if let Some(pace) = self.setup.scenario.pace {
+            settings.floor = pace;
+            settings.in_flight_look = settings.in_flight_look.max(pace);
+        }
+        let daemon = daemon(Arc::clone(&self.scene), Arc::clone(&machine), settings, Arc::clone(&published));
         self.daemons.push(Daemon { machine, running: tokio::spawn(daemon), published });
     }
 
@@ -475,6 +480,7 @@ fn told(status: &ReleaseStatus) -> String {
 async fn daemon(
     scene: Arc<Scene>,
     machine: Arc<Machine>,
+    settings: Settings,
     published: Arc<Mutex<Option<watch::Receiver<Arc<Published>>>>>,
 ) {
     let wire = Wire { scene: Arc::clone(&scene), machine: Arc::clone(&machine) };
@@ -497,7 +503,7 @@ async fn daemon(
         clock,
         telemetry: scene.passes.clone(),
     };
-    if let Ok(controller) = Controller::new(parts, Settings::default()).await {
+    if let Ok(controller) = Controller::new(parts, settings).await {
         *locked(&published) = Some(controller.published());
         drop(controller.run(CancellationToken::new()).await);
     }

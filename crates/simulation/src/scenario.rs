@@ -23,6 +23,9 @@ use crate::fault::Plan;
 /// The release of every scenario.
 pub const RELEASE: &str = "ecommerce";
 
+/// Where its contract is approved.
+pub(crate) const APPROVAL: &str = "/tidegate/ecommerce/approve/contract";
+
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -32,6 +35,10 @@ pub struct Scenario {
     /// How many daemons share the ledger.
     #[serde(default = "one")]
     pub daemons: u32,
+    /// The shortest time between two passes of a daemon. Sweeps of very many runs set it, so that a rollout takes a few hundred calls
+    /// instead of a thousand and goes through the same states.
+    #[serde(default)]
+    pub pace: Option<SignedDuration>,
     /// Whether the release has the story's database.
     #[serde(default)]
     pub database: bool,
@@ -305,3 +312,10 @@ fn node(value: &Value) -> Node {
 
 /// Scenarios by name.
 pub type Catalogue = BTreeMap<String, Scenario>;
+
+/// The same scenarios with two daemons each.
+pub fn with_two_daemons(catalogue: &Catalogue) -> Catalogue {
+    let mut catalogue = catalogue.clone();
+    catalogue.values_mut().for_each(|scenario| scenario.daemons = 2);
+    catalogue
+}

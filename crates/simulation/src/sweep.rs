@@ -70,8 +70,8 @@ pub struct Tally {
 /// How many broken runs are made small and told.
 const TOLD: usize = 5;
 
-/// How long a run's end is watched in a sweep: longer than everything that a daemon could still have in mind.
-const REST: Duration = Duration::from_secs(20 * 60);
+/// How long a run's end is watched in a sweep: longer than a call can be late, and than a lease lasts.
+const REST: Duration = Duration::from_secs(6 * 60);
 
 impl Tally {
     /// Runs a minute on one core.
@@ -230,7 +230,7 @@ impl fmt::Display for Broken {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A panic of a run is a failure of the sweep; what was counted before stands.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

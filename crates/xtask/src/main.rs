@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bench` and `demo`.
+//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bugs`, `bench` and `demo`.
 //!
 //! Each installs what it needs and the machine does not have, or says in one line what to install. Nothing else of the
 //! project calls this.
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bugs;
 mod run;
 mod tools;
 
@@ -35,6 +36,12 @@ enum Task {
         /// Handed to the simulation.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
+    },
+    /// Does the simulation bite? Builds a copy with every seeded bug in it, switches on one after the other, and hunts each.
+    Bugs {
+        /// Only those whose names begin like this.
+        #[arg(default_value = "")]
+        only: String,
     },
     /// Measure what the product promises.
     Bench {
@@ -81,6 +88,7 @@ fn main() -> ExitCode {
         Task::Lint => lint(),
         Task::Test { rest } => test(&rest),
         Task::Sim { rest } => sim(&rest),
+        Task::Bugs { only } => bugs::hunt(&only),
         Task::Bench { what: Bench::Schema { rows, runs } } => bench_schema(rows, runs),
         Task::Bench { what: Bench::Analysis { full } } => bench_analysis(full),
         Task::Bench { what: Bench::Verdicts { rest } } => live("verdicts", &rest),
@@ -119,10 +127,10 @@ fn test(rest: &[String]) -> Result<(), Failed> {
     }
 }
 
-/// Builds for the whole workspace, so that the SDK is built with the features that everything else has it with.
+/// Builds the simulation alone: nothing else is built with its profile, so nothing else would have use for more.
 fn sim(rest: &[String]) -> Result<(), Failed> {
     run::say("building; the first time this takes some ten minutes");
-    cargo(["build", "--locked", "--workspace", "--bin", "sim", "--profile", "sim"])?;
+    cargo(["build", "--locked", "-p", "tidegate-simulation", "--profile", "sim"])?;
     let program = run::target().join("sim").join("sim");
     run::command(program, rest.iter().map(String::as_str))
 }

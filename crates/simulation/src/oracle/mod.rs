@@ -117,7 +117,9 @@ impl Invariant {
             Self::T3 => "blue stays until all traffic is on green and the bake is served",
             Self::T5 => "one deployment of a service at a time",
             Self::T6 => "traffic does not begin to move while an alarm of the group is red",
-            Self::D1 => "the old form is hidden before it is dropped",
+            Self::D1 => {
+                "the old form is dropped when contract was approved and it was hidden for long enough"
+            }
             Self::D2 => "every version that has tasks finds what its statements name",
             Self::D7 => "steps in the database come in the order of epochs",
             Self::N1 => {

@@ -95,7 +95,7 @@ impl Orders {
         let Ok(status) = serde_json::from_str::<Value>(text) else { return };
         let now = world.now();
         let recent = self.interfered.is_some_and(|at| now.duration_since(at) <= JUST_NOW);
-        if status["summary"] != "Healthy" || status["rollout"]["phase"] != "settled" || recent {
+        if recent {
             return;
         }
         let (Some(version), Some((newest, spec))) =
@@ -104,12 +104,24 @@ impl Orders {
             return;
         };
         let wanted = serde_json::from_str::<Value>(&spec).ok();
-        let wanted = wanted.as_ref().and_then(|spec| spec["revision"]["image"].as_str());
-        let sides = world.sides(PRODUCTION);
-        let serving = sides.iter().find(|side| side.weight == 100).and_then(|side| side.image.as_deref());
-        if version == newest && wanted.is_some() && serving != wanted {
-            let what = format!("settled on {wanted:?} was told, and {serving:?} serves");
-            found.add(Invariant::O3, now, what);
+        let Some(wanted) = wanted.as_ref().and_then(|spec| spec["revision"]["image"].as_str()) else {
+            return;
+        };
+        if version != newest {
+            return;
+        }
+        let serves = |weight: u32| {
+            world.sides(PRODUCTION).into_iter().find(|side| side.weight >= weight).and_then(|side| side.image)
+        };
+        match (status["summary"].as_str(), status["rollout"]["phase"].as_str()) {
+            (Some("Healthy"), Some("settled")) if serves(100).as_deref() != Some(wanted) => {
+                let what = format!("settled on {wanted} was told, and {:?} serves", serves(100));
+                found.add(Invariant::O3, now, what);
+            }
+            (Some("RolledBack"), Some("rolled-back")) if serves(1).as_deref() == Some(wanted) => {
+                found.add(Invariant::O3, now, format!("a rollback of {wanted} was told, and it serves"));
+            }
+            (_, _) => {}
         }
     }
 }

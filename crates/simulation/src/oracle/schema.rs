@@ -1,9 +1,17 @@
 //! D1, D2, D7, N1, R3 of the schema: what the database has, and who still needs it.
 
+use jiff::Timestamp;
+use tidegate_model::{
+    orders::read_approval,
+    spec::{self, ContractMode, SchemaSpec},
+};
 use tidegate_sandbox::world::World;
 
-use super::{Found, Invariant};
-use crate::database::{Model, Operation};
+use super::{Found, Invariant, traffic::SPEC};
+use crate::{
+    database::{Model, Operation},
+    scenario::APPROVAL,
+};
 
 /// The instance that the database is on.
 const INSTANCE: &str = "ecommerce-db";
@@ -14,7 +22,7 @@ pub(crate) struct Schema {
     seen: usize,
     epoch: i64,
     /// When the old form was hidden last, and is still.
-    hidden: Option<jiff::Timestamp>,
+    hidden: Option<Timestamp>,
 }
 
 impl Schema {
@@ -41,7 +49,10 @@ impl Schema {
             }
             self.epoch = self.epoch.max(step.epoch);
             match step.operation {
-                Operation::Hide => self.hidden = Some(step.at),
+                Operation::Hide => {
+                    self.hidden = Some(step.at);
+                    approved(world, "hidden", step.at, found);
+                }
                 Operation::Unhide => self.hidden = None,
                 Operation::Purge => self.purged(world, step.at, found),
                 Operation::Claim
@@ -54,11 +65,18 @@ impl Schema {
         self.seen = committed.len();
     }
 
-    fn purged(&self, world: &World, at: jiff::Timestamp, found: &mut Found) {
+    fn purged(&self, world: &World, at: Timestamp, found: &mut Found) {
+        approved(world, "purged", at, found);
         let Some(hidden) = self.hidden else {
             found.add(Invariant::D1, at, "purged what was not hidden".to_owned());
             return;
         };
+        let served = at.duration_since(hidden);
+        if let Some((_, schema)) = asked(world)
+            && served < schema.quarantine.duration()
+        {
+            found.add(Invariant::D1, at, format!("purged what was hidden for {served:#}"));
+        }
         let resource = world.resource_id_of(INSTANCE);
         let kept = world.kept();
         let young = |snapshot: &&tidegate_sandbox::world::truth::Kept| {
@@ -69,5 +87,28 @@ impl Schema {
         if !kept.iter().any(|snapshot| young(&snapshot)) {
             found.add(Invariant::N1, at, format!("purged with these snapshots: {kept:?}"));
         }
+    }
+}
+
+/// What the newest spec asks of the schema, with the spec's version.
+fn asked(world: &World) -> Option<(u64, SchemaSpec)> {
+    let (version, text) = world.parameter(SPEC)?;
+    Some((version, spec::read(&text).ok()?.schema?))
+}
+
+/// Contract is approved, for the spec that is there, by who has seen its plan.
+fn approved(world: &World, what: &str, at: Timestamp, found: &mut Found) {
+    let Some((version, schema)) = asked(world) else { return };
+    if schema.contract != ContractMode::OnApproval {
+        return;
+    }
+    let order = world.parameter(APPROVAL).map(|(_, text)| text);
+    let approval = order.as_deref().and_then(|text| read_approval(text).ok());
+    if approval.is_none_or(|approval| approval.spec.0 != version) {
+        found.add(
+            Invariant::D1,
+            at,
+            format!("{what} with this approval of spec version {version}: {order:?}"),
+        );
     }
 }

@@ -25,6 +25,8 @@ pub(crate) const SPEC: &str = "/tidegate/ecommerce/spec";
 pub(crate) struct Traffic {
     /// Since when a deployment's green has all of it.
     whole: BTreeMap<String, Timestamp>,
+    /// When it had all of it last.
+    still: BTreeMap<String, Timestamp>,
     /// When a group last had as many healthy targets as its service wants.
     healthy: BTreeMap<String, Timestamp>,
     /// When no alarm was red, last.
@@ -53,6 +55,7 @@ impl Traffic {
             let green = sides.iter().find(|side| side.group == deployment.green);
             if green.is_some_and(|green| green.weight == 100) {
                 self.whole.entry(deployment.id.clone()).or_insert(now);
+                self.still.insert(deployment.id.clone(), now);
             }
             let (cluster, service) = &deployment.service;
             let wanted = world.desired(cluster, service).unwrap_or_default();
@@ -104,6 +107,10 @@ impl Traffic {
             pending.push((Invariant::T3, what));
             return;
         };
+        if self.still.get(&deployment.id).is_none_or(|at| world.now().duration_since(*at) > FRESH) {
+            let what = format!("{} was to delete blue while some traffic was on it", deployment.id);
+            pending.push((Invariant::T3, what));
+        }
         let served = world.now().duration_since(*since);
         let marker: Option<Marker> = deployment.description.as_deref().and_then(|text| text.parse().ok());
         // A newer spec may have a shorter bake, which counts from the next pass on.

@@ -1,0 +1,107 @@
+//! `cargo xtask bugs`: does the simulation bite? Every seeded bug is switched on in turn, and must be found.
+//!
+//! Its finder is `sim --hunt`, which stops at the first thing that is broken. Without a bug it must find nothing.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::run::{self, Failed, cargo};
+
+mod catalogue;
+mod weave;
+
+use catalogue::Bug;
+
+/// How long each bug is hunted for.
+const SECONDS: u64 = 60;
+
+/// What hunting came to.
+enum Hunted {
+    /// In what it printed: the first line says which run found what.
+    Found(String),
+    /// Nothing was broken in the time there was.
+    Escaped,
+}
+
+/// Builds the copy with every bug, and hunts those whose names begin with `only`.
+pub(crate) fn hunt(only: &str) -> Result<(), Failed> {
+    let wrong = |error: &dyn std::error::Error| Failed::Missing(error.to_string());
+    let bugs = catalogue::read(&run::root()).map_err(|error| wrong(&error))?;
+    let copy = run::target().join("bugs");
+    weave::weave(&run::root(), &copy, &bugs).map_err(|error| wrong(&error))?;
+    run::say("building a copy with every seeded bug in it; the first time this takes some ten minutes");
+    let (manifest, target) = (copy.join("Cargo.toml"), run::target());
+    let (manifest, target) = (manifest.display().to_string(), target.display().to_string());
+    cargo([
+        "build",
+        "--locked",
+        "--manifest-path",
+        &manifest,
+        "--target-dir",
+        &target,
+        "--profile",
+        "sim",
+        "-p",
+        "tidegate-simulation",
+    ])?;
+    let hunter = copy.join("sim");
+    keep(&hunter)?;
+    run::say("hunting");
+    let begun = Instant::now();
+    let wanted: Vec<&Bug> = bugs.iter().filter(|bug| bug.name.starts_with(only)).collect();
+    let mut escaped = Vec::new();
+    for (nth, bug) in (1..).zip(&wanted) {
+        let (hunted, took) = one(&hunter, &bug.name)?;
+        let seconds = took.as_secs_f64();
+        match hunted {
+            Hunted::Found(how) => {
+                println!("{nth} of {}: {} found in {seconds:.1} s: {how}", wanted.len(), bug.name);
+            }
+            Hunted::Escaped => {
+                println!("{nth} of {}: {} ESCAPED: {}", wanted.len(), bug.name, bug.what);
+                escaped.push(bug.name.clone());
+            }
+        }
+    }
+    let (hunted, _) = one(&hunter, "")?;
+    let found = wanted.len() - escaped.len();
+    println!("seeded bugs found: {found} of {}, in {:.0} s", wanted.len(), begun.elapsed().as_secs_f64());
+    if let Hunted::Found(how) = hunted {
+        return Err(Failed::Missing(format!("without a bug something is broken: {how}")));
+    }
+    println!("without a bug nothing is broken in {SECONDS} s");
+    if escaped.is_empty() {
+        return Ok(());
+    }
+    Err(Failed::Missing(format!("not found in {SECONDS} s each: {}", escaped.join(", "))))
+}
+
+/// Takes the hunter out of cargo's folder, where the next build of the product's own simulation puts that in its place.
+fn keep(hunter: &Path) -> Result<(), Failed> {
+    let built = run::target().join("sim").join("sim");
+    match fs::copy(&built, hunter) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Failed::NotRun { program: built.display().to_string(), source }),
+    }
+}
+
+/// Hunts one bug, or none.
+fn one(hunter: &Path, name: &str) -> Result<(Hunted, Duration), Failed> {
+    let begun = Instant::now();
+    let mut command = Command::new(hunter);
+    command.args(["--hunt", &SECONDS.to_string()]).env("TIDEGATE_BUG", name).env_remove("RUST_BACKTRACE");
+    let ran = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let output = ran.map_err(|source| Failed::NotRun { program: hunter.display().to_string(), source })?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let first = told.lines().next().unwrap_or_default().to_owned();
+    let hunted = match output.status.code() {
+        Some(0) => Hunted::Escaped,
+        Some(1) => Hunted::Found(first),
+        code => return Err(Failed::Ended { program: format!("sim --hunt with bug {name}"), code }),
+    };
+    Ok((hunted, begun.elapsed()))
+}
