@@ -197,8 +197,8 @@ fn failure(refusal: &Refusal, why: &str, rules: &Rules<'_>) -> Option<Denial> {
     if !concerns || refusal.database != rules.database || refusal.role == rules.ours {
         return None;
     }
-    let text = printable(&tree::without_constants(statement), 200);
-    Some(Denial { at: refusal.at, role: printable(&refusal.role, 63), text, how: why.to_owned() })
+    let (role, text) = (printable(&refusal.role, 63), shown(statement));
+    Some(Denial { at: refusal.at, role, text, how: why.to_owned() })
 }
 
 /// A refusal as a denial, if what is hidden may be its cause. In doubt it is.
@@ -220,8 +220,14 @@ fn denial(refusal: &Refusal, refused: &str, rules: &Rules<'_>) -> Option<Denial>
         None => "the log does not have the statement".to_owned(),
         Some(statement) => how(statement, rules.plan, hidden),
     };
-    let text = statement.map(|statement| printable(&tree::without_constants(statement), 200));
-    Some(Denial { at: refusal.at, role: printable(&refusal.role, 63), text: text.unwrap_or_default(), how })
+    let text = statement.map(shown).unwrap_or_default();
+    Some(Denial { at: refusal.at, role: printable(&refusal.role, 63), text, how })
+}
+
+/// A statement as it may be published. Whoever may log in chooses how deep it is nested, so it gets the parser's stack.
+fn shown(statement: &str) -> String {
+    let shown = tree::on_large_stack(|| tree::without_constants(statement));
+    printable(&shown.unwrap_or_default(), 200)
 }
 
 fn how(statement: &str, plan: &ChangePlan, hidden: &Hidden) -> String {
@@ -411,6 +417,14 @@ mod tests {
         reader.read(statement, &rules);
         reader.settle(&rules);
         assert_eq!(reader.denial().map(|denial| denial.how.as_str()), Some("SELECT * or RETURNING *"));
+    }
+
+    #[test]
+    fn a_statement_as_deep_as_is_parsed_does_not_overflow_the_stack_of_a_worker() {
+        let (open, close) = ("(".repeat(1_900), ")".repeat(1_900));
+        let nested = format!("SELECT address FROM customers WHERE {open}a{close}");
+        let reader = reading(&refused("shop", &nested));
+        assert_eq!(reader.denial().map(|denial| denial.how.as_str()), Some("names the column"));
     }
 
     #[test]
