@@ -31,6 +31,9 @@ const ITEM_NAMES: [(&str, &str); 15] = [
 /// Members that are maps, not structures: their XML is a list of entries. Source: the CloudWatch model.
 const MAPS: [&str; 1] = ["ExtendedStatistics"];
 
+/// Most parts of a key: clients send nine at most. Trees are walked by recursion.
+const DEEPEST: usize = 32;
+
 pub(super) fn read(body: &[u8]) -> Result<Call, Box<http::Response<Bytes>>> {
     let fail = |message: &str| {
         respond(400, CONTENT, "unparsed", error_body("InvalidAction", message, 400, "unparsed", ""))
@@ -39,7 +42,11 @@ pub(super) fn read(body: &[u8]) -> Result<Call, Box<http::Response<Bytes>>> {
     for pair in body.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
         let mut halves = pair.splitn(2, |b| *b == b'=');
         let (key, value) = (halves.next().unwrap_or(&[]), halves.next().unwrap_or(&[]));
-        root.put(&decode(key), decode(value));
+        let key = decode(key);
+        if key.split('.').count() > DEEPEST {
+            return Err(Box::new(fail("a key is nested too deeply")));
+        }
+        root.put(&key, decode(value));
     }
     let (Some(operation), Some(version)) = (root.value("Action"), root.value("Version")) else {
         return Err(Box::new(fail("the request names no action")));
@@ -226,6 +233,12 @@ mod tests {
         let groups = actions[0].get("ForwardConfig").items("TargetGroups").unwrap();
         assert_eq!(groups[1].opt_int("Weight").unwrap(), Some(10));
         assert_eq!(call.input.text("ListenerArn").unwrap(), "a/b");
+    }
+
+    #[test]
+    fn a_key_of_any_depth_is_answered() {
+        let deep = format!("Action=DescribeRules&Version=2015-12-01&a{}=1", ".a".repeat(500_000));
+        assert!(read(deep.as_bytes()).is_err());
     }
 
     #[test]
