@@ -84,7 +84,8 @@ impl From<sqlx::Error> for Fault {
 }
 
 impl Fault {
-    fn of_code(code: &str) -> Self {
+    /// What a server's SQLSTATE means to us.
+    pub fn of_code(code: &str) -> Self {
         match code {
             "42501" => Self::Privilege,
             "55P03" | "40P01" => Self::Lock,

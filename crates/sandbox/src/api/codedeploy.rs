@@ -393,6 +393,7 @@ fn create_deployment(world: &mut World, input: &Node) -> Result<Node, ApiError> 
             green: Side::default(),
             steps: 0,
             turn: 0,
+            mishap: None,
         },
     );
     Ok(Node::map([("deploymentId", id.into())]))

@@ -283,7 +283,7 @@ fn create_snapshot(world: &mut World, input: &Node) -> Result<Node, ApiError> {
             ));
         }
     }
-    if world.rds.snapshots.len() >= SNAPSHOT_QUOTA {
+    if world.rds.snapshots.len() >= world.rds.snapshot_quota.unwrap_or(SNAPSHOT_QUOTA) {
         return Err(ApiError::new("SnapshotQuotaExceeded", "Cannot create more than 100 manual snapshots"));
     }
     let marker = marker(&tags);

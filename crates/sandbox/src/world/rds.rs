@@ -16,8 +16,10 @@ use super::{
 };
 
 mod log;
+mod mishap;
 
 pub(crate) use log::{KeptLog, LogFile};
+pub use mishap::SnapshotMishap;
 
 /// The service's state. Identifiers are lower case, as RDS stores them.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ pub struct Rds {
     pub(crate) snapshots: BTreeMap<String, Snapshot>,
     /// Blue/green deployments that are under way: name, and ARN of the source.
     pub(crate) blue_green: Vec<(String, String)>,
+    /// Manual snapshots that the account may have, if it is not as many as every account may.
+    pub(crate) snapshot_quota: Option<usize>,
 }
 
 /// An instance.

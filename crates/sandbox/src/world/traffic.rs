@@ -286,6 +286,16 @@ impl World {
         self.traffic.incidents.push(Incident { from, until: from + lasts, error_share });
     }
 
+    /// How an image behaves.
+    pub fn behaviour(&self, image: &str) -> Behaviour {
+        self.traffic.images.get(image).cloned().unwrap_or_default()
+    }
+
+    /// From now on an image behaves like this.
+    pub fn set_behaviour(&mut self, image: &str, behaviour: Behaviour) {
+        self.traffic.images.insert(image.to_owned(), behaviour);
+    }
+
     /// Connections that running images took and did not give back.
     pub(crate) fn leaked_connections(&self) -> f64 {
         let leaked = |(group, (image, minutes)): (&String, &(String, u32))| {

@@ -43,6 +43,10 @@ pub struct Deployed {
     pub steps: u32,
     /// True once it is over.
     pub ended: bool,
+    /// True if its status is `Ready`.
+    pub ready: bool,
+    /// True while it waits before it deletes blue.
+    pub waits_to_terminate: bool,
     /// True if its status is `Succeeded`.
     pub succeeded: bool,
     /// True if CodeDeploy itself made it to undo another.
@@ -102,6 +106,26 @@ impl World {
         images
     }
 
+    /// ARNs of the running tasks behind a group.
+    pub fn running_behind(&self, group: &str) -> Vec<String> {
+        let behind = |task: &&super::ecs::Task| {
+            task.target_group.as_deref() == Some(group) && task.state == TaskState::Running
+        };
+        self.ecs.tasks.values().filter(behind).map(|task| task.arn.clone()).collect()
+    }
+
+    /// The ARN of a target group.
+    pub fn target_group_named(&self, name: &str) -> Option<String> {
+        let part = format!("targetgroup/{name}/");
+        self.elb.groups.keys().find(|arn| arn.contains(&part)).cloned()
+    }
+
+    /// The group of a service's primary task set.
+    pub fn primary_group(&self, cluster: &str, service: &str) -> Option<String> {
+        let service = self.ecs.services.get(&(cluster.to_owned(), service.to_owned()))?;
+        service.primary().map(|set| set.target_group.clone())
+    }
+
     /// Tasks that a service wants.
     pub fn desired(&self, cluster: &str, service: &str) -> Option<u32> {
         self.ecs.services.get(&(cluster.to_owned(), service.to_owned())).map(|service| service.desired)
@@ -126,6 +150,8 @@ impl World {
                     blue: deployment.blue.target_group.clone(),
                     steps: deployment.steps,
                     ended: deployment.status.is_terminal(),
+                    ready: deployment.status == super::codedeploy::DeploymentStatus::Ready,
+                    waits_to_terminate: deployment.stage == super::codedeploy::Stage::TerminationWait,
                     succeeded: deployment.status == super::codedeploy::DeploymentStatus::Succeeded,
                     rollback: deployment.creator == super::codedeploy::Creator::CodeDeployRollback,
                     heedless: !deployment.alarms.enabled,

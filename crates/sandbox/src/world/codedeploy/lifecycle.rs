@@ -57,6 +57,10 @@ fn event_name(stage: Stage) -> Option<&'static str> {
 /// Goes on from the present stage.
 pub(super) fn go(world: &mut World, id: &str) {
     let Some(deployment) = world.codedeploy.deployments.get(id).cloned() else { return };
+    if let Some(until) = world.stands_until(id) {
+        again(world, id, until.duration_since(world.now()));
+        return;
+    }
     match deployment.stage {
         Stage::Created => start(world, &deployment),
         Stage::BeforeInstall => install(world, &deployment),
@@ -271,6 +275,9 @@ impl World {
         else {
             return false;
         };
+        if self.stands_until(id).is_some() {
+            return true;
+        }
         match wait {
             Stage::Ready => {
                 if let Some(found) = self.codedeploy.deployments.get_mut(id) {

@@ -11,9 +11,11 @@ use jiff::Timestamp;
 use super::World;
 
 mod lifecycle;
+mod mishap;
 mod stop;
 
 pub(crate) use lifecycle::begin;
+pub use mishap::CodeDeployMishap;
 pub(crate) use stop::{Stopped, minute_closes};
 
 /// The service's state.
@@ -150,6 +152,8 @@ pub(crate) struct Deployment {
     pub steps: u32,
     /// Counts every change of stage: an event booked for an earlier stage is void.
     pub turn: u64,
+    /// What is to go wrong with it; nothing does by itself.
+    pub mishap: Option<mishap::Later>,
 }
 
 /// One side of a deployment.

@@ -1,7 +1,10 @@
 //! What ends a deployment before its time: a stop, a red alarm, a failure, the end of the Ready wait; and the rollback
 //! that may follow as a deployment of its own.
 
-use super::{Creator, Deployment, DeploymentStatus, LifecycleEvent, RollbackInfo, Side, Stage, lifecycle};
+use super::{
+    Creator, Deployment, DeploymentStatus, LifecycleEvent, RollbackInfo, Side, Stage, lifecycle,
+    mishap::Later,
+};
 use crate::world::{World, cloudwatch::AlarmState, ecs};
 
 /// What a stop came to.
@@ -24,6 +27,14 @@ pub(super) fn ready_wait_over(world: &mut World, id: &str) {
     let message = "The deployment was stopped because it was not continued within the wait time of its deployment group.";
     end(world, id, DeploymentStatus::Stopped, "MANUAL_STOP", message);
     roll_back_on(world, id, "DEPLOYMENT_STOP_ON_REQUEST", message);
+}
+
+/// A failure that nobody takes back: everything stays as it is.
+pub(super) fn give_up(world: &mut World, id: &str, code: &str, message: &str) {
+    end(world, id, DeploymentStatus::Failed, code, message);
+    if let Some(found) = world.codedeploy.deployments.get_mut(id) {
+        found.stage = Stage::Ended;
+    }
 }
 
 fn end(world: &mut World, id: &str, status: DeploymentStatus, code: &str, message: &str) {
@@ -57,7 +68,8 @@ fn roll_back(world: &mut World, of: &Deployment, message: &str) {
     let id = world.deployment_id();
     let now = world.now();
     let Some(group) = world.codedeploy.group_of(of).cloned() else { return };
-    if !of.blue.target_group.is_empty() {
+    let fails = of.mishap == Some(Later::RollbackFails);
+    if !of.blue.target_group.is_empty() && !fails {
         let pair = [(&of.blue.target_group, 100), (&of.green.target_group, 0)];
         lifecycle::set_weights(world, &group.production_listener, &pair);
         if let Some(listener) = &group.test_listener {
@@ -89,9 +101,13 @@ fn roll_back(world: &mut World, of: &Deployment, message: &str) {
         green: Side { task_set: of.blue.task_set.clone(), ..of.blue.clone() },
         steps: 1,
         turn: 0,
+        mishap: None,
         ..of.clone()
     };
     lifecycle::begin(world, rollback);
+    if fails {
+        give_up(world, &id, "INTERNAL_ERROR", "There was an internal error.");
+    }
     if let Some(found) = world.codedeploy.deployments.get_mut(&of.id) {
         found.stage = Stage::Ended;
         found.rollback_info = Some(RollbackInfo {
@@ -135,6 +151,9 @@ impl World {
     /// StopDeployment. `None` if the deployment has ended already.
     pub(crate) fn stop_deployment(&mut self, id: &str, auto_rollback: Option<bool>) -> Option<Stopped> {
         let deployment = self.codedeploy.deployments.get(id).filter(|d| !d.status.is_terminal()).cloned()?;
+        if deployment.mishap == Some(Later::StopIsLost) {
+            return Some(Stopped::Pending);
+        }
         let message = "The deployment was stopped by the user.";
         let wanted = auto_rollback.unwrap_or_else(|| deployment.rollback.on("DEPLOYMENT_STOP_ON_REQUEST"));
         end(self, id, DeploymentStatus::Stopped, "MANUAL_STOP", message);
