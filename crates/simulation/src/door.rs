@@ -7,6 +7,7 @@ use tidegate_schema::Failure as Refusal;
 
 use crate::{
     database::{Answer, Gate, Operation, Verdict},
+    deeds::Trouble,
     fault::Failure,
     machine::Machine,
     scene::{Crossing, Passage, Scene, locked},
@@ -37,7 +38,15 @@ impl Gate for Door {
     fn before(&self, operation: Operation) -> BoxFuture<'_, Verdict> {
         async move {
             match self.scene.enter(&self.machine, &crossing(operation)).await {
-                Ok(passage) => {
+                Ok(mut passage) => {
+                    let trouble = locked(&self.scene.troubles).strike(operation);
+                    if let Some((how, trouble)) = trouble {
+                        self.scene.failed_at(&crossing(operation), how);
+                        match trouble {
+                            Trouble::Fails(failure) => return Verdict::Fail(failure),
+                            Trouble::IsLost => passage.is_lost(),
+                        }
+                    }
                     *locked(&self.passage) = Some(passage);
                     Verdict::Pass
                 }

@@ -12,6 +12,7 @@ use tidegate_model::ReleaseName;
 use crate::{
     fault::Failure,
     machine::Machine,
+    oracle::secrets,
     scene::{Crossing, Passed, Scene},
 };
 
@@ -141,6 +142,9 @@ impl Store for Keep {
         status: Option<&'a str>,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         let (memory, release, status) = (self.memory.clone(), release.clone(), status.map(str::to_owned));
+        if status.as_deref().is_some_and(secrets::leaks) {
+            self.scene.leaked("what is published");
+        }
         self.cross("publish", true, move || now(memory.publish(&release, epoch, status.as_deref()))).boxed()
     }
 

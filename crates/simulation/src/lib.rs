@@ -6,18 +6,22 @@
 //! run is under way.
 
 pub mod database;
+mod deeds;
 mod door;
+mod draw;
 pub mod fault;
 pub mod hunt;
 mod keep;
 mod likely;
 mod listeners;
+mod log;
 mod machine;
 pub mod oracle;
 pub mod plans;
 pub mod run;
 pub mod scenario;
 mod scene;
+pub mod summary;
 pub mod sweep;
 mod time;
 mod trace;

@@ -15,6 +15,7 @@ use tidegate_simulation::{
     plans::{self, Cell},
     run::{Report, Setup, run},
     scenario::{Catalogue, Scenario, ScenarioError, with_two_daemons},
+    summary,
     sweep::{Job, Tally, sweep},
 };
 
@@ -160,7 +161,10 @@ fn swarm(cli: &Cli, catalogue: &Catalogue, schedules: u64) -> bool {
         .zip(goldens.iter().cycle())
         .map(|(nth, (name, golden))| plans::swarm(name, cli.seed.wrapping_add(nth), golden))
         .collect();
-    told("swarm", &sweep("swarm", catalogue, &jobs), &[])
+    let tally = sweep("swarm", catalogue, &jobs);
+    let missing = summary::missing(&tally, catalogue.values().any(|scenario| scenario.database));
+    missing.iter().for_each(|class| println!("  UNSEEN {}: {}", class.id, class.what));
+    told("swarm", &tally, &[]) && missing.is_empty()
 }
 
 /// Plays each scenario once and tells what came of it.
@@ -232,9 +236,7 @@ fn told(title: &str, tally: &Tally, cells: &[Cell]) -> bool {
         tally.rate(),
         tally.ends,
     );
-    let mut classes = std::collections::BTreeMap::<&str, u64>::new();
-    tally.seen.iter().for_each(|((_, class), times)| *classes.entry(class).or_default() += times);
-    println!("  faults that struck: {classes:?}");
+    println!("  faults that struck: {}", summary::classes(tally));
     let unseen: Vec<&Cell> =
         cells.iter().filter(|cell| !tally.seen.contains_key(&(cell.operation.clone(), cell.class))).collect();
     if !cells.is_empty() {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    fault::{At, Failure, Fault, Mangling, Plan, Position, What},
+    draw::{self, Kind},
+    fault::{At, Failure, Fault, Mangling, Mishap, Plan, Position, What},
     run::Report,
     sweep::Job,
 };
@@ -47,13 +48,19 @@ pub fn matrix(scenario: &str, seed: u64, golden: &Report) -> (Vec<Job>, Vec<Cell
             places.dedup();
             for nth in places {
                 let fault = Fault { at: At::Operation { of: operation.clone(), nth }, what: what.clone() };
-                let cell = Cell { operation: operation.clone(), class: fault.class() };
-                cells.insert(cell, ());
+                cells.insert(cell(operation, &fault), ());
                 jobs.push(job(scenario, seed, vec![fault]));
             }
         }
     }
     (jobs, cells.into_keys().collect())
+}
+
+/// Where a fault is counted: what happens to the world is no operation's, but for what its server answers.
+fn cell(operation: &str, fault: &Fault) -> Cell {
+    let happens = matches!(fault.what, What::World { mishap, .. } if !matches!(mishap, Mishap::Database(_)));
+    let operation = if happens { "world" } else { operation };
+    Cell { operation: operation.to_owned(), class: fault.class() }
 }
 
 /// What can go wrong with a call of an operation.
@@ -65,6 +72,10 @@ fn faults_of(operation: &str) -> Vec<What> {
             all.push(What::Fail(Position::AfterEffect, how));
         }
     }
+    if operation.starts_with("database.") {
+        all.extend(draw::answers_of_a_server());
+    }
+    all.extend(draw::mishaps_at(operation));
     let own = ["ledger.", "listener.", "database."];
     if own.iter().any(|own| operation.starts_with(own)) {
         return all;
@@ -87,11 +98,11 @@ pub fn swarm(scenario: &str, seed: u64, golden: &Report) -> Job {
     let mut dice = fastrand::Rng::with_seed(seed);
     let operations: Vec<&String> = golden.operations.keys().collect();
     // A few kinds are likely in each run, the others are not there at all.
-    let kinds: Vec<u8> = (0..KINDS).filter(|_| dice.f64() < 0.4).collect();
+    let kinds: Vec<Kind> = draw::kinds(&golden.operations).filter(|_| dice.f64() < 0.3).collect();
     let count = dice.usize(1..=6);
     let faults = (0..count).filter_map(|_| {
         let kind = *dice.choice(&kinds)?;
-        let what = draw(kind, &mut dice);
+        let what = draw::draw(kind, &mut dice);
         let at = if dice.bool() {
             At::Crossing(dice.u64(1..=golden.crossings.max(1)))
         } else {
@@ -102,37 +113,4 @@ pub fn swarm(scenario: &str, seed: u64, golden: &Report) -> Job {
         Some(Fault { at, what })
     });
     job(scenario, seed, faults.collect())
-}
-
-/// How many kinds [`draw`] knows.
-const KINDS: u8 = 10;
-
-fn draw(kind: u8, dice: &mut fastrand::Rng) -> What {
-    let one_of = |dice: &mut fastrand::Rng, among: &[u64]| among[dice.usize(..among.len())];
-    match kind {
-        0 => What::Crash(Position::ALL[dice.usize(..Position::ALL.len())]),
-        1 => What::Fail(Position::BeforeEffect, Failure::ALL[dice.usize(..Failure::ALL.len())]),
-        2 => What::Fail(Position::AfterEffect, Failure::ALL[dice.usize(..Failure::ALL.len())]),
-        3 => What::Late { by: one_of(dice, &[5, 40, 120, 280]) },
-        4 => What::Stale { versions: dice.usize(1..4) },
-        5 => What::Partial,
-        6 => What::Mangled(Mangling::ALL[dice.usize(..Mangling::ALL.len())]),
-        7 => What::Freeze { lasts: one_of(dice, &[5, 45, 100, 400]) },
-        8 => {
-            let services = [
-                "ssm",
-                "ecs",
-                "codedeploy",
-                "elasticloadbalancing",
-                "cloudwatch",
-                "rds",
-                "ledger",
-                "listener",
-            ];
-            let service = services[dice.usize(..services.len())].to_owned();
-            let lasts = one_of(dice, &[30, 300, 1800]);
-            What::Outage { service, lasts, how: Failure::ALL[dice.usize(..Failure::ALL.len())] }
-        }
-        _ => What::ClockJump { by: dice.i64(-7200..=7200), lasts: one_of(dice, &[60, 600, 3600]) },
-    }
 }

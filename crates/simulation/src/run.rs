@@ -21,6 +21,7 @@ use tidegate_ledger::{Ledger, Loaded, store::memory::Memory};
 use tidegate_model::{
     ReleaseName,
     status::{Published, ReleaseStatus, Summary},
+    waiting::Class,
 };
 use tidegate_sandbox::{
     Sandbox,
@@ -40,8 +41,9 @@ use crate::{
     fault::Plan,
     keep::Keep,
     listeners::Listeners,
+    log::{Leak, Listener},
     machine::Machine,
-    oracle::{Invariant, Oracles, Violation, traffic::PRODUCTION},
+    oracle::{Invariant, Oracles, Violation, convergence::Convergence, traffic::PRODUCTION},
     scenario::{RELEASE, Scenario, migrations},
     scene::{Notice, Scene, locked},
     time::{Calendar, MachineClock, SigningTime},
@@ -145,7 +147,10 @@ pub fn run(setup: &Setup<'_>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.unwrap_or_else(|error| panic!("a runtime: {error}"));
     fastrand::seed(setup.seed);
-    runtime.block_on(async { Stage::new(setup).play().await })
+    let listener = setup.plan.pastes_secrets().then(Listener::default);
+    let leak = listener.as_ref().map(|listener| Arc::clone(&listener.leak));
+    let _listening = listener.map(tracing::subscriber::set_default);
+    runtime.block_on(async { Stage::new(setup, leak).play().await })
 }
 
 /// A run under way.
@@ -163,6 +168,9 @@ struct Stage<'s> {
     ready: Option<Instant>,
     /// When the last event happened, or the last thing went wrong.
     last_trouble: Duration,
+    convergence: Convergence,
+    /// What of the log had a secret in it.
+    leak: Option<Leak>,
 }
 
 /// A machine with its daemon.
@@ -173,7 +181,7 @@ struct Daemon {
 }
 
 impl<'s> Stage<'s> {
-    fn new(setup: &'s Setup<'s>) -> Self {
+    fn new(setup: &'s Setup<'s>, leak: Option<Leak>) -> Self {
         let calendar = Calendar::new(start());
         let world = world(setup.seed, &setup.scenario.world);
         let sandbox = Sandbox::new(world, SandboxClock::of_tokio(start()));
@@ -194,6 +202,8 @@ impl<'s> Stage<'s> {
             next: 0,
             ready: None,
             last_trouble: Duration::ZERO,
+            convergence: Convergence::default(),
+            leak,
         };
         for _ in 0..setup.scenario.daemons {
             stage.boot();
@@ -206,6 +216,7 @@ impl<'s> Stage<'s> {
         let took = self.scene.calendar.elapsed();
         let crossings = self.scene.crossings();
         let at_end = self.effects().len();
+        self.scene.calm();
         if reached {
             self.go_on(self.setup.rest).await;
             let late = self.effects().split_off(at_end);
@@ -222,6 +233,7 @@ impl<'s> Stage<'s> {
         let most = self.setup.scenario.within() + self.troubles() + PATIENCE;
         loop {
             self.tick().await;
+            self.converges();
             if self.is_over() {
                 return true;
             }
@@ -230,6 +242,17 @@ impl<'s> Stage<'s> {
                 self.found(Invariant::Lv1, format!("after {most:?} the status is {stands}"));
                 return false;
             }
+        }
+    }
+
+    /// G15.
+    fn converges(&mut self) {
+        let passes = self.scene.passes.led.load(std::sync::atomic::Ordering::Relaxed);
+        let times = (self.scene.calendar.elapsed(), self.last_trouble);
+        let status = self.status();
+        if let Some(what) = self.convergence.look(times, passes, status.as_ref()) {
+            let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
+            self.found(Invariant::G15, format!("{what}; the status is {stands}"));
         }
     }
 
@@ -261,6 +284,7 @@ impl<'s> Stage<'s> {
             self.reboots.remove(0);
             self.boot();
         }
+        self.scene.carry_on();
         self.last_trouble = self.last_trouble.max(self.scene.last_trouble());
         self.events();
     }
@@ -288,8 +312,13 @@ impl<'s> Stage<'s> {
         if let Some(database) = &self.scene.database {
             database.kill_builds();
         }
+        let mut off = REBOOT;
         let number = match notice {
             Notice::Died(number) => number,
+            Notice::Off(number, lasts) => {
+                off = lasts.max(REBOOT);
+                number
+            }
             Notice::LedgerLost(number) => {
                 // Newer ledgers have later names.
                 self.scene.set_ledger(Memory::named(&(self.booted + 1).to_string()));
@@ -306,7 +335,8 @@ impl<'s> Stage<'s> {
             }
             daemon.machine.number != number
         });
-        self.reboots.push(Instant::now() + REBOOT);
+        self.reboots.push(Instant::now() + off);
+        self.reboots.sort();
     }
 
     fn boot(&mut self) {
@@ -372,15 +402,18 @@ impl<'s> Stage<'s> {
     /// at once, or a long one, may.
     fn may_end(&self, status: &ReleaseStatus) -> bool {
         let plan = self.setup.plan;
+        let named = status.waiting.iter().any(|wait| match wait.class {
+            Class::NeedsHuman | Class::NeedsFix => true,
+            Class::NeedsTime | Class::Throttled | Class::Suspended => false,
+        });
         match status.summary {
             Summary::Held => !plan.only_crashes(),
-            Summary::Invalid => plan.mangles(),
+            Summary::Invalid => plan.mangles() || plan.meddles(),
             Summary::RolledBack => plan.is_hard(),
-            Summary::Healthy
-            | Summary::Progressing
-            | Summary::Waiting
-            | Summary::RollingBack
-            | Summary::Unknown => false,
+            // Whoever meddles may leave nothing to be done, or something that only people can do.
+            Summary::Healthy => plan.meddles(),
+            Summary::Waiting => plan.meddles() && named,
+            Summary::Progressing | Summary::RollingBack | Summary::Unknown => false,
         }
     }
 
@@ -390,6 +423,9 @@ impl<'s> Stage<'s> {
 
     /// What can be said once it is over.
     async fn look_back(&self) {
+        if let Some(of) = self.leak.as_ref().and_then(|leak| locked(leak).clone()) {
+            self.found(Invariant::X1, format!("a secret is in the log, level {of}"));
+        }
         let passes = &self.scene.passes;
         let panicked = passes.panicked.load(std::sync::atomic::Ordering::Relaxed);
         if panicked > 0 {
@@ -426,7 +462,8 @@ impl<'s> Stage<'s> {
             );
         }
         let effects = self.effects();
-        let most = expect.effects.len() + 2 * self.setup.plan.faults.len();
+        let more: usize = self.setup.plan.faults.iter().map(|fault| fault.what.calls()).sum();
+        let most = expect.effects.len() + more;
         if effects.len() > most {
             self.found(Invariant::G17, format!("{} calls: {effects:?}", effects.len()));
         }

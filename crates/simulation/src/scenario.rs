@@ -261,7 +261,7 @@ pub(crate) fn migrations() -> PathBuf {
     folder.canonicalize().unwrap_or(folder)
 }
 
-fn parameter(name: &str) -> String {
+pub(crate) fn parameter(name: &str) -> String {
     format!("/tidegate/{RELEASE}/{name}")
 }
 
@@ -295,7 +295,8 @@ fn service_named(name: &str) -> Service {
     }
 }
 
-fn node(value: &Value) -> Node {
+/// JSON as the sandbox takes it.
+pub(crate) fn node(value: &Value) -> Node {
     match value {
         Value::Null => Node::Null,
         Value::Bool(value) => Node::Bool(*value),

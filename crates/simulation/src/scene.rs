@@ -16,9 +16,10 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     database::Model,
-    fault::{Armed, Failure, Fault, Mangling, Plan, Position, What, seconds},
+    deeds::{Deeds, Gaps, Troubles},
+    fault::{Armed, At, DatabaseMishap, Failure, Fault, Mangling, Mishap, Plan, Position, What, seconds},
     machine::{Machine, Passes},
-    oracle::Oracles,
+    oracle::{Invariant, Oracles, secrets},
     time::Calendar,
     trace::Trace,
 };
@@ -66,6 +67,13 @@ pub(crate) struct Passage {
     shape: Shape,
 }
 
+impl Passage {
+    /// It has its effect, and whoever sent it is never told.
+    pub(crate) fn is_lost(&mut self) {
+        self.fails = Some(Failure::Disconnect);
+    }
+}
+
 /// What becomes of an answer on its way.
 #[derive(Default)]
 pub(crate) struct Shape {
@@ -78,6 +86,8 @@ pub(crate) struct Shape {
 pub(crate) enum Notice {
     /// This machine died.
     Died(u32),
+    /// This machine is off for so long.
+    Off(u32, Duration),
     /// It died, and the ledger with it.
     LedgerLost(u32),
     /// It died, and the ledger was set back to this.
@@ -94,6 +104,12 @@ pub(crate) struct Scene {
     pub(crate) oracles: Mutex<Oracles>,
     pub(crate) trace: Mutex<Trace>,
     armed: Mutex<Armed>,
+    /// What happens to the world by mishap.
+    pub(crate) deeds: Mutex<Deeds>,
+    /// What CloudWatch does not tell.
+    pub(crate) gaps: Mutex<Gaps>,
+    /// What the database's server does to operations.
+    pub(crate) troubles: Mutex<Troubles>,
     outages: Mutex<Vec<Outage>>,
     /// When a fault struck last, or ended last.
     struck_at: Mutex<Duration>,
@@ -142,6 +158,9 @@ impl Scene {
             oracles: Mutex::new(oracles),
             trace: Mutex::new(trace),
             armed: Mutex::new(Armed::new(plan)),
+            deeds: Mutex::default(),
+            gaps: Mutex::default(),
+            troubles: Mutex::default(),
             outages: Mutex::default(),
             struck_at: Mutex::default(),
             views: stale.then(Mutex::default),
@@ -227,6 +246,10 @@ impl Scene {
         for fault in self.strike(crossing) {
             match fault.what {
                 What::Crash(Position::BeforeEffect) => self.kill(machine, Notice::Died(machine.number)).await,
+                What::Absent { lasts } => {
+                    self.kill(machine, Notice::Off(machine.number, seconds(lasts))).await;
+                }
+                What::World { .. } => self.begin(fault),
                 What::LedgerLost => self.kill(machine, Notice::LedgerLost(machine.number)).await,
                 What::LedgerRestored { ago } => {
                     let backup = self.backup(seconds(ago));
@@ -291,17 +314,52 @@ impl Scene {
 
     fn strike(&self, crossing: &Crossing) -> Vec<Fault> {
         let struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
-        for fault in &struck {
-            let ends = self.calendar.elapsed() + fault.what.lasts();
-            let mut struck_at = locked(&self.struck_at);
-            *struck_at = ends.max(*struck_at);
-            drop(struck_at);
-            *locked(&self.seen).entry((crossing.operation.clone(), fault.class())).or_default() += 1;
-            let at = self.calendar.elapsed().as_millis();
-            locked(&self.trace).line(format_args!("{at} fault {:?} at {}", fault.what, crossing.operation));
-            locked(&self.oracles).struck(fault);
+        // A mishap happens when it can, and counts from then on.
+        for fault in struck.iter().filter(|fault| !matches!(fault.what, What::World { .. })) {
+            self.note_struck(fault, &crossing.operation, fault.what.lasts());
         }
         struck
+    }
+
+    fn note_struck(&self, fault: &Fault, operation: &str, lasts: Duration) {
+        self.troubled_for(lasts);
+        *locked(&self.seen).entry((operation.to_owned(), fault.class())).or_default() += 1;
+        let at = self.calendar.elapsed().as_millis();
+        locked(&self.trace).line(format_args!("{at} fault {:?} at {operation}", fault.what));
+        locked(&self.oracles).struck(fault);
+    }
+
+    /// A mishap has happened, and lasts so long.
+    pub(crate) fn happened(&self, fault: &Fault, lasts: Duration) {
+        let answers = matches!(
+            fault.what,
+            What::World { mishap: Mishap::Database(how), .. } if how.is_an_answer()
+        );
+        if answers {
+            self.troubled_for(lasts);
+        } else {
+            self.note_struck(fault, "world", lasts);
+        }
+        self.interfered();
+    }
+
+    /// The database's server has failed an operation by a mishap.
+    pub(crate) fn failed_at(&self, crossing: &Crossing, how: DatabaseMishap) {
+        let mishap = Mishap::Database(how);
+        let fault = Fault { at: At::Crossing(self.crossings()), what: What::World { mishap, lasts: 0 } };
+        self.note_struck(&fault, &crossing.operation, Duration::ZERO);
+    }
+
+    /// Something goes wrong for so long from now on.
+    pub(crate) fn troubled_for(&self, lasts: Duration) {
+        let ends = self.calendar.elapsed() + lasts;
+        let mut struck_at = locked(&self.struck_at);
+        *struck_at = ends.max(*struck_at);
+    }
+
+    /// Somebody has just changed the world.
+    pub(crate) fn interfered(&self) {
+        locked(&self.oracles).interfered(self.calendar.now());
     }
 
     fn note(&self, crossing: &Crossing, how: Failure) {
@@ -330,6 +388,9 @@ impl Scene {
 
     /// Rows are in the ledger.
     pub(crate) fn appended(&self, rows: &[Sealed]) {
+        if rows.iter().any(|row| secrets::leaks(&row.body)) {
+            self.leaked("the ledger");
+        }
         locked(&self.oracles).appended(rows);
     }
 
@@ -368,10 +429,19 @@ impl Scene {
 
     /// A call is about to have its effect.
     pub(crate) fn about_to(&self, machine: &Machine, call: &Call) {
+        let writes = call.counts_as_mutating() || call.operation == "PutParameter";
+        if writes && secrets::leaks(&format!("{:?}", call.input)) {
+            self.leaked(&call.operation);
+        }
         if call.counts_as_mutating() {
             let world = self.sandbox.world();
             locked(&self.oracles).about_to(&world, machine, call);
         }
+    }
+
+    /// A secret is where nobody may find it.
+    pub(crate) fn leaked(&self, into: &str) {
+        locked(&self.oracles).add(Invariant::X1, self.calendar.now(), format!("a secret is in {into}"));
     }
 
     /// A call had its effect, or was refused.

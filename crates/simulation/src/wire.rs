@@ -20,7 +20,7 @@ use tidegate_sandbox::{Call, Disconnected, error::ApiError, node::Node};
 use crate::{
     fault::{Failure, Mangling},
     machine::Machine,
-    scene::{Crossing, Passed, Scene},
+    scene::{Crossing, Passed, Scene, locked},
     wording,
 };
 
@@ -87,6 +87,9 @@ impl Wire {
             None => self.scene.remember(&call, &outcome),
         }
         if let Ok(node) = &mut outcome {
+            if call.operation == "GetMetricData" {
+                locked(&self.scene.gaps).reshape(node, self.scene.calendar.now());
+            }
             wording::reshape(node, &shape);
         }
         self.note(&call, &outcome);

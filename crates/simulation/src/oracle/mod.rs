@@ -11,13 +11,15 @@ use tidegate_sandbox::{Call, error::ApiError, node::Node, world::World};
 
 use crate::{
     database::Model,
-    fault::{Fault, What},
+    fault::{Fault, Mishap, What},
     machine::Machine,
 };
 
+pub(crate) mod convergence;
 mod journal;
 mod orders;
 mod schema;
+pub(crate) mod secrets;
 pub(crate) mod traffic;
 
 /// What must hold. The ids are those of the list of invariants that the project is built on.
@@ -45,14 +47,16 @@ pub enum Invariant {
     O2,
     O3,
     V1,
+    X1,
     Lv1,
+    G15,
     G16,
     G17,
 }
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -74,7 +78,9 @@ impl Invariant {
         Self::O2,
         Self::O3,
         Self::V1,
+        Self::X1,
         Self::Lv1,
+        Self::G15,
         Self::G16,
         Self::G17,
     ];
@@ -103,7 +109,9 @@ impl Invariant {
             Self::O2 => "O2",
             Self::O3 => "O3",
             Self::V1 => "V1",
+            Self::X1 => "X1",
             Self::Lv1 => "LV1",
+            Self::G15 => "G15",
             Self::G16 => "G16",
             Self::G17 => "G17",
         }
@@ -137,7 +145,9 @@ impl Invariant {
             Self::O2 => "who has read a hold sends nothing forward",
             Self::O3 => "the status claims nothing that is not so",
             Self::V1 => "nothing panics",
+            Self::X1 => "no secret is in anything that is written",
             Self::Lv1 => "when faults have ended, the release ends or is held for a reason",
+            Self::G15 => "when faults have ended, nothing stays undecided",
             Self::G16 => "at rest nothing is changed for a day",
             Self::G17 => "no more calls that change something than the plan has, and two for each fault",
         }
@@ -235,6 +245,7 @@ impl Oracles {
             What::Twice => self.journal.twice += 1,
             What::Late { .. } => self.journal.late = true,
             What::LedgerLost | What::LedgerRestored { .. } => self.journal.lost = true,
+            What::World { mishap, .. } => self.mishap(*mishap),
             What::Crash(_)
             | What::Fail(..)
             | What::Stale { .. }
@@ -242,8 +253,30 @@ impl Oracles {
             | What::Mangled(_)
             | What::Outage { .. }
             | What::Freeze { .. }
+            | What::Absent { .. }
             | What::ClockJump { .. } => {}
         }
+    }
+
+    /// Something happened to the world: what is so because of it is nobody's fault.
+    fn mishap(&mut self, mishap: Mishap) {
+        match mishap {
+            // A hand on the listener may give weight to a group without tasks; what dies or is never placed leaves one behind.
+            Mishap::Hand(_) | Mishap::Foreign(_) | Mishap::Codedeploy(_) | Mishap::App(_) => {
+                self.traffic.excuse();
+            }
+            Mishap::Database(_)
+            | Mishap::Spec(_)
+            | Mishap::Metrics(_)
+            | Mishap::Snapshot(_)
+            | Mishap::Crowd(_)
+            | Mishap::Canary(_) => {}
+        }
+    }
+
+    /// The spec is written where there was none: its versions begin anew.
+    pub(crate) fn asked_anew(&mut self) {
+        self.orders.asked_anew();
     }
 
     /// Rows were appended to the ledger.

@@ -31,6 +31,12 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
+    /// The spec is written where there was none: its versions begin anew, and what failed may be tried again.
+    pub(crate) fn asked_anew(&mut self) {
+        self.newest = 0;
+        self.gone.clear();
+    }
+
     pub(crate) fn about_to(
         &self,
         world: &World,

@@ -23,7 +23,12 @@ pub(crate) struct Schema {
     epoch: i64,
     /// When the old form was hidden last, and is still.
     hidden: Option<Timestamp>,
+    /// When there was last a snapshot that a purge may rest on: somebody may have deleted it just now.
+    kept: Option<Timestamp>,
 }
+
+/// What was true this short a time ago may have been what a daemon decided by.
+const FRESH: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 impl Schema {
     pub(crate) fn look(&mut self, world: &World, database: &Model, running: &[&str], found: &mut Found) {
@@ -37,6 +42,9 @@ impl Schema {
         }
         if database.last_committed().is_none() {
             return;
+        }
+        if self.hidden.is_some_and(|hidden| Self::is_kept(world, hidden)) {
+            self.kept = Some(now);
         }
         let committed = database.committed();
         for step in committed.iter().skip(self.seen) {
@@ -77,16 +85,20 @@ impl Schema {
         {
             found.add(Invariant::D1, at, format!("purged what was hidden for {served:#}"));
         }
+        let fresh = self.kept.is_some_and(|kept| kept >= hidden && at.duration_since(kept) <= FRESH);
+        if !fresh && !Self::is_kept(world, hidden) {
+            found.add(Invariant::N1, at, format!("purged with these snapshots: {:?}", world.kept()));
+        }
+    }
+
+    /// True if there is an available snapshot of this very instance that is younger than the hiding.
+    fn is_kept(world: &World, hidden: Timestamp) -> bool {
         let resource = world.resource_id_of(INSTANCE);
-        let kept = world.kept();
-        let young = |snapshot: &&tidegate_sandbox::world::truth::Kept| {
+        world.kept().iter().any(|snapshot| {
             snapshot.available
                 && snapshot.created >= hidden
                 && Some(&snapshot.resource_id) == resource.as_ref()
-        };
-        if !kept.iter().any(|snapshot| young(&snapshot)) {
-            found.add(Invariant::N1, at, format!("purged with these snapshots: {kept:?}"));
-        }
+        })
     }
 }
 

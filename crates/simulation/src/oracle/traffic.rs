@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{name::Marker, spec};
 use tidegate_sandbox::{
     Call,
-    world::{World, truth::Deployed},
+    world::{
+        World,
+        truth::{Deployed, Side},
+    },
 };
 
 use super::{Found, Invariant};
@@ -24,27 +27,44 @@ pub(crate) const SPEC: &str = "/tidegate/ecommerce/spec";
 #[derive(Default)]
 pub(crate) struct Traffic {
     /// Since when a deployment's green has all of it.
-    whole: BTreeMap<String, Timestamp>,
+    complete: BTreeMap<String, Timestamp>,
     /// When it had all of it last.
     still: BTreeMap<String, Timestamp>,
     /// When a group last had as many healthy targets as its service wants.
     healthy: BTreeMap<String, Timestamp>,
     /// When no alarm was red, last.
     quiet: Option<Timestamp>,
+    /// True once somebody else has meddled, until production is whole again: what they did is theirs.
+    excused: bool,
     /// The shortest bake of each spec version.
     bakes: BTreeMap<u64, SignedDuration>,
 }
 
 impl Traffic {
+    /// Somebody else meddles with listener or tasks from now on.
+    pub(crate) fn excuse(&mut self) {
+        self.excused = true;
+    }
+
+    /// T2.
+    fn whole(&mut self, now: Timestamp, sides: &[Side], found: &mut Found) {
+        let weight: u32 = sides.iter().map(|side| side.weight).sum();
+        let empty = sides.iter().find(|side| side.weight > 0 && side.image.is_none());
+        if weight > 0 && empty.is_none() {
+            self.excused = false;
+        } else if !self.excused {
+            let what = match empty {
+                Some(empty) => format!("{} has weight {} and no task", empty.group, empty.weight),
+                None => "the production listener has no weight at all".to_owned(),
+            };
+            found.add(Invariant::T2, now, what);
+        }
+    }
+
     pub(crate) fn look(&mut self, world: &World, found: &mut Found) {
         let now = world.now();
         let sides = world.sides(PRODUCTION);
-        if sides.iter().map(|side| side.weight).sum::<u32>() == 0 {
-            found.add(Invariant::T2, now, "the production listener has no weight at all".to_owned());
-        }
-        if let Some(empty) = sides.iter().find(|side| side.weight > 0 && side.image.is_none()) {
-            found.add(Invariant::T2, now, format!("{} has weight {} and no task", empty.group, empty.weight));
-        }
+        self.whole(now, &sides, found);
         let open: Vec<Deployed> =
             world.deployed().into_iter().filter(|deployment| !deployment.ended).collect();
         if open.iter().filter(|deployment| !deployment.rollback).count() > 1 {
@@ -54,7 +74,7 @@ impl Traffic {
         for deployment in &open {
             let green = sides.iter().find(|side| side.group == deployment.green);
             if green.is_some_and(|green| green.weight == 100) {
-                self.whole.entry(deployment.id.clone()).or_insert(now);
+                self.complete.entry(deployment.id.clone()).or_insert(now);
                 self.still.insert(deployment.id.clone(), now);
             }
             let (cluster, service) = &deployment.service;
@@ -102,7 +122,7 @@ impl Traffic {
     }
 
     fn retires(&self, world: &World, deployment: &Deployed, pending: &mut Vec<(Invariant, String)>) {
-        let Some(since) = self.whole.get(&deployment.id) else {
+        let Some(since) = self.complete.get(&deployment.id) else {
             let what = format!("{} was to delete blue before all traffic was on green", deployment.id);
             pending.push((Invariant::T3, what));
             return;

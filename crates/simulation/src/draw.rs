@@ -1,0 +1,205 @@
+//! Faults at random: of which kinds, and how bad. Pure: dice in, faults out. `plans` says how many and where.
+
+use std::collections::BTreeMap;
+
+use crate::fault::{
+    AppMishap, CanaryMishap, CodedeployMishap, DatabaseMishap, Failure, ForeignMishap, HandMishap, Mangling,
+    MetricsMishap, Mishap, Position, SnapshotMishap, SpecMishap, What,
+};
+
+/// A kind of faults, which a run has many of or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Crash,
+    FailBefore,
+    FailAfter,
+    Twice,
+    Late,
+    Stale,
+    Partial,
+    Mangled,
+    Freeze,
+    Absent,
+    Outage,
+    ClockJump,
+    Ledger,
+    Database,
+    Spec,
+    Hand,
+    Foreign,
+    Codedeploy,
+    Metrics,
+    App,
+    Snapshot,
+    Crowd,
+    Canary,
+}
+
+const ALL: [Kind; 23] = [
+    Kind::Crash,
+    Kind::FailBefore,
+    Kind::FailAfter,
+    Kind::Twice,
+    Kind::Late,
+    Kind::Stale,
+    Kind::Partial,
+    Kind::Mangled,
+    Kind::Freeze,
+    Kind::Absent,
+    Kind::Outage,
+    Kind::ClockJump,
+    Kind::Ledger,
+    Kind::Database,
+    Kind::Spec,
+    Kind::Hand,
+    Kind::Foreign,
+    Kind::Codedeploy,
+    Kind::Metrics,
+    Kind::App,
+    Kind::Snapshot,
+    Kind::Crowd,
+    Kind::Canary,
+];
+
+/// Kinds that can strike a run that crosses these operations.
+pub(crate) fn kinds(operations: &BTreeMap<String, u64>) -> impl Iterator<Item = Kind> {
+    let has_database = operations.keys().any(|operation| operation.starts_with("database."));
+    ALL.into_iter().filter(move |kind| match kind {
+        Kind::Database | Kind::Snapshot => has_database,
+        Kind::Crash
+        | Kind::FailBefore
+        | Kind::FailAfter
+        | Kind::Twice
+        | Kind::Late
+        | Kind::Stale
+        | Kind::Partial
+        | Kind::Mangled
+        | Kind::Freeze
+        | Kind::Absent
+        | Kind::Outage
+        | Kind::ClockJump
+        | Kind::Ledger
+        | Kind::Spec
+        | Kind::Hand
+        | Kind::Foreign
+        | Kind::Codedeploy
+        | Kind::Metrics
+        | Kind::App
+        | Kind::Crowd
+        | Kind::Canary => true,
+    })
+}
+
+/// Services that can be gone.
+const SERVICES: [&str; 8] =
+    ["ssm", "ecs", "codedeploy", "elasticloadbalancing", "cloudwatch", "rds", "ledger", "listener"];
+
+/// Draws a fault of a kind.
+pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
+    match kind {
+        Kind::Crash => What::Crash(one_of(dice, &Position::ALL)),
+        Kind::FailBefore => What::Fail(Position::BeforeEffect, one_of(dice, &Failure::ALL)),
+        Kind::FailAfter => What::Fail(Position::AfterEffect, one_of(dice, &Failure::ALL)),
+        Kind::Twice => What::Twice,
+        Kind::Late => What::Late { by: one_of(dice, &[5, 40, 120, 280]) },
+        Kind::Stale => What::Stale { versions: dice.usize(1..4) },
+        Kind::Partial => What::Partial,
+        Kind::Mangled => What::Mangled(one_of(dice, &Mangling::ALL)),
+        Kind::Freeze => What::Freeze { lasts: one_of(dice, &[5, 45, 100, 400]) },
+        Kind::Absent => What::Absent { lasts: one_of(dice, &[60, 240, 600, 1800]) },
+        Kind::Outage => {
+            let service = one_of(dice, &SERVICES).to_owned();
+            let lasts = one_of(dice, &[30, 300, 1800]);
+            What::Outage { service, lasts, how: one_of(dice, &Failure::ALL) }
+        }
+        Kind::ClockJump => {
+            What::ClockJump { by: dice.i64(-7200..=7200), lasts: one_of(dice, &[60, 600, 3600]) }
+        }
+        Kind::Ledger if dice.bool() => What::LedgerLost,
+        Kind::Ledger => What::LedgerRestored { ago: one_of(dice, &[60, 300, 1800]) },
+        Kind::Database => {
+            let lasts = one_of(dice, &[0, 0, 20, 300, 1800]);
+            What::World { mishap: Mishap::Database(one_of(dice, DatabaseMishap::ALL)), lasts }
+        }
+        Kind::Crowd => What::World { mishap: Mishap::Crowd(one_of(dice, &[12, 40])), lasts: 300 },
+        Kind::Spec
+        | Kind::Hand
+        | Kind::Foreign
+        | Kind::Codedeploy
+        | Kind::Metrics
+        | Kind::App
+        | Kind::Snapshot
+        | Kind::Canary => mishap(kind, dice),
+    }
+}
+
+/// What happens to the world; a fifth of it is never undone.
+fn mishap(kind: Kind, dice: &mut fastrand::Rng) -> What {
+    let mishap = match kind {
+        Kind::Spec => Mishap::Spec(one_of(dice, SpecMishap::ALL)),
+        Kind::Hand => Mishap::Hand(one_of(dice, HandMishap::ALL)),
+        Kind::Foreign => Mishap::Foreign(one_of(dice, ForeignMishap::ALL)),
+        Kind::Codedeploy => Mishap::Codedeploy(one_of(dice, CodedeployMishap::ALL)),
+        Kind::Metrics => Mishap::Metrics(one_of(dice, MetricsMishap::ALL)),
+        Kind::App => Mishap::App(one_of(dice, AppMishap::ALL)),
+        Kind::Snapshot => Mishap::Snapshot(one_of(dice, SnapshotMishap::ALL)),
+        Kind::Canary
+        | Kind::Crash
+        | Kind::FailBefore
+        | Kind::FailAfter
+        | Kind::Twice
+        | Kind::Late
+        | Kind::Stale
+        | Kind::Partial
+        | Kind::Mangled
+        | Kind::Freeze
+        | Kind::Absent
+        | Kind::Outage
+        | Kind::ClockJump
+        | Kind::Ledger
+        | Kind::Database
+        | Kind::Crowd => Mishap::Canary(one_of(dice, CanaryMishap::ALL)),
+    };
+    What::World { mishap, lasts: one_of(dice, &[0, 60, 180, 600, 1800]) }
+}
+
+fn one_of<T: Copy>(dice: &mut fastrand::Rng, among: &[T]) -> T {
+    among[dice.usize(..among.len())]
+}
+
+/// How long what the matrix lets happen lasts, in seconds.
+const IN_A_CELL: u64 = 120;
+
+/// What can happen to the world while an operation is under way: each where it matters most.
+pub(crate) fn mishaps_at(operation: &str) -> Vec<What> {
+    let all: Vec<Mishap> = match operation {
+        "ssm.GetParameters" => {
+            let specs = SpecMishap::ALL.iter().copied().map(Mishap::Spec);
+            specs
+                .chain(CanaryMishap::ALL.iter().copied().map(Mishap::Canary))
+                .chain([Mishap::Crowd(12)])
+                .collect()
+        }
+        "elasticloadbalancing.DescribeListeners" => {
+            HandMishap::ALL.iter().copied().map(Mishap::Hand).collect()
+        }
+        "ecs.DescribeServices" => ForeignMishap::ALL.iter().copied().map(Mishap::Foreign).collect(),
+        "codedeploy.ContinueDeployment" => {
+            CodedeployMishap::ALL.iter().copied().map(Mishap::Codedeploy).collect()
+        }
+        "cloudwatch.GetMetricData" => MetricsMishap::ALL.iter().copied().map(Mishap::Metrics).collect(),
+        "elasticloadbalancing.DescribeTargetHealth" => {
+            AppMishap::ALL.iter().copied().map(Mishap::App).collect()
+        }
+        "rds.CreateDBSnapshot" => SnapshotMishap::ALL.iter().copied().map(Mishap::Snapshot).collect(),
+        _ => Vec::new(),
+    };
+    all.into_iter().map(|mishap| What::World { mishap, lasts: IN_A_CELL }).collect()
+}
+
+/// What a database's server can answer to one of our operations: each strikes that one and no other.
+pub(crate) fn answers_of_a_server() -> impl Iterator<Item = What> {
+    let standing = |how: &&DatabaseMishap| how.is_an_answer();
+    let all = DatabaseMishap::ALL.iter().filter(standing);
+    all.map(|how| What::World { mishap: Mishap::Database(*how), lasts: 0 })
+}
