@@ -349,11 +349,13 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
 pub(crate) struct Armed {
     faults: Vec<(Fault, u64)>,
     crossings: u64,
+    /// Those that leave something behind which a new daemon finds.
+    landmarks: Vec<u64>,
 }
 
 impl Armed {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self { faults: plan.faults.iter().map(|fault| (fault.clone(), 0)).collect(), crossings: 0 }
+        Self { faults: plan.faults.iter().map(|fault| (fault.clone(), 0)).collect(), ..Self::default() }
     }
 
     /// How many crossings there were.
@@ -361,9 +363,17 @@ impl Armed {
         self.crossings
     }
 
+    /// The crossings that left something behind, in order.
+    pub(crate) fn landmarks(&self) -> &[u64] {
+        &self.landmarks
+    }
+
     /// Counts a crossing, and gives the faults that strike it, which are then spent.
     pub(crate) fn strike(&mut self, operation: &str, elapsed: Duration) -> Vec<Fault> {
         self.crossings += 1;
+        if leaves_something(operation) {
+            self.landmarks.push(self.crossings);
+        }
         let mut struck = Vec::new();
         let crossings = self.crossings;
         self.faults.retain_mut(|(fault, seen)| {
@@ -382,4 +392,23 @@ impl Armed {
         });
         struck
     }
+}
+
+/// True of an operation that leaves something behind for whoever comes after: not of looks, nor of leases and statuses, which are
+/// taken and written anew.
+pub(crate) fn leaves_something(operation: &str) -> bool {
+    let (service, name) = operation.split_once('.').unwrap_or(("", operation));
+    match service {
+        "ledger" => name == "append",
+        "database" => name != "observe" && name != "log",
+        "listener" => true,
+        _ => name != "PutParameter" && !is_read_of_aws(operation),
+    }
+}
+
+/// True of an operation of AWS that only reads.
+pub(crate) fn is_read_of_aws(operation: &str) -> bool {
+    let (service, name) = operation.split_once('.').unwrap_or(("", operation));
+    let own = ["ledger", "database", "listener"].contains(&service);
+    !own && ["Get", "Describe", "List", "BatchGet", "Download"].iter().any(|prefix| name.starts_with(prefix))
 }

@@ -40,9 +40,11 @@ pub fn hunt(catalogue: &Catalogue, seed: u64, limit: Duration) -> Hunt {
     let goldens: Vec<(&String, &Report)> =
         goldens.iter().map(|(place, report)| (&plain[*place].scenario, report)).collect();
     let with_two = with_two_daemons(catalogue);
-    // Round robin: the first places of every scenario before the second ones of any.
-    chase.after(catalogue, &likely(&goldens, seed));
-    chase.after(&with_two, &likely_takeovers(&goldens, seed));
+    let (likely, takeovers) = (likely(&goldens, seed), likely_takeovers(&goldens, seed));
+    let (few, more) = takeovers.split_at(takeovers.len().min(FIRST_TAKEOVERS));
+    chase.after(&with_two, few);
+    chase.after(catalogue, &likely);
+    chase.after(&with_two, more);
     let mut from = seed;
     while !chase.is_over() && !goldens.is_empty() {
         let swarm: Vec<Job> = (from..)
@@ -59,6 +61,9 @@ pub fn hunt(catalogue: &Catalogue, seed: u64, limit: Duration) -> Hunt {
         found: chase.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
     }
 }
+
+/// Takeovers that come before single faults: they find what nothing else does.
+const FIRST_TAKEOVERS: usize = 60;
 
 /// Runs of a swarm that are drawn at once.
 const SWARM: usize = 500;

@@ -2,7 +2,7 @@
 //! want the first finding soon; pure.
 
 use crate::{
-    fault::{At, Failure, Fault, Mangling, Plan, Position, What},
+    fault::{At, Failure, Fault, Mangling, Plan, Position, What, is_read_of_aws, leaves_something},
     run::Report,
     sweep::Job,
 };
@@ -10,7 +10,8 @@ use crate::{
 /// How often the same operation is struck: the first times, where most differs.
 const TIMES: u64 = 3;
 
-/// Runs with one fault each, the likeliest first, scenario by scenario in turn.
+/// Runs with few faults each, the likeliest first: each fault at each operation in the shortest scenario that has it, and then in
+/// all others.
 pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     let changes = [
         What::Crash(Position::AfterEffect),
@@ -29,15 +30,29 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
         What::Stale { versions: usize::MAX },
         What::Fail(Position::BeforeEffect, Failure::Unavailable),
     ];
-    let mut jobs = each(goldens, seed, &changes, changes_something);
+    let mut jobs = each(goldens, seed, &changes, leaves_something);
     jobs.extend(services(goldens, seed));
     jobs.extend(each(goldens, seed, &reads, is_read_of_aws));
-    jobs
+    in_the_shortest_first(jobs)
 }
 
 /// The leading one of two daemons stands still at what changes something, for longer than its lease.
 pub(crate) fn likely_takeovers(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
-    each(goldens, seed, &[What::Freeze { lasts: 200 }], changes_something)
+    in_the_shortest_first(each(goldens, seed, &[What::Freeze { lasts: 200 }], leaves_something))
+}
+
+/// The same plan in another scenario finds less that is new than another plan does.
+fn in_the_shortest_first(jobs: Vec<Job>) -> Vec<Job> {
+    let mut plans = Vec::<Plan>::new();
+    let (mut first, again): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| {
+        let new = !plans.contains(&job.plan);
+        if new {
+            plans.push(job.plan.clone());
+        }
+        new
+    });
+    first.extend(again);
+    first
 }
 
 fn each(
@@ -49,12 +64,12 @@ fn each(
     let mut jobs = Vec::new();
     for what in faults {
         for nth in 1..=TIMES {
-            for (scenario, golden) in goldens {
+            for (scenario, golden) in shortest_first(goldens) {
                 let operations = golden.operations.iter();
                 for (of, _) in operations.filter(|(of, times)| **times >= nth && wanted(of)) {
                     let at = At::Operation { of: of.clone(), nth };
                     let plan = Plan { faults: vec![Fault { at, what: what.clone() }] };
-                    jobs.push(Job { scenario: (*scenario).clone(), seed, plan });
+                    jobs.push(Job { scenario: scenario.clone(), seed, plan });
                 }
             }
         }
@@ -62,13 +77,19 @@ fn each(
     jobs
 }
 
+fn shortest_first<'g>(goldens: &[(&'g String, &'g Report)]) -> Vec<(&'g String, &'g Report)> {
+    let mut goldens = goldens.to_vec();
+    goldens.sort_by_key(|(_, golden)| golden.crossings);
+    goldens
+}
+
 /// Services that are away in the middle of a release, from something that changed it on.
 fn services(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     let mut jobs = Vec::new();
     for service in ["ssm", "codedeploy", "ledger", "ecs", "elasticloadbalancing"] {
-        for (scenario, golden) in goldens {
+        for (scenario, golden) in shortest_first(goldens) {
             for of in
-                golden.operations.keys().filter(|of| changes_something(of) && of.starts_with("codedeploy."))
+                golden.operations.keys().filter(|of| leaves_something(of) && of.starts_with("codedeploy."))
             {
                 let outage =
                     What::Outage { service: service.to_owned(), lasts: 300, how: Failure::Unavailable };
@@ -77,26 +98,9 @@ fn services(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
                 // What was sent as it began may have had its effect.
                 let lost = What::Fail(Position::AfterEffect, Failure::Disconnect);
                 faults.push(Fault { at, what: lost });
-                jobs.push(Job { scenario: (*scenario).clone(), seed, plan: Plan { faults } });
+                jobs.push(Job { scenario: scenario.clone(), seed, plan: Plan { faults } });
             }
         }
     }
     jobs
-}
-
-/// True of what leaves something behind that matters: not of statuses, leases and looks.
-fn changes_something(operation: &str) -> bool {
-    let (service, name) = operation.split_once('.').unwrap_or(("", operation));
-    match service {
-        "ledger" => name == "append",
-        "database" => name != "observe" && name != "log",
-        "listener" => true,
-        _ => name != "PutParameter" && !is_read_of_aws(operation),
-    }
-}
-
-fn is_read_of_aws(operation: &str) -> bool {
-    let (service, name) = operation.split_once('.').unwrap_or(("", operation));
-    let own = ["ledger", "database", "listener"].contains(&service);
-    !own && ["Get", "Describe", "List", "BatchGet"].iter().any(|prefix| name.starts_with(prefix))
 }

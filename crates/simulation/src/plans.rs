@@ -21,6 +21,31 @@ pub fn crash_points(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
     points.map(|fault| job(scenario, seed, vec![fault])).collect()
 }
 
+/// A crash at everything that leaves something behind, before it and after it. Whatever else a daemon was doing when it died, the
+/// next one finds what one of these leaves.
+pub fn crash_classes(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
+    crashes(&golden.landmarks, 0).map(|fault| job(scenario, seed, vec![fault])).collect()
+}
+
+/// The same again in the run that follows a first crash: with every first one, all pairs.
+pub fn second_crashes(first: &Job, report: &Report) -> Vec<Job> {
+    let after = first.plan.faults.iter().filter_map(|fault| match &fault.at {
+        At::Crossing(nth) => Some(*nth),
+        At::Operation { .. } | At::Second(_) => None,
+    });
+    let after = after.max().unwrap_or(0);
+    let both = |second| vec![first.plan.faults.clone(), vec![second]].concat();
+    crashes(&report.landmarks, after).map(|second| job(&first.scenario, first.seed, both(second))).collect()
+}
+
+fn crashes(landmarks: &[u64], after: u64) -> impl Iterator<Item = Fault> {
+    let later = landmarks.iter().copied().filter(move |nth| *nth > after);
+    later.flat_map(|nth| {
+        [Position::BeforeEffect, Position::AfterEffect]
+            .map(|position| Fault { at: At::Crossing(nth), what: What::Crash(position) })
+    })
+}
+
 /// The leading daemon stands still at every crossing, for longer than its lease, while another one is there.
 pub fn takeovers(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
     (1..=golden.crossings)

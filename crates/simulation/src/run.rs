@@ -93,6 +93,8 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// Crossings until the scenario's end was reached.
     pub crossings: u64,
+    /// Which of all crossings left something behind that a new daemon finds.
+    pub landmarks: Vec<u64>,
     /// Calls to AWS, until the end of the rest.
     pub calls: u64,
     /// What the daemons did to AWS, in order.
@@ -481,6 +483,7 @@ impl<'s> Stage<'s> {
             hash: trace.hash(),
             violations: oracles.found().to_vec(),
             crossings,
+            landmarks: self.scene.landmarks(),
             calls: self.scene.sandbox.world().request_log().len() as u64,
             effects: oracles.effects().iter().map(|effect| effect.operation.clone()).collect(),
             took,

@@ -195,6 +195,10 @@ impl Scene {
         locked(&self.armed).crossings()
     }
 
+    pub(crate) fn landmarks(&self) -> Vec<u64> {
+        locked(&self.armed).landmarks().to_vec()
+    }
+
     pub(crate) fn seen(&self) -> BTreeMap<(String, &'static str), u64> {
         locked(&self.seen).clone()
     }

@@ -19,6 +19,9 @@ use catalogue::Bug;
 /// How long each bug is hunted for.
 const SECONDS: u64 = 60;
 
+/// Seconds between two passes of a hunted daemon: a rollout then goes through the same states in fewer calls.
+const PACE: &str = "10";
+
 /// What hunting came to.
 enum Hunted {
     /// In what it printed: the first line says which run found what.
@@ -36,9 +39,9 @@ pub(crate) fn hunt(only: &str) -> Result<(), Failed> {
     run::say("building a copy with every seeded bug in it; the first time this takes some ten minutes");
     let (manifest, target) = (copy.join("Cargo.toml"), run::target());
     let (manifest, target) = (manifest.display().to_string(), target.display().to_string());
+    // Not locked: the copy's crates have another version than its lock file says.
     cargo([
         "build",
-        "--locked",
         "--manifest-path",
         &manifest,
         "--target-dir",
@@ -93,7 +96,10 @@ fn keep(hunter: &Path) -> Result<(), Failed> {
 fn one(hunter: &Path, name: &str) -> Result<(Hunted, Duration), Failed> {
     let begun = Instant::now();
     let mut command = Command::new(hunter);
-    command.args(["--hunt", &SECONDS.to_string()]).env("TIDEGATE_BUG", name).env_remove("RUST_BACKTRACE");
+    command
+        .args(["--hunt", &SECONDS.to_string(), "--pace", PACE])
+        .env("TIDEGATE_BUG", name)
+        .env_remove("RUST_BACKTRACE");
     let ran = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let output = ran.map_err(|source| Failed::NotRun { program: hunter.display().to_string(), source })?;
     let told = String::from_utf8_lossy(&output.stdout);

@@ -40,7 +40,7 @@ pub(crate) fn weave(root: &Path, to: &Path, bugs: &[Bug]) -> Result<(), WeaveErr
     for bug in bugs {
         by_file.entry(&bug.file).or_default().push(bug);
     }
-    let mut woven = BTreeMap::new();
+    let mut woven = BTreeMap::from([(root.join("Cargo.toml"), renamed(&text(&root.join("Cargo.toml"))?))]);
     for (file, bugs) in by_file {
         woven.insert(root.join(file), with_bugs(&text(&root.join(file))?, &bugs)?);
     }
@@ -50,6 +50,12 @@ pub(crate) fn weave(root: &Path, to: &Path, bugs: &[Bug]) -> Result<(), WeaveErr
             .map_err(|source| WeaveError::NotCopied { path: root.join(part), source })?;
     }
     Ok(())
+}
+
+/// The workspace's manifest with another version in it. Cargo tells crates of two workspaces apart by name and version, not by
+/// folder: in one target folder the product would otherwise be built from the copy's crates.
+fn renamed(manifest: &str) -> String {
+    manifest.replacen("version = \"", "version = \"0.0.0-bugs+", 1)
 }
 
 /// The text of one file with each piece behind its switch, and behind several where several bugs stand in for it. From the
@@ -139,6 +145,10 @@ mod tests {
             find: find.into(),
             bug: "0".into(),
         };
+        assert_eq!(
+            renamed("[workspace.package]\nversion = \"0.1.0\""),
+            "[workspace.package]\nversion = \"0.0.0-bugs+0.1.0\""
+        );
         let (one, two) = (bug("one", "1"), bug("two", "2;"));
         let woven = with_bugs("let a = 1; 2;", &[&one, &two]).unwrap();
         assert!(woven.starts_with("let a = (if {"), "{woven}");

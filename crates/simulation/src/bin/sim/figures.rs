@@ -1,0 +1,119 @@
+//! The long mode: every sweep one after the other, and a table of what was to be reached and what was.
+//!
+//! Seeded bugs are not in it: they need a build of their own (`cargo xtask bugs`).
+
+use std::time::{Duration, Instant};
+
+use tidegate_simulation::{
+    fault::Plan,
+    run::{Report, Setup, run},
+    scenario::{Catalogue, Scenario},
+};
+
+use crate::{
+    Cli,
+    modes::{self, Swept, per},
+};
+
+/// The rollout and the rollback whose crashes are tried in pairs.
+const CANONICAL: [&str; 2] = ["all-at-once", "an-abort-in-the-shift"];
+
+/// The shortest rollout, for the rate.
+const SHORTEST: &str = "all-at-once";
+
+/// Seconds between two passes while the rate is measured.
+const PACE: i64 = 30;
+
+/// How long the rate is measured.
+const MEASURED: Duration = Duration::from_secs(30);
+
+/// A line of the table.
+struct Figure {
+    what: String,
+    aim: String,
+    reached: String,
+    holds: bool,
+}
+
+/// Everything; false if anything was broken, or a figure that is no speed was not reached.
+pub(crate) fn long(cli: &Cli, catalogue: &Catalogue) -> bool {
+    let begun = Instant::now();
+    let mut figures = vec![quiet(cli, catalogue)];
+    let seeds = cli.twice.unwrap_or(200);
+    let same = modes::twice(catalogue, seeds);
+    figures.push(figure("runs that are the same twice", "all", format!("{same} of {seeds}"), same == seeds));
+    let only = |names: &[&str]| {
+        catalogue
+            .iter()
+            .filter(|(name, _)| names.contains(&name.as_str()))
+            .map(|(n, s)| (n.clone(), s.clone()))
+            .collect()
+    };
+    let canonical: Catalogue = only(&CANONICAL);
+    let swept = [
+        modes::crash_points(cli, catalogue),
+        modes::pairs(cli, &canonical),
+        modes::takeovers(cli, catalogue),
+        modes::matrix(cli, catalogue),
+        modes::swarm(cli, catalogue, cli.schedules.unwrap_or(20_000)),
+    ];
+    figures.extend(swept.iter().map(broken));
+    figures.extend(swept.iter().filter(|swept| swept.to_see > 0).map(seen));
+    figures.extend(catalogue.get(SHORTEST).map(|scenario| rate(scenario, cli.seed)));
+    println!("\nafter {:.0} minutes:", begun.elapsed().as_secs_f64() / 60.0);
+    for Figure { what, aim, reached, holds } in &figures {
+        let mark = if *holds { "ok  " } else { "MISS" };
+        println!("{mark} {what:44} aim {aim:12} {reached}");
+    }
+    figures.iter().all(|figure| figure.holds)
+}
+
+fn figure(what: &str, aim: &str, reached: String, holds: bool) -> Figure {
+    Figure { what: what.to_owned(), aim: aim.to_owned(), reached, holds }
+}
+
+fn broken(swept: &Swept) -> Figure {
+    let Swept { title, tally, .. } = swept;
+    figure(
+        &format!("{title}: broken"),
+        "0",
+        format!("{} of {} runs", tally.failures, tally.runs),
+        tally.failures == 0,
+    )
+}
+
+fn seen(swept: &Swept) -> Figure {
+    let seen = swept.to_see - swept.unseen.len();
+    let holds = swept.unseen.is_empty();
+    figure(&format!("{}: cells seen", swept.title), "all", format!("{seen} of {}", swept.to_see), holds)
+}
+
+/// Each scenario, and a day after its end.
+fn quiet(cli: &Cli, catalogue: &Catalogue) -> Figure {
+    let sound = modes::single(cli, catalogue, &Plan::default());
+    let reached = format!("{} scenarios", catalogue.len());
+    figure("as they say, and quiet for a day after", "all", reached, sound)
+}
+
+/// Rollouts a minute on one core. Told, and no reason to fail: it is the machine's as much as ours.
+fn rate(scenario: &Scenario, seed: u64) -> Figure {
+    let mut scenario = scenario.clone();
+    scenario.pace = Some(jiff::SignedDuration::from_secs(PACE));
+    let (begun, mut runs, mut calls) = (Instant::now(), 0_u64, 0);
+    while begun.elapsed() < MEASURED {
+        let setup = Setup {
+            scenario: &scenario,
+            plan: &Plan::default(),
+            seed: seed.wrapping_add(runs),
+            rest: Duration::ZERO,
+            keep_trace: false,
+        };
+        let report: Report = run(&setup);
+        runs += 1;
+        calls += report.calls;
+    }
+    let minutes = begun.elapsed().as_secs_f64() / 60.0;
+    let (each, all) = (per(calls, runs), per(calls, 1) / minutes);
+    let reached = format!("{:.0} of {each:.0} calls each, {all:.0} calls", per(runs, 1) / minutes);
+    figure("rollouts a minute on one core", "2000 of 150", reached, true)
+}

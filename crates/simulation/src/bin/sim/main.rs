@@ -1,0 +1,152 @@
+//! `cargo xtask sim`: single runs to look at, and sweeps of many.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser;
+use mimalloc::MiMalloc;
+use tidegate_simulation::{
+    fault::Plan,
+    scenario::{Catalogue, Scenario, ScenarioError},
+};
+
+mod figures;
+mod modes;
+
+/// A run is some million small allocations.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Plays whole releases in virtual time, with faults, and watches what must never happen.
+#[derive(Parser)]
+#[command(name = "cargo xtask sim")]
+struct Cli {
+    /// Only this scenario, by the name of its file in `tests/scenarios`.
+    #[arg(long)]
+    scenario: Option<String>,
+    /// The seed of everything random.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A plan of faults: JSON, or a file of it.
+    #[arg(long)]
+    plan: Option<String>,
+    /// Print everything that happened.
+    #[arg(long)]
+    trace: bool,
+    /// So many runs with faults at random.
+    #[arg(long)]
+    schedules: Option<u64>,
+    /// A crash at every crossing, in each of its positions.
+    #[arg(long)]
+    crash_points: bool,
+    /// Only every n-th of them.
+    #[arg(long, default_value_t = 1)]
+    every: usize,
+    /// Two crashes in one run: every pair of what leaves something behind.
+    #[arg(long)]
+    pairs: bool,
+    /// Every operation with every fault.
+    #[arg(long)]
+    matrix: bool,
+    /// Two daemons; the leading one stands still at every crossing, and goes on when the other one leads.
+    #[arg(long)]
+    takeovers: bool,
+    /// The first thing that is broken, for so many seconds: without faults, with likely ones, and at random.
+    #[arg(long)]
+    hunt: Option<u64>,
+    /// The shortest time in seconds between two passes of a daemon, instead of the product's own.
+    #[arg(long)]
+    pace: Option<i64>,
+    /// All of these one after the other, with a table of figures at the end: some hours. `--schedules` and `--twice` say how many,
+    /// or 20 000 and 200.
+    #[arg(long)]
+    long: bool,
+    /// So many seeds, each played twice: the same trace both times.
+    #[arg(long)]
+    twice: Option<u64>,
+}
+
+/// What cannot be run.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("read {}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("read {}", path.display())]
+    Scenario { path: PathBuf, source: ScenarioError },
+    #[error("read the plan")]
+    Plan(#[source] serde_json::Error),
+    #[error("there is no scenario of that name in tests/scenarios")]
+    NoScenario,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = catalogue(cli.scenario.as_deref()).and_then(|mut catalogue| {
+        if let Some(pace) = cli.pace {
+            let pace = Some(jiff::SignedDuration::from_secs(pace));
+            catalogue.values_mut().for_each(|scenario| scenario.pace = pace);
+        }
+        work(&cli, &catalogue)
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            eprintln!("sim: {error}{}", cause.unwrap_or_default());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does what was asked for; false if anything was broken.
+fn work(cli: &Cli, catalogue: &Catalogue) -> Result<bool, Unusable> {
+    if cli.long {
+        return Ok(figures::long(cli, catalogue));
+    }
+    let sweeps = [
+        cli.hunt.map(|seconds| modes::hunted(cli, catalogue, Duration::from_secs(seconds))),
+        cli.twice.map(|seeds| modes::twice(catalogue, seeds) == seeds),
+        cli.crash_points.then(|| modes::crash_points(cli, catalogue).is_sound()),
+        cli.pairs.then(|| modes::pairs(cli, catalogue).is_sound()),
+        cli.takeovers.then(|| modes::takeovers(cli, catalogue).is_sound()),
+        cli.matrix.then(|| modes::matrix(cli, catalogue).is_sound()),
+        cli.schedules.map(|schedules| modes::swarm(cli, catalogue, schedules).is_sound()),
+    ];
+    let sound: Vec<bool> = sweeps.into_iter().flatten().collect();
+    if sound.is_empty() {
+        let plan = cli.plan.as_deref().map(plan).transpose()?.unwrap_or_default();
+        return Ok(modes::single(cli, catalogue, &plan));
+    }
+    Ok(sound.into_iter().all(|sound| sound))
+}
+
+fn plan(given: &str) -> Result<Plan, Unusable> {
+    let text = if given.trim_start().starts_with('{') { given.to_owned() } else { file(Path::new(given))? };
+    serde_json::from_str(&text).map_err(Unusable::Plan)
+}
+
+fn file(path: &Path) -> Result<String, Unusable> {
+    fs::read_to_string(path).map_err(|source| Unusable::File { path: path.to_owned(), source })
+}
+
+/// Every scenario of the project, or one of them.
+fn catalogue(only: Option<&str>) -> Result<Catalogue, Unusable> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios");
+    let entries = fs::read_dir(&folder).map_err(|source| Unusable::File { path: folder.clone(), source })?;
+    let mut catalogue = Catalogue::new();
+    for entry in entries {
+        let path = entry.map_err(|source| Unusable::File { path: folder.clone(), source })?.path();
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+        if only.is_none_or(|only| only == name) {
+            let scenario = Scenario::read(&file(&path)?)
+                .map_err(|source| Unusable::Scenario { path: path.clone(), source })?;
+            catalogue.insert(name, scenario);
+        }
+    }
+    if catalogue.is_empty() { Err(Unusable::NoScenario) } else { Ok(catalogue) }
+}
