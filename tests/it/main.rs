@@ -1,6 +1,7 @@
 //! The one integration-test binary: each module is a part of the behaviour.
 
 mod calibration;
+mod chaos;
 mod cli;
 mod command_line;
 mod crash;

@@ -1,6 +1,7 @@
 //! What the integration tests share: a stage on which the real controller plays against the sandbox in
-//! virtual time, and live worlds with one daemon or several as processes.
+//! virtual time, and live worlds with one daemon or several as processes, and under chaos.
 
+pub mod chaos;
 pub mod database;
 pub mod live;
 pub mod several;

@@ -198,7 +198,8 @@ async fn wait_for(shop: SocketAddr) {
     }
 }
 
-fn spec(version: u32, secret: &str, migrations: &str) -> Value {
+/// The spec of a version of the shop.
+pub(crate) fn spec(version: u32, secret: &str, migrations: &str) -> Value {
     json!({
         "service": { "cluster": "ecommerce", "name": "ecommerce" },
         "revision": { "container": "app", "image": format!("shop:v{version}") },

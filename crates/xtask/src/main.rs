@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bugs`, `bench` and `demo`.
+//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bugs`, `chaos`, `bench` and `demo`.
 //!
 //! Each installs what it needs and the machine does not have, or says in one line what to install. Nothing else of the
 //! project calls this.
@@ -42,6 +42,12 @@ enum Task {
         /// Only those whose names begin like this.
         #[arg(default_value = "")]
         only: String,
+    },
+    /// Kill the daemon again and again, at random, through whole releases under live traffic: some minutes for 100 kills.
+    Chaos {
+        /// Handed to the runner: `--kills`, `--seed`, `--speed`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
     },
     /// Measure what the product promises.
     Bench {
@@ -89,6 +95,7 @@ fn main() -> ExitCode {
         Task::Test { rest } => test(&rest),
         Task::Sim { rest } => sim(&rest),
         Task::Bugs { only } => bugs::hunt(&only),
+        Task::Chaos { rest } => chaos(&rest),
         Task::Bench { what: Bench::Schema { rows, runs } } => bench_schema(rows, runs),
         Task::Bench { what: Bench::Analysis { full } } => bench_analysis(full),
         Task::Bench { what: Bench::Verdicts { rest } } => live("verdicts", &rest),
@@ -146,6 +153,14 @@ fn bench_analysis(full: bool) -> Result<(), Failed> {
     run::say("building and measuring");
     let size = if full { "full" } else { "quick" };
     cargo(["bench", "--locked", "-p", "tidegate-analysis", "--bench", "analysis", "--", size])
+}
+
+/// Builds for the whole workspace: the runner, and beside it the programs that it runs.
+fn chaos(rest: &[String]) -> Result<(), Failed> {
+    tools::postgresql()?;
+    run::say("building; the first time this takes some minutes");
+    cargo(["build", "--locked", "--workspace", "--bins"])?;
+    run::command(run::target().join("debug/chaos"), rest.iter().map(String::as_str))
 }
 
 /// A verb of the binary that plays on a live stage.

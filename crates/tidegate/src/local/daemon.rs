@@ -76,6 +76,16 @@ impl Daemon {
     /// # Errors
     /// If it cannot be run, or does not answer.
     pub async fn start(settings: &DaemonSettings) -> Result<Self, DaemonError> {
+        let mut daemon = Self::begin(settings)?;
+        daemon.wait_until_it_answers(settings).await?;
+        Ok(daemon)
+    }
+
+    /// Starts it and does not wait.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn begin(settings: &DaemonSettings) -> Result<Self, DaemonError> {
         let client =
             Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().map_err(DaemonError::Ask)?;
         let port = match settings.listen.port() {
@@ -84,15 +94,26 @@ impl Daemon {
         };
         let address = SocketAddr::new(settings.listen.ip(), port);
         let child = spawn(settings, address).map_err(DaemonError::Run)?;
-        let mut daemon = Self { child, address, client };
-        daemon.wait_until_it_answers(settings).await?;
-        Ok(daemon)
+        Ok(Self { child, address, client })
+    }
+
+    /// Its process; none once it was waited for.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// True if it runs no more.
+    ///
+    /// # Errors
+    /// If nobody can tell.
+    pub fn has_ended(&mut self) -> io::Result<bool> {
+        self.child.try_wait().map(|status| status.is_some())
     }
 
     async fn wait_until_it_answers(&mut self, settings: &DaemonSettings) -> Result<(), DaemonError> {
         let begun = Instant::now();
         while begun.elapsed() < START_LIMIT {
-            if self.child.try_wait().map_err(DaemonError::Run)?.is_some() {
+            if self.has_ended().map_err(DaemonError::Run)? {
                 break;
             }
             if self.get("/healthz").await.is_ok() {

@@ -87,6 +87,23 @@ pub fn world_of(ports: Ports, environment: &BTreeMap<String, String>) -> Result<
     Ok(table.to_string())
 }
 
+/// A world file whose instance also holds what [`initial`] gives: for a sandbox that is a process of its own.
+///
+/// # Errors
+/// If the text is not TOML.
+pub fn with_sql(world: &str, (instance, sql): &(String, String)) -> Result<String, toml::de::Error> {
+    let mut table: Table = world.parse()?;
+    let instances = table.get_mut("instances").and_then(Value::as_array_mut).into_iter().flatten();
+    let is_it = |one: &&mut Table| one.get("id").and_then(Value::as_str) == Some(instance);
+    for found in instances.filter_map(Value::as_table_mut).filter(is_it) {
+        let texts = found.entry("sql").or_insert_with(|| Value::Array(Vec::new()));
+        if let Some(texts) = texts.as_array_mut() {
+            texts.push(Value::String(sql.clone()));
+        }
+    }
+    Ok(table.to_string())
+}
+
 /// The four versions of the shop, whose program lies beside the one that runs now.
 ///
 /// # Errors
