@@ -197,4 +197,9 @@ impl World {
         let newest = self.ssm.parameters.get(path)?.versions.last()?;
         Some((newest.number, newest.value.clone()))
     }
+
+    /// When the newest version of a parameter was written.
+    pub fn written(&self, path: &str) -> Option<Timestamp> {
+        Some(self.ssm.parameters.get(path)?.versions.last()?.modified)
+    }
 }

@@ -19,6 +19,9 @@ use crate::machine::Machine;
 /// What somebody changed by hand this short a time ago may not have been read yet.
 const JUST_NOW: SignedDuration = SignedDuration::from_secs(90);
 
+/// Where an abort stands.
+const ABORT: &str = "/tidegate/ecommerce/abort";
+
 /// Orders and what was done in spite of them.
 #[derive(Default)]
 pub(crate) struct Orders {
@@ -71,11 +74,15 @@ impl Orders {
         }
     }
 
-    /// True if an abort names the version that a call is made for, or is no abort that anybody could follow.
+    /// True if an abort names the version that a call is made for and is younger than it, or is no abort that anybody could follow.
     fn concerns(world: &World, call: &Call, abort: &str) -> bool {
         let named = serde_json::from_str::<Value>(abort).ok().and_then(|order| order.get("spec")?.as_u64());
         match (named, marker_of(world, call)) {
-            (Some(named), Some(marker)) => marker.version.0 == named,
+            (Some(named), Some(marker)) => {
+                let older =
+                    world.written(ABORT).zip(world.written(SPEC)).is_some_and(|(abort, spec)| abort < spec);
+                marker.version.0 == named && !older
+            }
             (None, _) => true,
             (Some(_), None) => false,
         }
