@@ -147,6 +147,16 @@ mod tests {
         assert_eq!(opened(&sealed(|_| ())), Ok((Timestamp::UNIX_EPOCH, Entry::Confirmed)));
     }
 
+    /// What was decided is judged again from what was kept.
+    #[test]
+    fn numbers_are_kept_to_the_last_bit() {
+        for number in (1..5_000).map(|n| (f64::from(n) * 0.618_034).fract() / 7.0) {
+            let kept = serde_json::to_string(&number).unwrap();
+            let read: f64 = serde_json::from_str(&kept).unwrap();
+            assert_eq!(read.to_bits(), number.to_bits(), "{kept}");
+        }
+    }
+
     #[test]
     fn an_entry_of_a_newer_format_is_refused_though_its_hash_is_right() {
         let newer = sealed(|sealed| sealed.format = FORMAT + 1);
