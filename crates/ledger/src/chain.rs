@@ -113,7 +113,8 @@ impl Sealed {
         Head { length: self.seq + 1, hash: self.hash.clone() }
     }
 
-    fn computed_hash(&self, release: &str) -> String {
+    /// The hash that it should have. Public for whoever plays a disk or a person that changes rows.
+    pub fn computed_hash(&self, release: &str) -> String {
         let mut hasher = Sha256::new();
         hasher.update(self.seq.to_be_bytes());
         hasher.update(self.format.to_be_bytes());

@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_statement_as_deep_as_is_parsed_does_not_overflow_the_stack_of_a_worker() {
-        let (open, close) = ("(".repeat(1_900), ")".repeat(1_900));
+        let (open, close) = ("(".repeat(900), ")".repeat(900));
         let nested = format!("SELECT address FROM customers WHERE {open}a{close}");
         let reader = reading(&refused("shop", &nested));
         assert_eq!(reader.denial().map(|denial| denial.how.as_str()), Some("names the column"));

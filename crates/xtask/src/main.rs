@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bugs`, `chaos`, `bench` and `demo`.
+//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bugs`, `chaos`, `fuzz`, `bench` and `demo`.
 //!
 //! Each installs what it needs and the machine does not have, or says in one line what to install. Nothing else of the
 //! project calls this.
@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bugs;
+mod fuzz;
 mod run;
 mod tools;
 
@@ -48,6 +49,14 @@ enum Task {
         /// Handed to the runner: `--kills`, `--seed`, `--speed`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
+    },
+    /// Look for inputs that break what must hold of everything that is read from outside.
+    Fuzz {
+        /// One target: documents, records, wire, statements or secrets. All, if absent.
+        target: Option<String>,
+        /// How long, for each.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
     },
     /// Measure what the product promises.
     Bench {
@@ -96,6 +105,7 @@ fn main() -> ExitCode {
         Task::Sim { rest } => sim(&rest),
         Task::Bugs { only } => bugs::hunt(&only),
         Task::Chaos { rest } => chaos(&rest),
+        Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Task::Bench { what: Bench::Schema { rows, runs } } => bench_schema(rows, runs),
         Task::Bench { what: Bench::Analysis { full } } => bench_analysis(full),
         Task::Bench { what: Bench::Verdicts { rest } } => live("verdicts", &rest),

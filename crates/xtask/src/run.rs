@@ -27,6 +27,9 @@ pub(crate) enum Failed {
         /// Its exit code.
         code: Option<i32>,
     },
+    /// Fuzzing found something, or could not begin.
+    #[error("fuzzing ended early: {0}")]
+    Found(String),
     /// Something is missing that this task cannot install by itself.
     #[error("{0}")]
     Missing(String),

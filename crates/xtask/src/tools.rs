@@ -10,6 +10,8 @@ use crate::run::{self, Failed};
 
 /// The version whose configuration `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20.2";
+/// The version whose flags `fuzz.rs` is written for.
+const CARGO_FUZZ: &str = "0.13.2";
 /// The oldest PostgreSQL that is supported.
 const POSTGRESQL: u32 = 14;
 
@@ -21,15 +23,24 @@ pub(crate) fn has(program: &str) -> bool {
 
 /// cargo-deny: the machine's, or one of our own below the target folder.
 pub(crate) fn cargo_deny() -> Result<PathBuf, Failed> {
-    if has("cargo-deny") {
-        return Ok("cargo-deny".into());
+    of_crates_io("cargo-deny", CARGO_DENY)
+}
+
+/// cargo-fuzz: the machine's, or one of our own below the target folder.
+pub(crate) fn cargo_fuzz() -> Result<PathBuf, Failed> {
+    of_crates_io("cargo-fuzz", CARGO_FUZZ)
+}
+
+fn of_crates_io(name: &str, version: &str) -> Result<PathBuf, Failed> {
+    if has(name) {
+        return Ok(name.into());
     }
     let root = run::target().join("tools");
-    let own = root.join("bin/cargo-deny");
+    let own = root.join("bin").join(name);
     if !own.is_file() {
-        run::say("installing cargo-deny; once, this takes some minutes");
+        run::say(&format!("installing {name}; once, this takes some minutes"));
         let root = root.display().to_string();
-        run::cargo(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--root", &root])?;
+        run::cargo(["install", name, "--version", version, "--locked", "--root", &root])?;
     }
     Ok(own)
 }

@@ -1,0 +1,4 @@
+//! libFuzzer's entry; what must hold is in `crates/fuzzing/src/statements.rs`.
+#![no_main]
+
+tidegate_fuzz::entry!("statements");
