@@ -123,6 +123,7 @@ fn main() -> ExitCode {
 fn lint() -> Result<(), Failed> {
     run::say("formatting");
     cargo(["fmt", "--all", "--check"])?;
+    cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     run::say("clippy");
     cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     run::say("dependencies");
