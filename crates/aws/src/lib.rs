@@ -13,6 +13,7 @@ mod act;
 mod budget;
 mod call;
 mod error;
+mod log;
 mod observe;
 mod parameters;
 mod run_task;
@@ -21,6 +22,7 @@ mod task_definition;
 
 pub use call::CallReport;
 pub use error::{ActError, ConnectError, ReadError};
+pub use log::tells_bodies;
 pub use observe::{InstanceSetup, LogPortion, LogPosition};
 pub use secret::{Binding, SecretValue};
 

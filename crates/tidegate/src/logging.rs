@@ -2,7 +2,9 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::config::LogFormat;
 
@@ -11,7 +13,7 @@ use crate::config::LogFormat;
 #[error("the log filter is not well formed")]
 pub(crate) struct BadFilter(#[from] tracing_subscriber::filter::ParseError);
 
-/// Starts the log of this process. A second start changes nothing.
+/// Starts the log of this process. A second start changes nothing. Whatever the filter says, bodies of calls are not written.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), BadFilter> {
     let filter: EnvFilter = filter.parse()?;
     let text = match format {
@@ -20,10 +22,12 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), BadFilter> {
         LogFormat::Json => false,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let without_bodies = filter_fn(|metadata| !tidegate_aws::tells_bodies(metadata));
     let started = if text {
-        builder.with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).try_init()
+        let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        builder.with_ansi(ansi).finish().with(without_bodies).try_init()
     } else {
-        builder.json().flatten_event(true).with_current_span(false).try_init()
+        builder.json().flatten_event(true).with_current_span(false).finish().with(without_bodies).try_init()
     };
     drop(started);
     Ok(())
