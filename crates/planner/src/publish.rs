@@ -11,7 +11,7 @@ use tidegate_model::{
         ReleaseStatus, RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
     verdict::Verdict,
-    waiting::{Class, Reason},
+    waiting::{Class, Held, Reason},
 };
 
 use crate::{change, draft::Draft, engine::codedeploy, gates, traffic::green_percent};
@@ -89,6 +89,7 @@ fn summary(draft: &Draft<'_>) -> Summary {
     let unread = waits(|r| matches!(r, Reason::Unobserved));
     if let Some(rollout) = &state.rollout {
         return match rollout.phase {
+            RolloutPhase::RollingBack(_) if waits(keeps_from_going_back) => Summary::Held,
             RolloutPhase::RollingBack(_) => Summary::RollingBack,
             RolloutPhase::Preflight
             | RolloutPhase::Provisioning
@@ -114,6 +115,12 @@ fn summary(draft: &Draft<'_>) -> Summary {
         (Some(_), None) if unread => Summary::Unknown,
         (Some(_), None) => Summary::Healthy,
     }
+}
+
+/// True of what only people can put right before traffic goes back any further. Orders and the spec keep nothing from going
+/// back.
+fn keeps_from_going_back(reason: &Reason) -> bool {
+    matches!(reason, Reason::Held(Held::RollbackFailed | Held::ListenerEdited))
 }
 
 fn in_flight_summary(draft: &Draft<'_>) -> Summary {

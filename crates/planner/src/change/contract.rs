@@ -132,7 +132,12 @@ fn take_snapshot(draft: &mut Draft<'_>, change: &ChangeState, accepted: &Accepte
             draft.propose(Step::CreateSnapshot { instance, snapshot, marker }, Direction::Forward);
         }
         Some((false, status)) => {
-            draft.unobserved("whether a snapshot can be taken", &format!("the instance is {status}"));
+            let instance = change.opened.schema.database.instance.clone();
+            let message = format!("the snapshot is taken once {instance} is available; it is {status} now");
+            draft
+                .wait(Reason::Snapshotting, message, Class::NeedsTime)
+                .on(instance)
+                .unblock("it passes with time; look at the instance if it stays so");
         }
         None => draft.unobserved("the instance", "it could not be read"),
     }
