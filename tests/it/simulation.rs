@@ -182,6 +182,16 @@ fn what_was_found_once_is_not_found_again() {
             "steps-of-its-own",
             r#"{"faults":[{"at":{"crossing":23},"what":{"clock-jump":{"by":7037,"lasts":600}}}]}"#,
         ),
+        // Somebody stopped the deployment and took nothing back: it was told for ever that traffic goes back, which it did not.
+        (
+            "all-at-once",
+            r#"{"faults":[{"at":{"crossing":317},"what":{"world":{"mishap":{"hand":"stops-and-leaves"},"lasts":0}}}]}"#,
+        ),
+        // A secret in a spec was in the log, at the finest level: the SDK writes answers whole there.
+        (
+            "all-at-once",
+            r#"{"faults":[{"at":{"operation":{"of":"ssm.GetParameters","nth":27}},"what":{"world":{"mishap":{"canary":"spec-member"},"lasts":180}}}]}"#,
+        ),
     ] {
         let plan = serde_json::from_str(plan).expect("a plan");
         // At the pace at which it was found: the plans count calls.

@@ -1,4 +1,4 @@
-//! What the daemons of a run log, at every level: read for secrets and forgotten.
+//! What the daemons of a run log, at every level that the daemon's own log may have: read for secrets and forgotten.
 //!
 //! Only runs that paste a secret somewhere are listened to: it takes a third of their time.
 
@@ -49,8 +49,8 @@ impl Visit for Line {
 }
 
 impl Subscriber for Listener {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        !tidegate_aws::tells_bodies(metadata)
     }
 
     fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {

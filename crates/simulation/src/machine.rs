@@ -92,9 +92,11 @@ impl Machine {
         self.state().epoch
     }
 
-    pub(crate) fn has_read(&self, found: BTreeMap<String, String>) {
+    pub(crate) fn has_read(&self, asked: &[String], found: BTreeMap<String, String>) {
         let mut state = self.state();
-        state.read = Read { found, answers: state.read.answers + 1 };
+        state.read.found.retain(|name, _| !asked.contains(name));
+        state.read.found.extend(found);
+        state.read.answers += 1;
     }
 
     pub(crate) fn read(&self) -> Read {

@@ -105,6 +105,8 @@ pub struct Report {
     pub operations: BTreeMap<String, u64>,
     /// Operation, class of fault, and how often it struck.
     pub seen: BTreeMap<(String, &'static str), u64>,
+    /// The longest that the release stood undecided after the last fault: time, and passes.
+    pub undecided: (Duration, u64),
     /// The summary's word at the end.
     pub summary: &'static str,
     /// The trace, if it was to be kept.
@@ -239,7 +241,8 @@ impl<'s> Stage<'s> {
             if self.is_over() {
                 return true;
             }
-            if self.scene.calendar.elapsed() > most {
+            let deadline = self.status().and_then(|status| self.deadline(&status)).unwrap_or_default();
+            if self.scene.calendar.elapsed() > most.max(deadline + PATIENCE) {
                 let stands = self.status().map_or_else(|| "nothing".to_owned(), |status| told(&status));
                 self.found(Invariant::Lv1, format!("after {most:?} the status is {stands}"));
                 return false;
@@ -247,10 +250,17 @@ impl<'s> Stage<'s> {
         }
     }
 
+    /// When what is told to wait ends by itself, if it does.
+    fn deadline(&self, status: &ReleaseStatus) -> Option<Duration> {
+        let ends = status.waiting.iter().filter_map(|wait| wait.deadline).max()?;
+        Duration::try_from(ends.duration_since(start())).ok()
+    }
+
     /// G15.
     fn converges(&mut self) {
         let passes = self.scene.passes.led.load(std::sync::atomic::Ordering::Relaxed);
-        let times = (self.scene.calendar.elapsed(), self.last_trouble);
+        let quiet_since = self.last_trouble.max(self.scene.clocks_settle_at());
+        let times = (self.scene.calendar.elapsed(), quiet_since);
         let status = self.status();
         if let Some(what) = self.convergence.look(times, passes, status.as_ref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
@@ -409,11 +419,14 @@ impl<'s> Stage<'s> {
             Class::NeedsTime | Class::Throttled | Class::Suspended => false,
         });
         match status.summary {
-            Summary::Held => !plan.only_crashes(),
+            // What ends by itself is not over yet.
+            Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles(),
             Summary::RolledBack => plan.is_hard(),
             // Whoever meddles may leave nothing to be done, or something that only people can do.
-            Summary::Healthy => plan.meddles(),
+            Summary::Healthy => {
+                plan.meddles() && (named || status.waiting.is_empty() && !is_contracting(status))
+            }
             Summary::Waiting => plan.meddles() && named,
             Summary::Progressing | Summary::RollingBack | Summary::Unknown => false,
         }
@@ -489,6 +502,7 @@ impl<'s> Stage<'s> {
             took,
             operations: self.scene.operations(),
             seen: self.scene.seen(),
+            undecided: self.convergence.longest,
             summary: self.status().map_or("none", |status| status.summary.as_str()),
             trace: trace.text().to_owned(),
         }
@@ -506,6 +520,11 @@ fn schema_access(scene: &Arc<Scene>, machine: &Arc<Machine>) -> SchemaAccess {
     }
     let settings = SchemaSettings { roots: vec![migrations()], ..SchemaSettings::default() };
     SchemaAccess::new(settings, Arc::new(servers), clock)
+}
+
+/// True while a schema change is on its way to its end by itself, though a pass may tell of no wait.
+fn is_contracting(status: &ReleaseStatus) -> bool {
+    status.schema.as_ref().is_some_and(|schema| matches!(schema.phase.as_str(), "hidden" | "snapshotting"))
 }
 
 /// Where a release stands, in a line.

@@ -113,6 +113,8 @@ pub(crate) struct Scene {
     outages: Mutex<Vec<Outage>>,
     /// When a fault struck last, or ended last.
     struck_at: Mutex<Duration>,
+    /// When every clock is steady again: one that was set back goes on at half its pace until time has caught up with it.
+    clocks_settle_at: Mutex<Duration>,
     /// Answers to reads that were given before, where a fault may want an old one.
     views: Option<Mutex<Views>>,
     ledger: Mutex<Memory>,
@@ -163,6 +165,7 @@ impl Scene {
             troubles: Mutex::default(),
             outages: Mutex::default(),
             struck_at: Mutex::default(),
+            clocks_settle_at: Mutex::default(),
             views: stale.then(Mutex::default),
             ledger: Mutex::new(Memory::named("1")),
             backups: restored.then(Mutex::default),
@@ -189,6 +192,11 @@ impl Scene {
             return self.calendar.elapsed();
         }
         *locked(&self.struck_at)
+    }
+
+    /// When no daemon's clock is ahead any more.
+    pub(crate) fn clocks_settle_at(&self) -> Duration {
+        *locked(&self.clocks_settle_at)
     }
 
     pub(crate) fn crossings(&self) -> u64 {
@@ -277,6 +285,11 @@ impl Scene {
                 What::Freeze { lasts } => machine.freeze(Instant::now() + seconds(lasts)),
                 What::ClockJump { by, lasts } => {
                     machine.clock.jump(SignedDuration::from_secs(by));
+                    let ahead = seconds(u64::try_from(by).unwrap_or(0));
+                    let settles = self.calendar.elapsed() + seconds(lasts) + ahead * 2;
+                    let mut settle = locked(&self.clocks_settle_at);
+                    *settle = settles.max(*settle);
+                    drop(settle);
                     let clock = Arc::clone(&machine.clock);
                     tokio::spawn(async move {
                         tokio::time::sleep(seconds(lasts)).await;

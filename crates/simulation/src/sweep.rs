@@ -59,6 +59,8 @@ pub struct Tally {
     pub failures: u64,
     /// Operation, class of fault, and how often it struck.
     pub seen: BTreeMap<(String, &'static str), u64>,
+    /// The longest that any run stood undecided after its last fault: time, and passes.
+    pub undecided: (Duration, u64),
     /// The summary at the end, and how many ended so.
     pub ends: BTreeMap<&'static str, u64>,
     /// How long it all took, in real time.
@@ -86,6 +88,7 @@ impl Tally {
         self.runs += 1;
         self.calls += report.calls;
         self.virtual_seconds += report.took.as_secs();
+        self.undecided = self.undecided.max(report.undecided);
         *self.ends.entry(report.summary).or_default() += 1;
         self.failures += u64::from(!report.violations.is_empty());
         for (cell, times) in &report.seen {
@@ -98,6 +101,7 @@ impl Tally {
         self.runs += other.runs;
         self.calls += other.calls;
         self.virtual_seconds += other.virtual_seconds;
+        self.undecided = self.undecided.max(other.undecided);
         self.broken.extend(other.broken);
         self.failures += other.failures;
         self.took += other.took;

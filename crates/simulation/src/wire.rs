@@ -118,11 +118,23 @@ impl Wire {
     /// Remembers what the daemon may know from now on.
     fn note(&self, call: &Call, outcome: &Outcome) {
         let (true, Ok(node)) = (call.operation == "GetParameters", outcome) else { return };
+        let name_of = |path: &str| path.rsplit_once("/ecommerce/").map(|(_, name)| name.to_owned());
+        let asked: Vec<String> = call
+            .input
+            .text_items("Names")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|path| name_of(path))
+            .collect();
+        if asked.is_empty() {
+            // It is about other releases.
+            return;
+        }
         let found = node.items("Parameters").unwrap_or(&[]).iter().filter_map(|parameter| {
-            let name = parameter.get("Name").as_text()?.rsplit_once("/ecommerce/").map(|(_, tail)| tail)?;
-            Some((name.to_owned(), parameter.get("Value").as_text()?.to_owned()))
+            let name = name_of(parameter.get("Name").as_text()?)?;
+            Some((name, parameter.get("Value").as_text()?.to_owned()))
         });
-        self.machine.has_read(found.collect::<BTreeMap<_, _>>());
+        self.machine.has_read(&asked, found.collect::<BTreeMap<_, _>>());
     }
 
     /// An answer that says no, in the call's own protocol.

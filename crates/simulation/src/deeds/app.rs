@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_sandbox::world::traffic::Behaviour;
 
-use super::{After, Begun, hand};
+use super::{After, Begun, Next, hand};
 use crate::{
     fault::{AppMishap, seconds},
     oracle::traffic::PRODUCTION,
@@ -82,7 +82,7 @@ fn flap(scene: &Scene, image: String, times: u32) -> After {
     After::on(move |scene| carry_on(scene, image, times))
 }
 
-fn carry_on(scene: &Scene, image: String, left: u32) -> Option<(Duration, After)> {
+fn carry_on(scene: &Scene, image: String, left: u32) -> Next {
     turn(scene, &image, left % 2 == 1);
     (left > 0).then(|| (FLAP, After::on(move |scene| carry_on(scene, image, left - 1))))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidegate_sandbox::{node::Node, protocol::Service};
 
-use super::{ALARM, APPLICATION, After, Begun, FAMILY, GROUP, done, hand, perform, send, undone};
+use super::{ALARM, APPLICATION, After, Begun, FAMILY, GROUP, Next, done, hand, perform, send, undone};
 use crate::{
     fault::{ForeignMishap, seconds},
     scene::Scene,
@@ -116,7 +116,7 @@ fn deploy(scene: &Scene) -> Option<String> {
 }
 
 /// Lets its deployment go on wherever it waits, until it has ended.
-fn take_through(scene: &Scene, id: String) -> Option<(Duration, After)> {
+fn take_through(scene: &Scene, id: String) -> Next {
     let found = scene.sandbox.world().deployed().into_iter().find(|deployment| deployment.id == id)?;
     if found.ended {
         return None;

@@ -51,8 +51,11 @@ pub(crate) enum Begun {
     Until(After),
 }
 
+/// What follows, and after how long.
+type Next = Option<(Duration, After)>;
+
 /// What follows, and what follows that.
-pub(crate) struct After(Box<dyn FnOnce(&Scene) -> Option<(Duration, After)> + Send>);
+pub(crate) struct After(Box<dyn FnOnce(&Scene) -> Next + Send>);
 
 impl After {
     /// The end of it.
@@ -64,7 +67,7 @@ impl After {
     }
 
     /// Something that is to be carried on.
-    fn on(next: impl FnOnce(&Scene) -> Option<(Duration, Self)> + Send + 'static) -> Self {
+    fn on(next: impl FnOnce(&Scene) -> Next + Send + 'static) -> Self {
         Self(Box::new(next))
     }
 }
@@ -122,7 +125,7 @@ impl Scene {
         }
     }
 
-    fn follow(&self, next: Option<(Duration, After)>) {
+    fn follow(&self, next: Next) {
         self.interfered();
         if let Some((after, next)) = next {
             self.troubled_for(after);
@@ -162,10 +165,10 @@ fn send(scene: &Scene, service: Service, operation: &str, input: Node) -> Option
 }
 
 fn done(answer: Option<Node>) -> Begun {
-    if answer.is_some() { Begun::Done } else { Begun::NotYet }
+    answer.map_or(Begun::NotYet, |_| Begun::Done)
 }
 
 /// Makes a call of it: it is undone by another.
 fn undone(answer: Option<Node>, undo: impl FnOnce(&Scene) + Send + 'static) -> Begun {
-    if answer.is_some() { Begun::Until(After::then(undo)) } else { Begun::NotYet }
+    answer.map_or(Begun::NotYet, |_| Begun::Until(After::then(undo)))
 }

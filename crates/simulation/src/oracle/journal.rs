@@ -26,6 +26,8 @@ pub(crate) struct Journal {
     epoch: u64,
     /// Calls that arrived twice by a fault.
     pub(crate) twice: usize,
+    /// Snapshots that somebody deleted: they may be made again.
+    pub(crate) deleted: usize,
     /// True once a fault let a call arrive late: its sender had given up.
     pub(crate) late: bool,
     /// True once a ledger was lost: epochs begin anew.
@@ -96,7 +98,7 @@ impl Journal {
         self.epoch = self.epoch.max(machine.epoch());
         if effect.creates() {
             let before = self.effects.iter().filter(|known| **known == effect).count();
-            if before > self.twice {
+            if before > self.twice + self.deleted {
                 let Effect { operation, about } = &effect;
                 found.add(
                     Invariant::J3,

@@ -11,7 +11,7 @@ use tidegate_sandbox::{Call, error::ApiError, node::Node, world::World};
 
 use crate::{
     database::Model,
-    fault::{Fault, Mishap, What},
+    fault::{Fault, Mishap, SnapshotMishap, What},
     machine::Machine,
 };
 
@@ -265,6 +265,7 @@ impl Oracles {
             Mishap::Hand(_) | Mishap::Foreign(_) | Mishap::Codedeploy(_) | Mishap::App(_) => {
                 self.traffic.excuse();
             }
+            Mishap::Snapshot(SnapshotMishap::Deleted) => self.journal.deleted += 1,
             Mishap::Database(_)
             | Mishap::Spec(_)
             | Mishap::Metrics(_)

@@ -59,6 +59,7 @@ pub(crate) fn long(cli: &Cli, catalogue: &Catalogue) -> bool {
     ];
     figures.extend(swept.iter().map(broken));
     figures.extend(swept.iter().filter(|swept| swept.to_see > 0).map(seen));
+    figures.push(undecided(&swept));
     figures.extend(catalogue.get(SHORTEST).map(|scenario| rate(scenario, cli.seed)));
     println!("\nafter {:.0} minutes:", begun.elapsed().as_secs_f64() / 60.0);
     for Figure { what, aim, reached, holds } in &figures {
@@ -86,6 +87,13 @@ fn seen(swept: &Swept) -> Figure {
     let seen = swept.to_see - swept.unseen.len();
     let holds = swept.unseen.is_empty();
     figure(&format!("{}: cells seen", swept.title), "all", format!("{seen} of {}", swept.to_see), holds)
+}
+
+/// The longest that any run stood undecided. Whether that was too long is judged in each run (G15); this tells how near it came.
+fn undecided(swept: &[Swept]) -> Figure {
+    let (longest, passes) = swept.iter().map(|swept| swept.tally.undecided).max().unwrap_or_default();
+    let reached = format!("{passes} passes in {longest:.0?}");
+    figure("undecided after the last fault", "20 or 15 min", reached, true)
 }
 
 /// Each scenario, and a day after its end.

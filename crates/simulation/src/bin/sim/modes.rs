@@ -57,6 +57,8 @@ impl Swept {
             tally.rate(),
             tally.ends,
         );
+        let (longest, passes) = tally.undecided;
+        println!("  undecided after the last fault for at most {longest:.0?} ({passes} passes)");
         println!("  faults that struck: {}", summary::classes(tally));
         if self.to_see > 0 {
             println!("  seen of what was to be seen: {} of {}", self.to_see - self.unseen.len(), self.to_see);
