@@ -144,7 +144,7 @@ fn get_metric_data(world: &World, input: &Node) -> Result<Node, ApiError> {
             known.push((query.id.clone(), series));
         }
     }
-    let grid = grid(&queries, start, end);
+    let grid = grid(&queries, (start, end), world.now());
     // Expressions may name earlier and later expressions: as many rounds as there are expressions settle any order.
     for _ in 0..queries.len() {
         for query in &queries {
@@ -170,15 +170,28 @@ fn get_metric_data(world: &World, input: &Node) -> Result<Node, ApiError> {
     Ok(Node::map([("MetricDataResults", Node::List(results)), ("Messages", Node::List(vec![]))]))
 }
 
-/// The period starts of the window, at the shortest period that is asked for: where FILL puts its values.
-fn grid(queries: &[Query], start: Timestamp, end: Timestamp) -> Vec<i64> {
+/// The period starts of the window, at the shortest period that is asked for: where FILL puts its values. There are none
+/// that are not kept any more, and none to come, however long the window is.
+fn grid(queries: &[Query], (start, end): (Timestamp, Timestamp), now: Timestamp) -> Vec<i64> {
     let period = |query: &Query| match query.source {
         Source::Metric { period, .. } => Some(period),
         Source::Expression(_) => None,
     };
     let step = queries.iter().filter_map(period).min().unwrap_or(60);
-    let first = start.as_second().div_euclid(step) * step;
-    std::iter::successors(Some(first), |at| Some(at + step)).take_while(|at| *at < end.as_second()).collect()
+    let oldest = now.as_second() - kept(step).as_secs();
+    let first = start.as_second().max(oldest).div_euclid(step) * step;
+    let end = end.min(now).as_second();
+    std::iter::successors(Some(first), |at| at.checked_add(step)).take_while(|at| *at < end).collect()
+}
+
+/// How long data of such periods is kept. Source: "Metrics retention" in CloudWatch's concepts.
+fn kept(period: i64) -> SignedDuration {
+    const DAY: i64 = 24;
+    SignedDuration::from_hours(match period {
+        ..300 => 15 * DAY,
+        300..3_600 => 63 * DAY,
+        3_600.. => 455 * DAY,
+    })
 }
 
 fn result_node(query: &Query, series: &Series, descending: bool) -> Node {
@@ -301,6 +314,14 @@ fn put_metric_alarm(world: &mut World, input: &Node) -> Result<Node, ApiError> {
         .opt_int("DatapointsToAlarm")?
         .and_then(|n| usize::try_from(n).ok())
         .unwrap_or(evaluation_periods);
+    let period = period(input)?;
+    // Source: PutMetricAlarm's EvaluationPeriods: a day for periods of less than an hour, and seven days for others.
+    let longest = if period < 3_600 { 86_400 } else { 604_800 };
+    let whole = i64::try_from(evaluation_periods).ok().and_then(|periods| periods.checked_mul(period));
+    if whole.is_none_or(|whole| whole > longest) {
+        let message = format!("Metrics cannot be checked across more than {longest} seconds.");
+        return Err(ApiError::new("ValidationError", message));
+    }
     let now = world.now();
     // A rewritten alarm keeps its state; a new one has none yet.
     let before = world.cloudwatch.alarms.get(&name).map(|a| (a.state, a.reason.clone(), a.updated));
@@ -310,7 +331,7 @@ fn put_metric_alarm(world: &mut World, input: &Node) -> Result<Node, ApiError> {
         arn: world.identity.arn("cloudwatch", &format!("alarm:{name}")),
         metric: metric_key(input)?,
         statistic,
-        period: period(input)?,
+        period,
         evaluation_periods: evaluation_periods.max(1),
         datapoints_to_alarm: datapoints.max(1),
         threshold: input.opt_float("Threshold")?.ok_or_else(|| ApiError::missing("Threshold"))?,
