@@ -32,15 +32,16 @@ pub(crate) fn of(target: &str) -> Result<Vec<Vec<u8>>, Unreadable> {
     Ok(seeds)
 }
 
-/// The words of a text, longest and best known to whoever reads it: what a fuzzer would have to guess letter by letter.
+/// The words of texts: what a fuzzer would have to guess letter by letter.
 pub fn words(seeds: &[Vec<u8>]) -> BTreeSet<String> {
-    let texts = seeds.iter().map(|seed| String::from_utf8_lossy(seed));
-    let words = texts.flat_map(|text| {
-        let is_word = |c: char| c.is_ascii_alphanumeric() || "_-.:/@".contains(c);
-        let words = text.split(|c| !is_word(c)).filter(|word| (3..=40).contains(&word.len()));
-        words.map(str::to_owned).collect::<Vec<_>>()
-    });
-    words.take(MOST_WORDS * 50).collect::<BTreeSet<_>>().into_iter().take(MOST_WORDS).collect()
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "_-.:/@".contains(c);
+    let mut words = BTreeSet::new();
+    for seed in seeds {
+        let text = String::from_utf8_lossy(seed);
+        let found = text.split(|c| !is_word(c)).filter(|word| (3..=40).contains(&word.len()));
+        words.extend(found.map(str::to_owned));
+    }
+    words.into_iter().take(MOST_WORDS).collect()
 }
 
 /// The malformed texts of the tests, the example, and the story's own spec.

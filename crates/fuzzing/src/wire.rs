@@ -1,6 +1,6 @@
 //! Requests to the sandbox, as bytes: whatever they are, they are answered, in the protocol in which they were asked, and the
-//! world goes on. An input is requests with a line of equals signs between them; behind a zero byte stand pairs of bytes, each of
-//! which puts something hostile into a place of the requests that could be read.
+//! world goes on. An input is requests with a line of equals signs between them; behind a zero byte stand bytes, each three of
+//! which put something hostile into a place of the requests that could be read.
 
 use std::sync::OnceLock;
 
