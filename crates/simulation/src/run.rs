@@ -43,7 +43,11 @@ use crate::{
     listeners::Listeners,
     log::{Leak, Listener},
     machine::Machine,
-    oracle::{Invariant, Oracles, Violation, convergence::Convergence, traffic::PRODUCTION},
+    oracle::{
+        Invariant, Oracles, Violation,
+        convergence::Convergence,
+        traffic::{PRODUCTION, SPEC},
+    },
     scenario::{RELEASE, Scenario, migrations},
     scene::{Notice, Scene, locked},
     time::{Calendar, MachineClock, SigningTime},
@@ -262,6 +266,10 @@ impl<'s> Stage<'s> {
         let quiet_since = self.last_trouble.max(self.scene.clocks_settle_at());
         let times = (self.scene.calendar.elapsed(), quiet_since);
         let status = self.status();
+        if status.is_none() && self.spec_version().is_none() {
+            // Nothing is asked for, and nothing is told.
+            return;
+        }
         if let Some(what) = self.convergence.look(times, passes, status.as_ref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
             self.found(Invariant::G15, format!("{what}; the status is {stands}"));
@@ -380,17 +388,16 @@ impl<'s> Stage<'s> {
 
     /// True if everything has happened, nothing more goes wrong, and the release has come to an end that the run allows.
     fn is_over(&self) -> bool {
-        let Some(status) = self.status() else { return false };
         let since_trouble = self.scene.calendar.elapsed().saturating_sub(self.last_trouble);
+        let spec = self.spec_version();
+        let Some(status) = self.status() else { return spec.is_none() && since_trouble >= MISSED };
         if since_trouble < TICK * 5 || self.ready.is_some() {
             return false;
         }
         let newer =
             status.observed_at >= start() + SignedDuration::try_from(self.last_trouble).unwrap_or_default();
-        let Some(spec) = self.scene.sandbox.world().parameter(&format!("/tidegate/{RELEASE}/spec")) else {
-            return newer;
-        };
-        let observed = status.versions.observed.is_some_and(|version| version.0 == spec.0);
+        let observed =
+            spec.is_none_or(|spec| status.versions.observed.is_some_and(|version| version.0 == spec));
         let expect = &self.setup.scenario.expect;
         let schema = expect
             .schema
@@ -403,6 +410,11 @@ impl<'s> Stage<'s> {
         let missed = !self.all_happened() && status.summary == Summary::Healthy;
         let ended = as_expected && self.all_happened() || at_last && (missed || self.may_end(&status));
         newer && observed && ended
+    }
+
+    /// The version of the spec that is there.
+    fn spec_version(&self) -> Option<u64> {
+        self.scene.sandbox.world().parameter(SPEC).map(|(version, _)| version)
     }
 
     /// True once everybody has done what the scenario has them do.

@@ -49,6 +49,8 @@ pub(crate) enum Begun {
     Done,
     /// It happened, and something follows when its time is over.
     Until(After),
+    /// It happened, and something follows after so long, however long it is to last.
+    Soon(Duration, After),
 }
 
 /// What follows, and after how long.
@@ -117,6 +119,10 @@ impl Scene {
             match begin(self, mishap, lasts) {
                 Begun::NotYet => locked(&self.deeds).waiting.push(fault),
                 Begun::Done => self.happened(&fault, Duration::ZERO),
+                Begun::Soon(wait, after) => {
+                    self.happened(&fault, wait);
+                    self.follow(Some((wait, after)));
+                }
                 Begun::Until(after) => {
                     self.happened(&fault, seconds(lasts));
                     self.follow((lasts > 0).then(|| (seconds(lasts), after)));

@@ -3,6 +3,8 @@
 //! Whoever disturbs puts back what was there, unless somebody has written something else meanwhile: how a scenario ends is still
 //! the scenario's to say.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tidegate_sandbox::protocol::Service;
 
@@ -13,6 +15,9 @@ use crate::{
     scenario::parameter,
     scene::{Scene, locked},
 };
+
+/// How long a name cannot be used again once its parameter is deleted, and a moment. Source: Parameter Store's DeleteParameter.
+const ANEW: Duration = Duration::from_secs(32);
 
 /// Versions of a parameter that are kept.
 const KEPT: usize = 100;
@@ -32,18 +37,11 @@ pub(super) fn begin(scene: &Scene, how: SpecMishap) -> Begun {
         },
         SpecMishap::Deleted => {
             let answer = perform(scene, Service::Ssm, "DeleteParameter", &json!({ "Name": SPEC }));
-            undone(answer, move |scene| {
-                if read(scene, SPEC).is_none() {
-                    locked(&scene.oracles).asked_anew();
-                    put(scene, SPEC, &text);
-                }
-            })
+            undone(answer, move |scene| again(scene, &text))
         }
         SpecMishap::Recreated => {
             perform(scene, Service::Ssm, "DeleteParameter", &json!({ "Name": SPEC }));
-            locked(&scene.oracles).asked_anew();
-            put(scene, SPEC, &text);
-            Begun::Done
+            Begun::Soon(ANEW, After::then(move |scene| again(scene, &text)))
         }
         SpecMishap::Malformed => replaced(scene, r#"{"service": "#, text),
         SpecMishap::Oversized => {
@@ -60,6 +58,14 @@ pub(super) fn begin(scene: &Scene, how: SpecMishap) -> Begun {
             let version = scene.sandbox.world().parameter(SPEC).map_or(0, |(version, _)| version);
             order(scene, "abort", json!({ "spec": version }).to_string())
         }
+    }
+}
+
+/// Writes the spec where there is none, as version 1.
+fn again(scene: &Scene, text: &str) {
+    if read(scene, SPEC).is_none() {
+        locked(&scene.oracles).asked_anew();
+        put(scene, SPEC, text);
     }
 }
 

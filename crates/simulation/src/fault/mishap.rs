@@ -119,7 +119,7 @@ table! {
         Reverted,
         /// Deleted, and written again.
         Deleted,
-        /// Deleted and written again at once: its version is 1.
+        /// Deleted and written again as soon as AWS allows it: its version is 1.
         Recreated,
         /// Not JSON.
         Malformed,
