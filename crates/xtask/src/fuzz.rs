@@ -54,11 +54,16 @@ fn one(program: &Path, home: &Path, folder: &Path, name: &str, seconds: u32) -> 
     fs::create_dir_all(&grown).and_then(|()| fs::create_dir_all(&broken)).map_err(failed)?;
     let [folder, grown, home] = [folder, grown.as_path(), home].map(|path| path.display().to_string());
     run::command(run::target().join("debug/fuzz-seeds"), [name, &folder])?;
-    let (time, words) = (format!("-max_total_time={seconds}"), format!("-dict={folder}/words.dict"));
+    let time = format!("-max_total_time={seconds}");
     let keep = format!("-artifact_prefix={}/", broken.display());
+    let words = format!("{folder}/words.dict");
+    // libFuzzer takes no empty dictionary; a target without text has no words.
+    let has_words = fs::metadata(&words).is_ok_and(|file| file.len() > 0);
+    let words = has_words.then(|| format!("-dict={words}"));
     let seeds = format!("{folder}/seeds");
     let cargo_fuzz =
         ["fuzz", "run", "--sanitizer", "none", "--target-dir", &home, name, &grown, &seeds, "--"];
-    let libfuzzer = [time.as_str(), &words, &keep, HANGS, LONGEST, "-print_final_stats=1", "-verbosity=1"];
+    let libfuzzer = [time.as_str(), &keep, HANGS, LONGEST, "-print_final_stats=1"];
+    let libfuzzer = libfuzzer.into_iter().chain(words.as_deref());
     run::command(program, cargo_fuzz.into_iter().chain(libfuzzer))
 }
