@@ -91,7 +91,11 @@ impl LogReader {
             }
             match parse(line) {
                 Some(line) => self.line(&line, rules),
-                None => self.unread |= may_be_a_message(line),
+                None => {
+                    // What goes on with it is not the statement of the message before: it may be a row.
+                    self.last = None;
+                    self.unread |= may_be_a_message(line);
+                }
             }
         }
     }
@@ -425,6 +429,13 @@ mod tests {
         let nested = format!("SELECT address FROM customers WHERE {open}a{close}");
         let reader = reading(&refused("shop", &nested));
         assert_eq!(reader.denial().map(|denial| denial.how.as_str()), Some("names the column"));
+    }
+
+    #[test]
+    fn what_goes_on_with_a_line_that_is_not_understood_is_no_part_of_a_statement() {
+        let text = refused("shop", "SELECT address FROM customers") + "something else\n\thunter2\n";
+        let reader = reading(&text);
+        assert_eq!(reader.denial().map(|denial| denial.text.as_str()), Some("SELECT address FROM customers"));
     }
 
     #[test]
