@@ -63,7 +63,11 @@ fn line(line: &Line<'_>) -> String {
             let tag = TAGS[usize::from(*tag) % TAGS.len()];
             format!("{}{tag}:  {SECRET}{}\n", head(*pid, *role), text.replace(['\n', '\r'], "\n\t"))
         }
-        Line::Other(text) => format!("{text}{SECRET}\n"),
+        // A line of its own, and one that goes on with it: a tab alone would go on with the statement before.
+        Line::Other(text) => {
+            let text = text.replace(['\n', '\r', '\t'], " ");
+            format!("{text}{SECRET}\n\t{SECRET}\n")
+        }
     }
 }
 
