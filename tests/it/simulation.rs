@@ -185,7 +185,7 @@ fn what_was_found_once_is_not_found_again() {
         // Somebody stopped the deployment and took nothing back: it was told for ever that traffic goes back, which it did not.
         (
             "all-at-once",
-            r#"{"faults":[{"at":{"crossing":317},"what":{"world":{"mishap":{"hand":"stops-and-leaves"},"lasts":0}}}]}"#,
+            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ContinueDeployment","nth":2}},"what":{"world":{"mishap":{"hand":"stops-and-leaves"},"lasts":0}}}]}"#,
         ),
         // A secret in a spec was in the log, at the finest level: the SDK writes answers whole there.
         (

@@ -199,7 +199,7 @@ table! {
         FailsHalfWay,
         /// The rollback fails.
         RollbackFails,
-        /// A stop is taken, and it succeeds all the same.
+        /// The next stop is taken, and it goes on all the same.
         StopIsLost,
     }
 }

@@ -21,7 +21,7 @@ pub enum CodeDeployMishap {
     FailsHalfWay,
     /// Its rollback, whoever begins it, fails before any weight has moved.
     RollbackFails,
-    /// A stop is taken, and it goes on to its end. Source: ecspresso #663.
+    /// The next stop is taken, and it goes on as if nobody had asked. Source: ecspresso #663.
     StopIsLost,
 }
 

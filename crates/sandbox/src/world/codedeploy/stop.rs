@@ -152,6 +152,9 @@ impl World {
     pub(crate) fn stop_deployment(&mut self, id: &str, auto_rollback: Option<bool>) -> Option<Stopped> {
         let deployment = self.codedeploy.deployments.get(id).filter(|d| !d.status.is_terminal()).cloned()?;
         if deployment.mishap == Some(Later::StopIsLost) {
+            if let Some(found) = self.codedeploy.deployments.get_mut(id) {
+                found.mishap = None;
+            }
             return Some(Stopped::Pending);
         }
         let message = "The deployment was stopped by the user.";
