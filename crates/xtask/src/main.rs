@@ -43,6 +43,9 @@ enum Task {
         /// Only those whose names begin like this.
         #[arg(default_value = "")]
         only: String,
+        /// How long each is hunted.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
     /// Kill the daemon again and again, at random, through whole releases under live traffic: some minutes for 100 kills.
     Chaos {
@@ -103,7 +106,7 @@ fn main() -> ExitCode {
         Task::Lint => lint(),
         Task::Test { rest } => test(&rest),
         Task::Sim { rest } => sim(&rest),
-        Task::Bugs { only } => bugs::hunt(&only),
+        Task::Bugs { only, seconds } => bugs::hunt(&only, seconds),
         Task::Chaos { rest } => chaos(&rest),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Task::Bench { what: Bench::Schema { rows, runs } } => bench_schema(rows, runs),

@@ -16,9 +16,6 @@ mod weave;
 
 use catalogue::Bug;
 
-/// How long each bug is hunted for.
-const SECONDS: u64 = 60;
-
 /// Seconds between two passes of a hunted daemon: a rollout then goes through the same states in fewer calls.
 const PACE: &str = "10";
 
@@ -30,8 +27,8 @@ enum Hunted {
     Escaped,
 }
 
-/// Builds the copy with every bug, and hunts those whose names begin with `only`.
-pub(crate) fn hunt(only: &str) -> Result<(), Failed> {
+/// Builds the copy with every bug, and hunts those whose names begin with `only`, each for `limit` seconds.
+pub(crate) fn hunt(only: &str, limit: u64) -> Result<(), Failed> {
     let wrong = |error: &dyn std::error::Error| Failed::Missing(error.to_string());
     let bugs = catalogue::read(&run::root()).map_err(|error| wrong(&error))?;
     let copy = run::target().join("bugs");
@@ -58,7 +55,7 @@ pub(crate) fn hunt(only: &str) -> Result<(), Failed> {
     let wanted: Vec<&Bug> = bugs.iter().filter(|bug| bug.name.starts_with(only)).collect();
     let mut escaped = Vec::new();
     for (nth, bug) in (1..).zip(&wanted) {
-        let (hunted, took) = one(&hunter, &bug.name)?;
+        let (hunted, took) = one(&hunter, &bug.name, limit)?;
         let seconds = took.as_secs_f64();
         match hunted {
             Hunted::Found(how) => {
@@ -70,17 +67,17 @@ pub(crate) fn hunt(only: &str) -> Result<(), Failed> {
             }
         }
     }
-    let (hunted, _) = one(&hunter, "")?;
+    let (hunted, _) = one(&hunter, "", limit)?;
     let found = wanted.len() - escaped.len();
     println!("seeded bugs found: {found} of {}, in {:.0} s", wanted.len(), begun.elapsed().as_secs_f64());
     if let Hunted::Found(how) = hunted {
         return Err(Failed::Missing(format!("without a bug something is broken: {how}")));
     }
-    println!("without a bug nothing is broken in {SECONDS} s");
+    println!("without a bug nothing is broken in {limit} s");
     if escaped.is_empty() {
         return Ok(());
     }
-    Err(Failed::Missing(format!("not found in {SECONDS} s each: {}", escaped.join(", "))))
+    Err(Failed::Missing(format!("not found in {limit} s each: {}", escaped.join(", "))))
 }
 
 /// Takes the hunter out of cargo's folder, where the next build of the product's own simulation puts that in its place.
@@ -93,11 +90,11 @@ fn keep(hunter: &Path) -> Result<(), Failed> {
 }
 
 /// Hunts one bug, or none.
-fn one(hunter: &Path, name: &str) -> Result<(Hunted, Duration), Failed> {
+fn one(hunter: &Path, name: &str, limit: u64) -> Result<(Hunted, Duration), Failed> {
     let begun = Instant::now();
     let mut command = Command::new(hunter);
     command
-        .args(["--hunt", &SECONDS.to_string(), "--pace", PACE])
+        .args(["--hunt", &limit.to_string(), "--pace", PACE])
         .env("TIDEGATE_BUG", name)
         .env_remove("RUST_BACKTRACE");
     let ran = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
