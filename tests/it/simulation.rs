@@ -187,6 +187,11 @@ fn what_was_found_once_is_not_found_again() {
             "all-at-once",
             r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ContinueDeployment","nth":2}},"what":{"world":{"mishap":{"hand":"stops-and-leaves"},"lasts":0}}}]}"#,
         ),
+        // Somebody moved the listener to green by hand, CodeDeploy failed for it, and its rollback had "ended" for ever.
+        (
+            "an-abort-before-any-traffic",
+            r#"{"faults":[{"at":{"operation":{"of":"ssm.GetParameters","nth":6}},"what":{"world":{"mishap":{"hand":"listener-to-second"},"lasts":0}}}]}"#,
+        ),
         // A secret in a spec was in the log, at the finest level: the SDK writes answers whole there.
         (
             "all-at-once",

@@ -177,6 +177,8 @@ struct Stage<'s> {
     /// When the last event happened, or the last thing went wrong.
     last_trouble: Duration,
     convergence: Convergence,
+    /// True once only the rest is watched: nobody does anything any more.
+    over: bool,
     /// What of the log had a secret in it.
     leak: Option<Leak>,
 }
@@ -211,6 +213,7 @@ impl<'s> Stage<'s> {
             ready: None,
             last_trouble: Duration::ZERO,
             convergence: Convergence::default(),
+            over: false,
             leak,
         };
         for _ in 0..setup.scenario.daemons {
@@ -225,6 +228,7 @@ impl<'s> Stage<'s> {
         let crossings = self.scene.crossings();
         let at_end = self.effects().len();
         self.scene.calm();
+        self.over = true;
         if reached {
             self.go_on(self.setup.rest).await;
             let late = self.effects().split_off(at_end);
@@ -262,7 +266,6 @@ impl<'s> Stage<'s> {
 
     /// G15.
     fn converges(&mut self) {
-        let passes = self.scene.passes.led.load(std::sync::atomic::Ordering::Relaxed);
         let quiet_since = self.last_trouble.max(self.scene.clocks_settle_at());
         let times = (self.scene.calendar.elapsed(), quiet_since);
         let status = self.status();
@@ -270,7 +273,7 @@ impl<'s> Stage<'s> {
             // Nothing is asked for, and nothing is told.
             return;
         }
-        if let Some(what) = self.convergence.look(times, passes, status.as_ref()) {
+        if let Some(what) = self.convergence.look(times, status.as_ref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
             self.found(Invariant::G15, format!("{what}; the status is {stands}"));
         }
@@ -312,6 +315,9 @@ impl<'s> Stage<'s> {
     /// Lets what is due happen.
     fn events(&mut self) {
         let scenario = self.setup.scenario;
+        if self.over {
+            return;
+        }
         let Some(event) = scenario.events.get(self.next) else { return };
         if self.ready.is_none() && event.is_ready(self.status().as_ref()) {
             self.ready = Some(Instant::now());

@@ -120,7 +120,8 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
             if serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group) {
                 end(draft, cause);
             } else {
-                rolling_back(draft, rollout, &cause, "the rollback has ended and its result is being read");
+                let what = "CodeDeploy's rollback has ended";
+                being_read(draft, rollout, &cause, what, &rollout.start.blue_group);
             }
         }
         Some(Fact::Known(_) | Fact::Absent | Fact::Unknown(_)) => {
@@ -141,6 +142,19 @@ fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     } else {
         let message = "the deployment stopped without a rollback and traffic is not wholly on blue";
         draft.held(Held::RollbackFailed, message.into()).on(rollout.deployment.clone().unwrap_or_default());
+    }
+}
+
+/// What went back has ended well, and traffic is not wholly where it should be: for a moment it is still being read, and then
+/// somebody else has moved it.
+fn being_read(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &str, group: &TargetGroup) {
+    let known = draft.seen.listeners.known();
+    let elsewhere = known.is_some_and(|listeners| !listeners.production.forwards_only_to(group));
+    if elsewhere && draft.now >= rollout.since + ROLLBACK_NAMED {
+        let message = format!("{what}, and the listener does not forward to {group} alone");
+        draft.held(Held::ListenerEdited, message).on(group.0.clone());
+    } else {
+        rolling_back(draft, rollout, cause, &format!("{what} and its result is being read"));
     }
 }
 
@@ -224,12 +238,8 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
             if serves_alone(draft, to, &rollout.start.green_group) {
                 end(draft, cause);
             } else {
-                rolling_back(
-                    draft,
-                    rollout,
-                    &cause,
-                    "the redeployment has ended and its result is being read",
-                );
+                let what = "the redeployment has ended";
+                being_read(draft, rollout, &cause, what, &rollout.start.green_group);
             }
         }
         Where::Ended { code, .. } => {

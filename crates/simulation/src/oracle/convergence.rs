@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tidegate_model::{
     status::{ReleaseStatus, Summary},
     waiting::{Class, Reason, Waiting},
@@ -32,6 +33,8 @@ const UNDECIDED: Duration = Duration::from_secs(MINUTES * 60);
 #[derive(Debug, Default)]
 pub(crate) struct Convergence {
     stands: Option<Stands>,
+    /// When the status was made that was looked at last, and how many there were: passes of other releases do not count.
+    told: (Option<Timestamp>, u64),
     /// The longest that it stood undecided after the last fault: time, and passes.
     pub(crate) longest: (Duration, u64),
 }
@@ -58,9 +61,13 @@ impl Convergence {
     pub(crate) fn look(
         &mut self,
         (now, quiet_since): (Duration, Duration),
-        passes: u64,
         status: Option<&ReleaseStatus>,
     ) -> Option<String> {
+        let told_at = status.map(|status| status.observed_at);
+        if told_at != self.told.0 {
+            self.told = (told_at, self.told.1 + 1);
+        }
+        let passes = self.told.1;
         let standing = status.map_or(Standing::Undecided("nothing was told"), standing);
         let (on, most) = match standing {
             Standing::Decided => {
@@ -131,7 +138,6 @@ fn of(wait: &Waiting) -> Standing {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use tidegate_model::waiting::{Held, OnDeadline};
 
     use super::*;
@@ -162,14 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_after_twenty_passes_without_a_fault() {
+    fn it_is_told_after_a_quarter_of_an_hour_without_a_fault() {
         let mut convergence = Convergence::default();
         let minute = |minutes: u64| Duration::from_secs(60 * minutes);
-        let mut look = |now, quiet, passes| convergence.look((minute(now), minute(quiet)), passes, None);
-        assert_eq!(look(5, 5, 11), None, "faults are under way");
-        assert_eq!(look(6, 5, 30), None, "counted from the last fault on");
-        assert_eq!(look(7, 5, 31), None);
-        assert!(look(8, 5, 32).is_some());
-        assert_eq!(look(9, 9, 60), None, "another fault");
+        let mut look = |now, quiet| convergence.look((minute(now), minute(quiet)), None);
+        assert_eq!(look(5, 5), None, "faults are under way");
+        assert_eq!(look(20, 5), None, "counted from the last fault on");
+        assert!(look(21, 5).is_some());
+        assert_eq!(look(22, 22), None, "another fault");
     }
 }

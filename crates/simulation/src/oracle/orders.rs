@@ -78,10 +78,12 @@ impl Orders {
     fn concerns(world: &World, call: &Call, abort: &str) -> bool {
         let named = serde_json::from_str::<Value>(abort).ok().and_then(|order| order.get("spec")?.as_u64());
         match (named, marker_of(world, call)) {
+            // What is under way goes by a newer spec that asks for the same: the older one's abort is too late, and told so.
             (Some(named), Some(marker)) => {
+                let newest = world.parameter(SPEC).map_or(0, |(version, _)| version);
                 let older =
                     world.written(ABORT).zip(world.written(SPEC)).is_some_and(|(abort, spec)| abort < spec);
-                marker.version.0 == named && !older
+                marker.version.0 == named && newest <= named && !older
             }
             (None, _) => true,
             (Some(_), None) => false,
