@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_counts_before_what_is_decided() {
         let held = wait(Reason::Held(Held::ListenerEdited));
-        assert_eq!(waits(&[held.clone()]), Standing::Decided);
+        assert_eq!(waits(std::slice::from_ref(&held)), Standing::Decided);
         assert_eq!(waits(&[held, wait(Reason::Unobserved)]), Standing::Undecided("unobserved"));
         assert_eq!(waits(&[wait(Reason::Shifting)]), Standing::Timed("shifting", SHIFT));
         assert!(matches!(waits(&[]), Standing::Undecided(_)));
