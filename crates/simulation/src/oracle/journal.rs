@@ -30,8 +30,9 @@ pub(crate) struct Journal {
     pub(crate) deleted: usize,
     /// True once a fault let a call arrive late: its sender had given up.
     pub(crate) late: bool,
-    /// True once a ledger was lost: epochs begin anew.
-    pub(crate) lost: bool,
+    /// How many effects there were when a ledger was lost, if one was: epochs and the numbers of intents begin anew, so what is
+    /// made for another intent may have the same marker.
+    lost: Option<usize>,
 }
 
 /// The call that a step becomes; nothing for steps that are no calls to AWS.
@@ -87,7 +88,7 @@ impl Journal {
         }
         self.order += 1;
         self.sent.insert(effect.clone(), self.order);
-        if machine.epoch() < self.epoch && !self.late && !self.lost {
+        if machine.epoch() < self.epoch && !self.late && self.lost.is_none() {
             let (ours, newest) = (machine.epoch(), self.epoch);
             let what = format!("{operation} of {about} came in epoch {ours}, after one of epoch {newest}");
             pending.push((Invariant::E1, what));
@@ -97,7 +98,8 @@ impl Journal {
     pub(crate) fn done(&mut self, machine: &Machine, effect: Effect, now: Timestamp, found: &mut Found) {
         self.epoch = self.epoch.max(machine.epoch());
         if effect.creates() {
-            let before = self.effects.iter().filter(|known| **known == effect).count();
+            let since = self.effects.iter().skip(self.lost.unwrap_or(0));
+            let before = since.filter(|known| **known == effect).count();
             if before > self.twice + self.deleted {
                 let Effect { operation, about } = &effect;
                 found.add(
@@ -108,6 +110,11 @@ impl Journal {
             }
         }
         self.effects.push(effect);
+    }
+
+    /// A ledger was lost, or set back.
+    pub(crate) fn lose(&mut self) {
+        self.lost = Some(self.effects.len());
     }
 
     pub(crate) fn read(&mut self, machine: &Machine, service: Service) {

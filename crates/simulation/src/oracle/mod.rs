@@ -244,7 +244,7 @@ impl Oracles {
         match &fault.what {
             What::Twice => self.journal.twice += 1,
             What::Late { .. } => self.journal.late = true,
-            What::LedgerLost | What::LedgerRestored { .. } => self.journal.lost = true,
+            What::LedgerLost | What::LedgerRestored { .. } => self.journal.lose(),
             What::World { mishap, .. } => self.mishap(*mishap),
             What::Crash(_)
             | What::Fail(..)
