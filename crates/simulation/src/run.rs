@@ -5,22 +5,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_async::{
-    rt::sleep::{SharedAsyncSleep, TokioSleep},
-    time::SharedTimeSource,
-};
 use jiff::{SignedDuration, Timestamp};
-use tidegate_aws::Aws;
-use tidegate_controller::{Controller, Parts, SchemaAccess, SchemaSettings, Settings};
+use tidegate_controller::Settings;
 use tidegate_ledger::{Ledger, Loaded, store::memory::Memory};
 use tidegate_model::{
     ReleaseName,
-    status::{Published, ReleaseStatus, Summary},
+    status::{ReleaseStatus, Summary},
     waiting::Class,
 };
 use tidegate_sandbox::{
@@ -28,19 +22,12 @@ use tidegate_sandbox::{
     clock::Clock as SandboxClock,
     world::{Mode, World},
 };
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-    time::Instant,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    database::{Model, Plans, Row, Servers, story},
-    door::Door,
+    daemon::{Daemon, Shown},
+    database::{Model, Plans, Row, story},
     fault::Plan,
-    keep::Keep,
-    listeners::Listeners,
     log::{Leak, Listener},
     machine::Machine,
     oracle::{
@@ -48,11 +35,10 @@ use crate::{
         convergence::Convergence,
         traffic::{PRODUCTION, SPEC},
     },
-    scenario::{RELEASE, Scenario, migrations},
+    scenario::{RELEASE, Scenario},
     scene::{Notice, Scene, locked},
-    time::{Calendar, MachineClock, SigningTime},
+    time::{Calendar, MachineClock},
     trace::Trace,
-    wire::Wire,
 };
 
 /// The story's world.
@@ -183,13 +169,6 @@ struct Stage<'s> {
     leak: Option<Leak>,
 }
 
-/// A machine with its daemon.
-struct Daemon {
-    machine: Arc<Machine>,
-    running: JoinHandle<()>,
-    published: Arc<Mutex<Option<watch::Receiver<Arc<Published>>>>>,
-}
-
 impl<'s> Stage<'s> {
     fn new(setup: &'s Setup<'s>, leak: Option<Leak>) -> Self {
         let calendar = Calendar::new(start());
@@ -246,6 +225,9 @@ impl<'s> Stage<'s> {
         loop {
             self.tick().await;
             self.converges();
+            if self.is_broken() {
+                return false;
+            }
             if self.is_over() {
                 return true;
             }
@@ -273,7 +255,7 @@ impl<'s> Stage<'s> {
             // Nothing is asked for, and nothing is told.
             return;
         }
-        if let Some(what) = self.convergence.look(times, status.as_ref()) {
+        if let Some(what) = self.convergence.look(times, status.as_deref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
             self.found(Invariant::G15, format!("{what}; the status is {stands}"));
         }
@@ -286,7 +268,7 @@ impl<'s> Stage<'s> {
 
     async fn go_on(&mut self, lasts: Duration) {
         let until = Instant::now() + lasts;
-        while Instant::now() < until {
+        while Instant::now() < until && !self.is_broken() {
             self.tick().await;
         }
     }
@@ -319,12 +301,12 @@ impl<'s> Stage<'s> {
             return;
         }
         let Some(event) = scenario.events.get(self.next) else { return };
-        if self.ready.is_none() && event.is_ready(self.status().as_ref()) {
+        if self.ready.is_none() && event.is_ready(self.status().as_deref()) {
             self.ready = Some(Instant::now());
         }
         let after = event.after.unwrap_or_default().unsigned_abs();
         if self.ready.is_some_and(|ready| ready.elapsed() >= after) {
-            event.deed.happen(&self.scene.sandbox, self.status().as_ref());
+            event.deed.happen(&self.scene.sandbox, self.status().as_deref());
             locked(&self.scene.oracles).interfered(self.scene.calendar.now());
             let at = self.scene.calendar.elapsed().as_millis();
             locked(&self.scene.trace).line(format_args!("{at} event {}", self.next));
@@ -368,23 +350,23 @@ impl<'s> Stage<'s> {
     fn boot(&mut self) {
         self.booted += 1;
         let machine = Arc::new(Machine::new(self.booted, MachineClock::new(self.scene.calendar)));
-        let published = Arc::default();
         let mut settings = Settings::default();
         if let Some(pace) = self.setup.scenario.pace {
             settings.floor = pace;
             settings.in_flight_look = settings.in_flight_look.max(pace);
         }
-        let daemon = daemon(Arc::clone(&self.scene), Arc::clone(&machine), settings, Arc::clone(&published));
-        self.daemons.push(Daemon { machine, running: tokio::spawn(daemon), published });
+        self.daemons.push(Daemon::boot(&self.scene, machine, settings));
     }
 
     /// The release's newest status, of whoever publishes it.
-    fn status(&self) -> Option<ReleaseStatus> {
-        let statuses = self.daemons.iter().filter_map(|daemon| {
-            let published = locked(&daemon.published).clone();
-            published.and_then(|published| published.borrow().releases.get(&self.release).cloned())
-        });
-        statuses.max_by_key(|status| status.observed_at)
+    fn status(&self) -> Option<Shown> {
+        let shown = self.daemons.iter().filter_map(|daemon| daemon.shows(&self.release));
+        shown.max_by_key(|status| status.observed_at)
+    }
+
+    /// True once something is broken: what happens after it proves nothing.
+    fn is_broken(&self) -> bool {
+        !locked(&self.scene.oracles).found().is_empty()
     }
 
     fn effects(&self) -> Vec<String> {
@@ -527,19 +509,6 @@ impl<'s> Stage<'s> {
     }
 }
 
-/// The way to the release's database, if the scenario has one.
-fn schema_access(scene: &Arc<Scene>, machine: &Arc<Machine>) -> SchemaAccess {
-    let (scene, machine) = (Arc::clone(scene), Arc::clone(machine));
-    let (clock, database) = (machine.clock.clone(), scene.database.clone());
-    let door = Door { scene, machine, passage: Mutex::default() };
-    let mut servers = Servers::new(Arc::new(door));
-    if let Some(database) = database {
-        servers = servers.with("127.0.0.1", 5432, story::DATABASE, database);
-    }
-    let settings = SchemaSettings { roots: vec![migrations()], ..SchemaSettings::default() };
-    SchemaAccess::new(settings, Arc::new(servers), clock)
-}
-
 /// True while a schema change is on its way to its end by itself, though a pass may tell of no wait.
 fn is_contracting(status: &ReleaseStatus) -> bool {
     status.schema.as_ref().is_some_and(|schema| matches!(schema.phase.as_str(), "hidden" | "snapshotting"))
@@ -551,39 +520,4 @@ fn told(status: &ReleaseStatus) -> String {
     let problems = status.problems.iter().map(ToString::to_string);
     let why: Vec<String> = waiting.chain(problems).collect();
     format!("{} in {}: {}", status.summary.as_str(), status.rollout.phase, why.join("; "))
-}
-
-/// A daemon as the binary would put it together, with seams for everything that leads outside.
-async fn daemon(
-    scene: Arc<Scene>,
-    machine: Arc<Machine>,
-    settings: Settings,
-    published: Arc<Mutex<Option<watch::Receiver<Arc<Published>>>>>,
-) {
-    let wire = Wire { scene: Arc::clone(&scene), machine: Arc::clone(&machine) };
-    let keys = Credentials::new("simulation", "simulation", None, None, "simulation");
-    let config = aws_types::SdkConfig::builder()
-        .region(aws_types::region::Region::new("eu-west-1"))
-        .endpoint_url("http://simulation.invalid")
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .http_client(wire)
-        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-        .time_source(SharedTimeSource::new(SigningTime(Arc::clone(&machine.clock))))
-        .build();
-    let keep = Keep { scene: Arc::clone(&scene), machine: Arc::clone(&machine), memory: scene.ledger() };
-    let clock = Arc::clone(&machine.clock);
-    let parts = Parts {
-        aws: Aws::from_config(&config, "/tidegate"),
-        ledger: Ledger::on(Arc::new(keep), &format!("machine-{}", machine.number)),
-        schema: schema_access(&scene, &machine),
-        probes: Arc::new(Listeners { scene: Arc::clone(&scene), machine: Arc::clone(&machine) }),
-        clock,
-        telemetry: scene.passes.clone(),
-    };
-    if let Ok(controller) = Controller::new(parts, settings).await {
-        *locked(&published) = Some(controller.published());
-        drop(controller.run(CancellationToken::new()).await);
-    }
-    // It could not begin, or could not go on: whoever looks after the machine starts it again.
-    scene.ended(&machine);
 }
