@@ -34,7 +34,7 @@ pub fn second_crashes(first: &Job, report: &Report) -> Vec<Job> {
         At::Operation { .. } | At::Second(_) => None,
     });
     let after = after.max().unwrap_or(0);
-    let both = |second| vec![first.plan.faults.clone(), vec![second]].concat();
+    let both = |second| [first.plan.faults.as_slice(), &[second]].concat();
     crashes(&report.landmarks, after).map(|second| job(&first.scenario, first.seed, both(second))).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tidegate_simulation::{
-    fault::Plan,
+    fault::{Fault, Plan},
     hunt::hunt,
     plans::{self, Cell},
     run::{Report, Setup, run},
@@ -75,7 +75,7 @@ pub(crate) fn hunted(cli: &Cli, catalogue: &Catalogue, limit: Duration) -> bool 
         return true;
     };
     let ids: Vec<&str> = found.violations.iter().map(|violation| violation.invariant.id()).collect();
-    let faults = found.job.plan.faults.iter().map(|fault| fault.class()).collect::<Vec<_>>().join(" ");
+    let faults = found.job.plan.faults.iter().map(Fault::class).collect::<Vec<_>>().join(" ");
     let (scenario, seed) = (&found.job.scenario, found.job.seed);
     println!("{} by {scenario}, seed {seed}, faults [{faults}], in {} runs", ids.join(" "), hunt.runs);
     println!("{found}");
