@@ -22,16 +22,7 @@ pub(crate) struct Door {
 }
 
 fn crossing(operation: Operation) -> Crossing {
-    let changes = match operation {
-        Operation::Observe | Operation::Log => false,
-        Operation::Claim
-        | Operation::Expand
-        | Operation::Backfill
-        | Operation::Hide
-        | Operation::Unhide
-        | Operation::Purge => true,
-    };
-    Crossing { operation: format!("database.{}", operation.as_str()), changes }
+    Crossing { operation: format!("database.{}", operation.as_str()), changes: operation.changes() }
 }
 
 impl Gate for Door {

@@ -122,44 +122,43 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
             What::World { mishap: Mishap::Database(one_of(dice, DatabaseMishap::ALL)), lasts }
         }
         Kind::Crowd => What::World { mishap: Mishap::Crowd(one_of(dice, &[12, 40])), lasts: 300 },
-        Kind::Spec
-        | Kind::Hand
-        | Kind::Foreign
-        | Kind::Codedeploy
-        | Kind::Metrics
-        | Kind::App
-        | Kind::Snapshot
-        | Kind::Canary => mishap(kind, dice),
+        Kind::Spec => {
+            let mishap = Mishap::Spec(one_of(dice, SpecMishap::ALL));
+            lasting(mishap, dice)
+        }
+        Kind::Hand => {
+            let mishap = Mishap::Hand(one_of(dice, HandMishap::ALL));
+            lasting(mishap, dice)
+        }
+        Kind::Foreign => {
+            let mishap = Mishap::Foreign(one_of(dice, ForeignMishap::ALL));
+            lasting(mishap, dice)
+        }
+        Kind::Codedeploy => {
+            let mishap = Mishap::Codedeploy(one_of(dice, CodedeployMishap::ALL));
+            lasting(mishap, dice)
+        }
+        Kind::Metrics => {
+            let mishap = Mishap::Metrics(one_of(dice, MetricsMishap::ALL));
+            lasting(mishap, dice)
+        }
+        Kind::App => {
+            let mishap = Mishap::App(one_of(dice, AppMishap::ALL));
+            lasting(mishap, dice)
+        }
+        Kind::Snapshot => {
+            let mishap = Mishap::Snapshot(one_of(dice, SnapshotMishap::ALL));
+            lasting(mishap, dice)
+        }
+        Kind::Canary => {
+            let mishap = Mishap::Canary(one_of(dice, CanaryMishap::ALL));
+            lasting(mishap, dice)
+        }
     }
 }
 
 /// What happens to the world; a fifth of it is never undone.
-fn mishap(kind: Kind, dice: &mut fastrand::Rng) -> What {
-    let mishap = match kind {
-        Kind::Spec => Mishap::Spec(one_of(dice, SpecMishap::ALL)),
-        Kind::Hand => Mishap::Hand(one_of(dice, HandMishap::ALL)),
-        Kind::Foreign => Mishap::Foreign(one_of(dice, ForeignMishap::ALL)),
-        Kind::Codedeploy => Mishap::Codedeploy(one_of(dice, CodedeployMishap::ALL)),
-        Kind::Metrics => Mishap::Metrics(one_of(dice, MetricsMishap::ALL)),
-        Kind::App => Mishap::App(one_of(dice, AppMishap::ALL)),
-        Kind::Snapshot => Mishap::Snapshot(one_of(dice, SnapshotMishap::ALL)),
-        Kind::Canary
-        | Kind::Crash
-        | Kind::FailBefore
-        | Kind::FailAfter
-        | Kind::Twice
-        | Kind::Late
-        | Kind::Stale
-        | Kind::Partial
-        | Kind::Mangled
-        | Kind::Freeze
-        | Kind::Absent
-        | Kind::Outage
-        | Kind::ClockJump
-        | Kind::Ledger
-        | Kind::Database
-        | Kind::Crowd => Mishap::Canary(one_of(dice, CanaryMishap::ALL)),
-    };
+fn lasting(mishap: Mishap, dice: &mut fastrand::Rng) -> What {
     What::World { mishap, lasts: one_of(dice, &[0, 60, 180, 600, 1800]) }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     draw::{self, Kind},
-    fault::{At, Failure, Fault, Mangling, Mishap, Plan, Position, What},
+    fault::{At, Failure, Fault, Mangling, Mishap, Plan, Position, What, is_read_of_aws},
     run::Report,
     sweep::Job,
 };
@@ -105,10 +105,8 @@ fn faults_of(operation: &str) -> Vec<What> {
     if own.iter().any(|own| operation.starts_with(own)) {
         return all;
     }
-    let name = operation.split_once('.').map_or(operation, |(_, name)| name);
-    let reads = ["Get", "Describe", "List", "BatchGet"].iter().any(|prefix| name.starts_with(prefix));
     all.extend(Mangling::ALL.map(What::Mangled));
-    if reads {
+    if is_read_of_aws(operation) {
         all.push(What::Partial);
         all.extend([1, 2, usize::MAX].map(|versions| What::Stale { versions }));
     } else {

@@ -30,6 +30,9 @@ pub(crate) enum Failed {
     /// Fuzzing found something, or could not begin.
     #[error("fuzzing ended early: {0}")]
     Found(String),
+    /// A hunt ended otherwise than it must.
+    #[error("{0}")]
+    Hunted(String),
     /// Something is missing that this task cannot install by itself.
     #[error("{0}")]
     Missing(String),

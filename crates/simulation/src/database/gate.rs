@@ -49,6 +49,14 @@ impl Operation {
             Self::Log => "log",
         }
     }
+
+    /// True if it may change something in the database.
+    pub(crate) fn changes(self) -> bool {
+        match self {
+            Self::Observe | Self::Log => false,
+            Self::Claim | Self::Expand | Self::Backfill | Self::Hide | Self::Unhide | Self::Purge => true,
+        }
+    }
 }
 
 /// What becomes of an operation that is asked for.

@@ -91,15 +91,6 @@ impl Troubles {
 }
 
 fn concerns(how: DatabaseMishap, operation: Operation) -> bool {
-    let writes = match operation {
-        Operation::Observe | Operation::Log => false,
-        Operation::Claim
-        | Operation::Expand
-        | Operation::Backfill
-        | Operation::Hide
-        | Operation::Unhide
-        | Operation::Purge => true,
-    };
     match how {
         DatabaseMishap::StatementTimeout | DatabaseMishap::Killed | DatabaseMishap::TooManyConnections => {
             true
@@ -109,7 +100,7 @@ fn concerns(how: DatabaseMishap, operation: Operation) -> bool {
         | DatabaseMishap::Serialization
         | DatabaseMishap::LostCommit
         | DatabaseMishap::DiskFull
-        | DatabaseMishap::ReadOnly => writes,
+        | DatabaseMishap::ReadOnly => operation.changes(),
         DatabaseMishap::FailOver
         | DatabaseMishap::LockHeld
         | DatabaseMishap::BuildKilled

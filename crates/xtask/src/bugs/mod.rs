@@ -29,7 +29,7 @@ enum Hunted {
 
 /// Builds the copy with every bug, and hunts those whose names begin with `only`, each for `limit` seconds.
 pub(crate) fn hunt(only: &str, limit: u64) -> Result<(), Failed> {
-    let wrong = |error: &dyn std::error::Error| Failed::Missing(error.to_string());
+    let wrong = |error: &dyn std::error::Error| Failed::Hunted(error.to_string());
     let bugs = catalogue::read(&run::root()).map_err(|error| wrong(&error))?;
     let copy = run::target().join("bugs");
     weave::weave(&run::root(), &copy, &bugs).map_err(|error| wrong(&error))?;
@@ -71,13 +71,13 @@ pub(crate) fn hunt(only: &str, limit: u64) -> Result<(), Failed> {
     let found = wanted.len() - escaped.len();
     println!("seeded bugs found: {found} of {}, in {:.0} s", wanted.len(), begun.elapsed().as_secs_f64());
     if let Hunted::Found(how) = hunted {
-        return Err(Failed::Missing(format!("without a bug something is broken: {how}")));
+        return Err(Failed::Hunted(format!("without a bug something is broken: {how}")));
     }
     println!("without a bug nothing is broken in {limit} s");
     if escaped.is_empty() {
         return Ok(());
     }
-    Err(Failed::Missing(format!("not found in {limit} s each: {}", escaped.join(", "))))
+    Err(Failed::Hunted(format!("not found in {limit} s each: {}", escaped.join(", "))))
 }
 
 /// Takes the hunter out of cargo's folder, where the next build of the product's own simulation puts that in its place.
