@@ -14,6 +14,7 @@ use tidegate_model::{
 };
 
 mod calibration;
+mod gates;
 mod golden;
 mod sketch;
 mod tool;
