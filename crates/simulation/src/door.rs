@@ -28,6 +28,7 @@ fn crossing(operation: Operation) -> Crossing {
 impl Gate for Door {
     fn before(&self, operation: Operation) -> BoxFuture<'_, Verdict> {
         async move {
+            self.scene.begins(&self.machine, operation);
             match self.scene.enter(&self.machine, &crossing(operation)).await {
                 Ok(mut passage) => {
                     let trouble = locked(&self.scene.troubles).strike(operation);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::fault::{
     AppMishap, CanaryMishap, CodedeployMishap, DatabaseMishap, Failure, ForeignMishap, HandMishap, Mangling,
-    MetricsMishap, Mishap, Position, SnapshotMishap, SpecMishap, What,
+    MetricsMishap, Mishap, Newer, Position, SnapshotMishap, SpecMishap, What,
 };
 
 /// A kind of faults, which a run has many of or none.
@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Outage,
     ClockJump,
     Ledger,
+    Downgrade,
     Database,
     Spec,
     Hand,
@@ -35,7 +36,7 @@ pub(crate) enum Kind {
     Canary,
 }
 
-const ALL: [Kind; 23] = [
+const ALL: [Kind; 24] = [
     Kind::Crash,
     Kind::FailBefore,
     Kind::FailAfter,
@@ -49,6 +50,7 @@ const ALL: [Kind; 23] = [
     Kind::Outage,
     Kind::ClockJump,
     Kind::Ledger,
+    Kind::Downgrade,
     Kind::Database,
     Kind::Spec,
     Kind::Hand,
@@ -79,6 +81,7 @@ pub(crate) fn kinds(operations: &BTreeMap<String, u64>) -> impl Iterator<Item = 
         | Kind::Outage
         | Kind::ClockJump
         | Kind::Ledger
+        | Kind::Downgrade
         | Kind::Spec
         | Kind::Hand
         | Kind::Foreign
@@ -117,6 +120,7 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
         }
         Kind::Ledger if dice.bool() => What::LedgerLost,
         Kind::Ledger => What::LedgerRestored { ago: one_of(dice, &[60, 300, 1800]) },
+        Kind::Downgrade => What::Downgrade(one_of(dice, &Newer::ALL)),
         Kind::Database => {
             let lasts = one_of(dice, &[0, 0, 20, 300, 1800]);
             What::World { mishap: Mishap::Database(one_of(dice, DatabaseMishap::ALL)), lasts }

@@ -25,14 +25,13 @@
 //! | F21 | [`AppMishap`] |
 //! | F22 | [`SnapshotMishap`] |
 //! | F23 | [`What::Outage`] |
-//! | F24 | none, see below |
+//! | F24 | [`What::Downgrade`] |
 //! | F25 | [`Mishap::Crowd`] |
 //! | F26 | [`CanaryMishap`] |
 //!
 //! # What is left out
 //!
-//! * F24, daemons of two versions: a run has one program. How answers of other versions of AWS look is F11 (members and words
-//!   that nobody has heard of, members that are missing); journals of other versions are read in the ledger's own tests.
+//! * F24, two programs at once: a run has one. What another version leaves behind is the ledger, and that is what is changed.
 //! * F14, a full disk and a corrupt tail: the store here is a map. The stores' own tests break real files and servers.
 //! * F15, a pooler in transaction mode: a modelled connection is its session. The schema crate's tests use a real server.
 //! * F18, the circuit breaker of ECS: it does not exist for services that CodeDeploy deploys.
@@ -64,7 +63,13 @@ pub struct Plan {
 impl Plan {
     /// True if nothing goes wrong but that daemons die: then the end must be the very same.
     pub fn only_crashes(&self) -> bool {
-        self.faults.iter().all(|fault| matches!(fault.what, What::Crash(_)))
+        let dies = |fault: &Fault| matches!(fault.what, What::Crash(_) | What::Downgrade(Newer::Members));
+        self.faults.iter().all(dies)
+    }
+
+    /// True if the ledger is not to be understood from some time on.
+    pub(crate) fn outgrows(&self) -> bool {
+        self.faults.iter().any(|fault| fault.what == What::Downgrade(Newer::Format))
     }
 
     /// True if an answer is not what the client knows.
@@ -95,6 +100,7 @@ impl Plan {
             | What::Late { .. }
             | What::Stale { .. }
             | What::Partial
+            | What::Downgrade(_)
             | What::Mangled(_) => false,
         };
         self.faults.len() > 1 || self.faults.iter().any(long)
@@ -187,6 +193,8 @@ pub enum What {
     },
     /// F14: the leading daemon dies, and its ledger is lost: the next one begins with an empty one.
     LedgerLost,
+    /// F24: the leading daemon dies, a newer version writes to its ledger, and the old one is started again.
+    Downgrade(Newer),
     /// F14: the leading daemon dies, and its ledger is set back to what it was so many seconds before.
     LedgerRestored {
         /// Seconds.
@@ -210,6 +218,7 @@ impl What {
             | Self::Stale { .. }
             | Self::Partial
             | Self::Mangled(_)
+            | Self::Downgrade(_)
             | Self::LedgerLost
             | Self::LedgerRestored { .. } => Duration::ZERO,
         }
@@ -232,10 +241,26 @@ impl What {
             | Self::Freeze { .. }
             | Self::Absent { .. }
             | Self::ClockJump { .. }
+            | Self::Downgrade(_)
             | Self::LedgerLost
             | Self::LedgerRestored { .. } => 2,
         }
     }
+}
+
+/// What a newer version has written to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Newer {
+    /// Entries with members that this version does not know: it goes on as if nothing were.
+    Members,
+    /// An entry of a newer format: this version must not act by what it cannot read.
+    Format,
+}
+
+impl Newer {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Members, Self::Format];
 }
 
 /// Where a crossing is struck.
@@ -334,6 +359,7 @@ impl Fault {
             What::Freeze { .. } => "F12",
             What::ClockJump { .. } => "F13",
             What::LedgerLost | What::LedgerRestored { .. } => "F14",
+            What::Downgrade(_) => "F24",
             What::Outage { .. } => "F23",
         }
     }

@@ -12,7 +12,7 @@ use tidegate_model::ReleaseName;
 use crate::{
     fault::Failure,
     machine::Machine,
-    oracle::secrets,
+    oracle::{Leased, secrets},
     scenario::RELEASE,
     scene::{Crossing, Passed, Scene},
 };
@@ -57,6 +57,11 @@ impl Keep {
     }
 }
 
+/// Other releases have leases and epochs of their own, and no effects.
+fn is_ours(release: &ReleaseName) -> bool {
+    release.as_str() == RELEASE
+}
+
 /// The model answers at once.
 fn now<T>(answer: BoxFuture<'_, Result<T, LedgerError>>) -> Result<T, LedgerError> {
     let pending = || LedgerError::Database { action: "use", source: sqlx::Error::PoolTimedOut };
@@ -97,9 +102,15 @@ impl Store for Keep {
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         let (memory, scene) = (self.memory.clone(), Arc::clone(&self.scene));
         let (release, head, rows) = (release.clone(), head.clone(), rows.to_vec());
+        let machine = self.machine.number;
         self.cross("append", true, move || {
             now(memory.append(&release, epoch, &head, &rows))?;
-            scene.appended(&rows);
+            if rows.iter().any(|row| secrets::leaks(&row.body)) {
+                scene.leaked("the ledger");
+            }
+            if is_ours(&release) {
+                scene.appended(machine, epoch, &rows);
+            }
             Ok(())
         })
         .boxed()
@@ -113,9 +124,15 @@ impl Store for Keep {
     ) -> BoxFuture<'a, Result<Grant, LedgerError>> {
         async move {
             let (memory, release, holder) = (self.memory.clone(), release.clone(), holder.to_owned());
-            // Other releases have epochs of their own, and no effects.
-            let ours = release.as_str() == RELEASE;
-            let grant = self.cross("lease", true, move || now(memory.lease(&release, &holder, term))).await?;
+            let (scene, machine, ours) = (Arc::clone(&self.scene), self.machine.number, is_ours(&release));
+            let lease = move || {
+                let grant = now(memory.lease(&release, &holder, term))?;
+                if let (Grant::Held { epoch, .. }, true) = (&grant, ours) {
+                    scene.leased(machine, Leased::Granted { epoch: *epoch, term });
+                }
+                Ok(grant)
+            };
+            let grant = self.cross("lease", true, lease).await?;
             if let (Grant::Held { epoch, .. }, true) = (&grant, ours) {
                 self.machine.granted(*epoch);
             }
@@ -130,12 +147,26 @@ impl Store for Keep {
         term: Duration,
     ) -> BoxFuture<'a, Result<BTreeMap<ReleaseName, u64>, LedgerError>> {
         let (memory, holder) = (self.memory.clone(), holder.to_owned());
-        self.cross("renew", true, move || now(memory.renew(&holder, term))).boxed()
+        let (scene, machine) = (Arc::clone(&self.scene), self.machine.number);
+        self.cross("renew", true, move || {
+            let kept = now(memory.renew(&holder, term))?;
+            if kept.keys().any(is_ours) {
+                scene.leased(machine, Leased::Renewed { term });
+            }
+            Ok(kept)
+        })
+        .boxed()
     }
 
     fn resign<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
         let (memory, holder) = (self.memory.clone(), holder.to_owned());
-        self.cross("resign", true, move || now(memory.resign(&holder))).boxed()
+        let (scene, machine) = (Arc::clone(&self.scene), self.machine.number);
+        self.cross("resign", true, move || {
+            now(memory.resign(&holder))?;
+            scene.leased(machine, Leased::Resigned);
+            Ok(())
+        })
+        .boxed()
     }
 
     fn publish<'a>(

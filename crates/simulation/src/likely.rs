@@ -1,8 +1,12 @@
 //! Where a mistake is likely to show: faults at everything that changes something, then at what is read. For hunts, which
 //! want the first finding soon; pure.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    fault::{At, Failure, Fault, Mangling, Plan, Position, What, is_read_of_aws, leaves_something},
+    fault::{
+        At, Failure, Fault, Mangling, Mishap, Newer, Plan, Position, What, is_read_of_aws, leaves_something,
+    },
     run::Report,
     sweep::Job,
 };
@@ -20,25 +24,131 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
         What::Late { by: 40 },
         What::Late { by: 120 },
         What::LedgerLost,
+        What::Downgrade(Newer::Members),
         What::Twice,
         What::Crash(Position::BeforeEffect),
     ];
-    let reads = [
-        What::Mangled(Mangling::UnknownMembers),
-        What::Mangled(Mangling::MissingMembers),
-        What::Partial,
-        What::Stale { versions: usize::MAX },
-        What::Fail(Position::BeforeEffect, Failure::Unavailable),
+    let costs: BTreeMap<&String, u64> =
+        goldens.iter().map(|(name, golden)| (*name, golden.crossings)).collect();
+    let cost = |job: &Job| costs.get(&job.scenario).copied().unwrap_or(1);
+    let lists = [
+        (1, stand_still_before_sending(goldens, seed)),
+        (4, each(goldens, seed, &changes, leaves_something)),
+        (1, at_rest(goldens, seed)),
+        (2, cheap_first(misread(goldens, seed), seed, cost)),
+        (2, cheap_first(mishaps(goldens, seed), seed, cost)),
+        (1, services(goldens, seed)),
     ];
-    let mut jobs = each(goldens, seed, &changes, leaves_something);
-    jobs.extend(services(goldens, seed));
-    jobs.extend(each(goldens, seed, &reads, is_read_of_aws));
-    in_the_shortest_first(jobs)
+    shared_out(lists.map(|(share, jobs)| (share, in_the_shortest_first(jobs))), cost)
+}
+
+/// Of each list in turn, so that each has its share of the time: whatever a mistake needs, it is not far behind.
+fn shared_out<const N: usize>(lists: [(u64, Vec<Job>); N], cost: impl Fn(&Job) -> u64) -> Vec<Job> {
+    let mut lists = lists.map(|(share, jobs)| (share, 0, jobs.into_iter()));
+    let mut all = Vec::new();
+    loop {
+        let waiting = lists.iter_mut().filter(|(.., jobs)| jobs.len() > 0);
+        let Some((share, spent, jobs)) = waiting.min_by_key(|(_, spent, _)| *spent) else { return all };
+        let next = jobs.next();
+        *spent += next.as_ref().map_or(0, &cost) / *share;
+        all.extend(next);
+    }
+}
+
+/// In no order, but that those come first which cost little.
+fn cheap_first(mut jobs: Vec<Job>, seed: u64, cost: impl Fn(&Job) -> u64) -> Vec<Job> {
+    fastrand::Rng::with_seed(seed).shuffle(&mut jobs);
+    jobs.sort_by_key(|job| cost(job).max(1).ilog2());
+    jobs
+}
+
+/// Something happens to the world at what changes something on AWS.
+fn mishaps(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    const LASTS: u64 = 300;
+    let mut jobs = Vec::new();
+    for (scenario, golden) in goldens {
+        let changes =
+            golden.operations.iter().filter(|(of, _)| of.starts_with("codedeploy.") && leaves_something(of));
+        for (of, times) in changes {
+            for mishap in Mishap::all() {
+                for nth in 1..=(*times).min(TIMES) {
+                    let at = At::Operation { of: of.clone(), nth };
+                    let plan =
+                        Plan { faults: vec![Fault { at, what: What::World { mishap, lasts: LASTS } }] };
+                    jobs.push(Job { scenario: (*scenario).clone(), seed, plan });
+                }
+            }
+        }
+    }
+    jobs
+}
+
+/// What a read may come to.
+fn misreadings() -> [What; 5] {
+    [
+        What::Mangled(Mangling::MissingMembers),
+        What::Stale { versions: usize::MAX },
+        What::Partial,
+        What::Mangled(Mangling::UnknownMembers),
+        What::Fail(Position::BeforeEffect, Failure::Unavailable),
+    ]
+}
+
+/// Once everything has happened: the ledger is lost, and what is read is not so.
+fn at_rest(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for (scenario, golden) in shortest_first(goldens) {
+        let job = |at, what| {
+            let plan = Plan { faults: vec![Fault { at, what }] };
+            Job { scenario: scenario.clone(), seed, plan }
+        };
+        jobs.push(job(At::Crossing(golden.crossings), What::LedgerLost));
+        for (of, times) in golden.operations.iter().filter(|(of, _)| is_read_of_aws(of)) {
+            let last = At::Operation { of: of.clone(), nth: *times };
+            jobs.push(job(last, What::Mangled(Mangling::UnknownMembers)));
+        }
+    }
+    jobs
+}
+
+/// What is read is not so, spread over the whole run.
+fn misread(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    const PLACES: u64 = 8;
+    let mut jobs = Vec::new();
+    for (scenario, golden) in shortest_first(goldens) {
+        for what in misreadings() {
+            for (of, times) in golden.operations.iter().filter(|(of, _)| is_read_of_aws(of)) {
+                let mut places: Vec<u64> = (0..PLACES).map(|place| 1 + times * place / PLACES).collect();
+                places.dedup();
+                for nth in places {
+                    let at = At::Operation { of: of.clone(), nth };
+                    let plan = Plan { faults: vec![Fault { at, what: what.clone() }] };
+                    jobs.push(Job { scenario: scenario.clone(), seed, plan });
+                }
+            }
+        }
+    }
+    jobs
 }
 
 /// The leading one of two daemons stands still at what changes something, for longer than its lease.
 pub(crate) fn likely_takeovers(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     in_the_shortest_first(each(goldens, seed, &[What::Freeze { lasts: 200 }], leaves_something))
+}
+
+/// A daemon that leads alone stands still between a decision and what it sends, for longer than its lease: at each of the first
+/// appends of the shortest rollout.
+fn stand_still_before_sending(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    const APPENDS: u64 = 8;
+    let deploys = |golden: &Report| golden.operations.contains_key("codedeploy.CreateDeployment");
+    let shortest = shortest_first(goldens).into_iter().find(|(_, golden)| deploys(golden));
+    let Some((scenario, _)) = shortest else { return Vec::new() };
+    let job = |nth| {
+        let at = At::Operation { of: "ledger.append".to_owned(), nth };
+        let plan = Plan { faults: vec![Fault { at, what: What::Freeze { lasts: 200 } }] };
+        Job { scenario: scenario.clone(), seed, plan }
+    };
+    (1..=APPENDS).map(job).collect()
 }
 
 /// The same plan in another scenario finds less that is new than another plan does.

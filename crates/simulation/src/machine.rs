@@ -40,6 +40,20 @@ pub(crate) struct Read {
     pub(crate) found: BTreeMap<String, String>,
     /// How many answers there were.
     pub(crate) answers: u64,
+    /// How many answers without a hold came after the last one with it, if there was one.
+    since_hold: Option<u32>,
+}
+
+impl Read {
+    /// True if a hold was in one of the last two answers: a single one without it may be stale.
+    pub(crate) fn has_hold(&self) -> bool {
+        self.since_hold.is_some_and(|answers| answers < 2)
+    }
+
+    /// True if the last answer had a spec.
+    pub(crate) fn has_spec(&self) -> bool {
+        self.answers > 0 && self.found.contains_key("spec")
+    }
 }
 
 impl Machine {
@@ -93,10 +107,20 @@ impl Machine {
     }
 
     pub(crate) fn has_read(&self, asked: &[String], found: BTreeMap<String, String>) {
-        let mut state = self.state();
-        state.read.found.retain(|name, _| !asked.contains(name));
-        state.read.found.extend(found);
-        state.read.answers += 1;
+        let read = &mut self.state().read;
+        if found.contains_key("hold") {
+            read.since_hold = Some(0);
+        } else if asked.iter().any(|name| name == "hold") {
+            read.since_hold = read.since_hold.map(|answers| answers + 1);
+        }
+        read.found.retain(|name, _| !asked.contains(name));
+        read.found.extend(found);
+        read.answers += 1;
+    }
+
+    /// It asked for the spec among others, and was told nothing.
+    pub(crate) fn has_read_no_spec(&self) {
+        self.state().read.found.remove("spec");
     }
 
     pub(crate) fn read(&self) -> Read {

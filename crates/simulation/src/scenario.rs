@@ -18,7 +18,7 @@ use tidegate_sandbox::{
     protocol::{Protocol, Service},
 };
 
-use crate::fault::Plan;
+use crate::{fault::Plan, oracle::traffic::PRODUCTION};
 
 /// The release of every scenario.
 pub const RELEASE: &str = "ecommerce";
@@ -98,6 +98,8 @@ pub enum Deed {
     /// Makes a call to AWS, as somebody at a prompt would: service, operation, input in JSON. `{deployment}` stands for the
     /// newest deployment's id.
     Call(String, String, String),
+    /// Gives the first and the second target group these weights on the production listener, as somebody in the console would.
+    Weights(u32, u32),
     /// An alarm is red for so long.
     RedAlarm(String, SignedDuration),
     /// A share of all requests fails for so long.
@@ -221,6 +223,7 @@ impl Deed {
                 let input = serde_json::from_str(&input).unwrap_or_default();
                 call(sandbox, service_named(service), operation, node(&input));
             }
+            Self::Weights(first, second) => forward(sandbox, [*first, *second]),
             Self::RedAlarm(name, lasts) => sandbox.world().redden_alarm(name, *lasts),
             Self::Incident(share, lasts) => sandbox.world().begin_incident(*lasts, *share),
         }
@@ -250,7 +253,7 @@ fn schema(sandbox: &Sandbox) -> String {
     let source = migrations().join("structured-address");
     format!(
         r#""schema": {{"database": {{"secret": "{secret}", "instance": "ecommerce-db"}}, "change": "structured-address",
- "source": "file://{}", "contractAfter": "30m", "quarantine": "1h"}}"#,
+ "source": "file://{}", "contractAfter": "10m", "quarantine": "20m"}}"#,
         source.display()
     )
 }
@@ -273,6 +276,23 @@ fn put(sandbox: &Sandbox, name: &str, text: &str) {
         ("Overwrite", true.into()),
     ]);
     call(sandbox, Service::Ssm, "PutParameter", input);
+}
+
+fn forward(sandbox: &Sandbox, weights: [u32; 2]) {
+    let (listener, groups) = {
+        let world = sandbox.world();
+        let listener = world.live_listeners().into_iter().find(|listener| listener.port == PRODUCTION);
+        let groups = ["ecommerce-blue", "ecommerce-green"].map(|name| world.target_group_named(name));
+        (listener.map(|listener| listener.arn), groups)
+    };
+    let weighed = groups
+        .iter()
+        .zip(weights)
+        .map(|(group, weight)| json!({ "TargetGroupArn": group, "Weight": weight }));
+    let groups: Vec<Value> = weighed.collect();
+    let action = json!({ "Type": "forward", "ForwardConfig": { "TargetGroups": groups } });
+    let input = json!({ "ListenerArn": listener, "DefaultActions": [action] });
+    call(sandbox, Service::Elb, "ModifyListener", node(&input));
 }
 
 fn call(sandbox: &Sandbox, service: Service, operation: &str, input: Node) {

@@ -15,11 +15,12 @@ use tidegate_sandbox::{Call, Sandbox, error::ApiError, node::Node};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    database::Model,
+    ageing,
+    database::{Model, Operation},
     deeds::{Deeds, Gaps, Troubles},
     fault::{Armed, At, DatabaseMishap, Failure, Fault, Mangling, Mishap, Plan, Position, What, seconds},
     machine::{Machine, Passes},
-    oracle::{Invariant, Oracles, secrets},
+    oracle::{Invariant, Leased, Oracles, secrets},
     time::Calendar,
     trace::Trace,
 };
@@ -263,6 +264,10 @@ impl Scene {
                 }
                 What::World { .. } => self.begin(fault),
                 What::LedgerLost => self.kill(machine, Notice::LedgerLost(machine.number)).await,
+                What::Downgrade(newer) => {
+                    ageing::write(&self.ledger(), newer);
+                    self.kill(machine, Notice::Died(machine.number)).await;
+                }
                 What::LedgerRestored { ago } => {
                     let backup = self.backup(seconds(ago));
                     self.kill(machine, Notice::LedgerRestored(machine.number, backup)).await;
@@ -343,7 +348,7 @@ impl Scene {
         *locked(&self.seen).entry((operation.to_owned(), fault.class())).or_default() += 1;
         let at = self.calendar.elapsed().as_millis();
         locked(&self.trace).line(format_args!("{at} fault {:?} at {operation}", fault.what));
-        locked(&self.oracles).struck(fault);
+        locked(&self.oracles).struck(fault, self.calendar.now());
     }
 
     /// A mishap has happened, and lasts so long.
@@ -403,12 +408,24 @@ impl Scene {
         drop(self.notices.send(Notice::Died(machine.number)));
     }
 
-    /// Rows are in the ledger.
-    pub(crate) fn appended(&self, rows: &[Sealed]) {
-        if rows.iter().any(|row| secrets::leaks(&row.body)) {
-            self.leaked("the ledger");
-        }
-        locked(&self.oracles).appended(rows);
+    /// A machine's rows are in the release's ledger.
+    pub(crate) fn appended(&self, machine: u32, epoch: u64, rows: &[Sealed]) {
+        locked(&self.oracles).appended(machine, epoch, rows, self.calendar.now());
+    }
+
+    /// The store has done something with the release's lease.
+    pub(crate) fn leased(&self, machine: u32, deed: Leased) {
+        locked(&self.oracles).leased(machine, deed, (self.calendar.elapsed(), self.calendar.now()));
+    }
+
+    /// An operation of the database is asked for.
+    pub(crate) fn begins(&self, machine: &Machine, operation: Operation) {
+        locked(&self.oracles).begins(machine, operation, self.calendar.now());
+    }
+
+    /// A call leaves a daemon.
+    pub(crate) fn sends(&self, machine: &Machine, call: &Call) {
+        locked(&self.oracles).sends(machine, call, (self.calendar.elapsed(), self.calendar.now()));
     }
 
     fn outage(&self, crossing: &Crossing) -> Option<Failure> {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    fault::class::{CLASSES, Class, Drawn, unseen},
+    fault::class::{CLASSES, Class, unseen},
     sweep::Tally,
 };
 
@@ -22,11 +22,8 @@ pub fn classes(tally: &Tally) -> String {
         .filter(|class| times(class) > 0)
         .map(|class| format!("{} {}", class.id, times(class)))
         .collect();
-    let never = CLASSES.iter().filter(|class| times(class) == 0).map(|class| match class.drawn {
-        Drawn::Never(_) => format!("{} (never drawn)", class.id),
-        Drawn::Everywhere | Drawn::WithDatabase => class.id.to_owned(),
-    });
-    format!("{}; not seen: {}", seen.join(", "), never.collect::<Vec<_>>().join(", "))
+    let never: Vec<&str> = CLASSES.iter().filter(|class| times(class) == 0).map(|class| class.id).collect();
+    format!("{}; not seen: {}", seen.join(", "), never.join(", "))
 }
 
 /// Classes that a swarm had to see and did not.

@@ -69,6 +69,7 @@ impl Wire {
             Ok(call) => call,
             Err(refused) => return Ok(*refused),
         };
+        self.scene.sends(&self.machine, &call);
         if self.is_skewed(request) {
             let error = ApiError::new("InvalidSignatureException", "Signature expired").status(403);
             return Ok(self.scene.sandbox.reply(&call, Err(error)));
@@ -80,7 +81,10 @@ impl Wire {
         let (mut outcome, shape) =
             match self.scene.cross(&self.machine, &crossing, move || wire.perform(&sent)).await {
                 Passed::Answer(outcome, shape) => (outcome, shape),
-                Passed::Failed(how) => return self.refused(&call, how).await,
+                Passed::Failed(how) => {
+                    self.note_unread(&call);
+                    return self.refused(&call, how).await;
+                }
             };
         match shape.stale {
             Some(versions) => outcome = self.scene.older(&call, versions).unwrap_or(outcome),
@@ -117,24 +121,23 @@ impl Wire {
 
     /// Remembers what the daemon may know from now on.
     fn note(&self, call: &Call, outcome: &Outcome) {
-        let (true, Ok(node)) = (call.operation == "GetParameters", outcome) else { return };
-        let name_of = |path: &str| path.rsplit_once("/ecommerce/").map(|(_, name)| name.to_owned());
-        let asked: Vec<String> = call
-            .input
-            .text_items("Names")
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|path| name_of(path))
-            .collect();
+        let asked = asked_of_ours(call);
         if asked.is_empty() {
-            // It is about other releases.
             return;
         }
+        let Ok(node) = outcome else { return self.note_unread(call) };
         let found = node.items("Parameters").unwrap_or(&[]).iter().filter_map(|parameter| {
-            let name = name_of(parameter.get("Name").as_text()?)?;
+            let name = name_of_ours(parameter.get("Name").as_text()?)?;
             Some((name, parameter.get("Value").as_text()?.to_owned()))
         });
         self.machine.has_read(&asked, found.collect::<BTreeMap<_, _>>());
+    }
+
+    /// Remembers that the daemon was not told what it asked.
+    fn note_unread(&self, call: &Call) {
+        if asked_of_ours(call).iter().any(|name| name == "spec") {
+            self.machine.has_read_no_spec();
+        }
     }
 
     /// An answer that says no, in the call's own protocol.
@@ -154,6 +157,19 @@ impl Wire {
         };
         Ok(self.scene.sandbox.reply(call, Err(error)))
     }
+}
+
+/// What of the simulated release a call asks Parameter Store for; nothing if it is another call, or about other releases.
+fn asked_of_ours(call: &Call) -> Vec<String> {
+    if call.operation != "GetParameters" {
+        return Vec::new();
+    }
+    let asked = call.input.text_items("Names").unwrap_or_default();
+    asked.iter().filter_map(|path| name_of_ours(path)).collect()
+}
+
+fn name_of_ours(path: &str) -> Option<String> {
+    path.rsplit_once("/ecommerce/").map(|(_, name)| name.to_owned())
 }
 
 fn broken() -> ConnectorError {

@@ -65,6 +65,11 @@ impl Memory {
         Self { identity: Arc::clone(&self.identity), tables }
     }
 
+    /// Changes the rows of a release, for whoever plays a disk, a person or another version.
+    pub fn rewrite(&self, release: &ReleaseName, change: impl FnOnce(&mut Vec<Sealed>)) {
+        change(self.tables().chains.entry(release.clone()).or_default());
+    }
+
     /// Every row of a release: for those who look at what was kept.
     pub fn rows(&self, release: &ReleaseName) -> Vec<Sealed> {
         self.tables().chains.get(release).cloned().unwrap_or_default()

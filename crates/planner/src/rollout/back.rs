@@ -6,7 +6,7 @@ use tidegate_model::{
     Fact,
     decision::Step,
     ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
-    observation::{Deployment, DeploymentStatus, TargetGroup},
+    observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet, TaskSetStatus},
     revision::RevisionArn,
     waiting::{Class, Held, Reason},
 };
@@ -121,7 +121,8 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
                 end(draft, cause);
             } else {
                 let what = "CodeDeploy's rollback has ended";
-                being_read(draft, rollout, &cause, what, &rollout.start.blue_group);
+                let blue = (&rollout.start.blue, &rollout.start.blue_group);
+                being_read(draft, rollout, &cause, what, blue);
             }
         }
         Some(Fact::Known(_) | Fact::Absent | Fact::Unknown(_)) => {
@@ -145,14 +146,26 @@ fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     }
 }
 
-/// What went back has ended well, and traffic is not wholly where it should be: for a moment it is still being read, and then
-/// somebody else has moved it.
-fn being_read(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &str, group: &TargetGroup) {
+/// What went back has ended well, and what should serve does not do so alone: for a moment it is still being read, and then
+/// somebody else has moved traffic, or what went before was not cleared away.
+fn being_read(
+    draft: &mut Draft<'_>,
+    rollout: &Rollout,
+    cause: &Cause,
+    what: &str,
+    (revision, group): (&RevisionArn, &TargetGroup),
+) {
     let known = draft.seen.listeners.known();
     let elsewhere = known.is_some_and(|listeners| !listeners.production.forwards_only_to(group));
-    if elsewhere && draft.now >= rollout.since + ROLLBACK_NAMED {
+    let left = left_behind(draft, revision, group).map(|set| (set.id.clone(), set.revision.clone()));
+    let for_long = draft.now >= rollout.since + ROLLBACK_NAMED;
+    if elsewhere && for_long {
         let message = format!("{what}, and the listener does not forward to {group} alone");
         draft.held(Held::ListenerEdited, message).on(group.0.clone());
+    } else if let Some((set, other)) = left.filter(|_| for_long) {
+        let message =
+            format!("{what}, and {other} still runs behind {group} in task set {set}; delete that set");
+        draft.held(Held::RollbackFailed, message).on(set);
     } else {
         rolling_back(draft, rollout, cause, &format!("{what} and its result is being read"));
     }
@@ -163,12 +176,25 @@ fn end(draft: &mut Draft<'_>, cause: Cause) {
     draft.look_in(1);
 }
 
-/// The primary task set runs this revision behind this group, and production forwards to it alone.
+/// The primary task set runs this revision behind this group, no other revision does, and production forwards to it alone.
 fn serves_alone(draft: &Draft<'_>, revision: &RevisionArn, group: &TargetGroup) -> bool {
     let primary = draft.seen.service.known().and_then(|service| service.primary().cloned());
     let on_group = draft.seen.listeners.known().is_some_and(|l| l.production.forwards_only_to(group));
     on_group
         && primary.is_some_and(|set| &set.revision == revision && set.target_group.as_ref() == Some(group))
+        && left_behind(draft, revision, group).is_none()
+}
+
+/// Another revision's task set behind a group: a deployment that has ended and was not cleared away, so that some requests still
+/// reach it.
+fn left_behind<'d>(draft: &'d Draft<'_>, revision: &RevisionArn, group: &TargetGroup) -> Option<&'d TaskSet> {
+    let service = draft.seen.service.known()?;
+    service.task_sets.iter().find(|set| {
+        set.target_group.as_ref() == Some(group)
+            && &set.revision != revision
+            && set.status != TaskSetStatus::Draining
+            && set.running > 0
+    })
 }
 
 /// True if production forwards to green alone: only then may what it replaces be deleted. Otherwise the wait says why not.
@@ -239,7 +265,7 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
                 end(draft, cause);
             } else {
                 let what = "the redeployment has ended";
-                being_read(draft, rollout, &cause, what, &rollout.start.green_group);
+                being_read(draft, rollout, &cause, what, (to, &rollout.start.green_group));
             }
         }
         Where::Ended { code, .. } => {

@@ -53,7 +53,10 @@ pub fn setup(rows: impl IntoIterator<Item = (i64, Row)>, (ours, shop): (&str, &s
     }
 }
 
-const OLD: [&str; 1] = ["address"];
+/// The column of [`customers`] that is the old form.
+pub const OLD_COLUMN: &str = "address";
+
+const OLD: [&str; 1] = [OLD_COLUMN];
 const NEW: [&str; 4] = ["street_address", "city", "state", "zip_code"];
 
 /// Reads and writes the text alone.

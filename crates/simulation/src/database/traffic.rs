@@ -32,6 +32,16 @@ pub enum Names {
     Everything,
 }
 
+impl Names {
+    /// True if a column is among them.
+    fn has(&self, column: &str) -> bool {
+        match self {
+            Self::Columns(columns) => columns.iter().any(|name| name == column),
+            Self::Everything => true,
+        }
+    }
+}
+
 /// What a statement does with rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
@@ -141,6 +151,8 @@ pub(super) struct Traffic {
     next: BTreeMap<TableName, i64>,
     /// How many statements failed, by version.
     pub(super) failed: BTreeMap<String, u64>,
+    /// When each was last carried out, by version and statement.
+    carried_out: BTreeMap<(String, usize), Timestamp>,
 }
 
 /// The first process id of the application's sessions.
@@ -155,7 +167,18 @@ impl Traffic {
             left: BTreeMap::new(),
             next: BTreeMap::new(),
             failed: BTreeMap::new(),
+            carried_out: BTreeMap::new(),
         }
+    }
+
+    /// When a statement that names a column was last carried out.
+    pub(super) fn last_named(&self, table: &TableName, column: &str) -> Option<Timestamp> {
+        let names = |version: &String, at: usize| {
+            let statement = self.versions.get(version).and_then(|version| version.statements.get(at));
+            statement.is_some_and(|(statement, _)| statement.table == *table && statement.names.has(column))
+        };
+        let named = self.carried_out.iter().filter(|((version, at), _)| names(version, *at));
+        named.map(|(_, when)| *when).max()
     }
 
     pub(super) fn set_running<'a>(&mut self, versions: impl IntoIterator<Item = &'a str>) {
@@ -195,6 +218,8 @@ pub(super) fn catch_up(state: &mut State, now: Timestamp) {
         let (role, statement) = (version.role.clone(), statement.clone());
         if run(state, &role, &statement, calls, now).is_err() {
             *state.traffic.failed.entry(name).or_insert(0) += calls;
+        } else {
+            state.traffic.carried_out.insert((name, at), now);
         }
     }
 }

@@ -76,6 +76,11 @@ impl Model {
         Ok(())
     }
 
+    /// When a statement of the application that names a column was last carried out.
+    pub fn last_named(&self, table: &TableName, column: &str) -> Option<Timestamp> {
+        self.state().traffic.last_named(table, column)
+    }
+
     /// How many statements of a version failed so far.
     pub fn failed(&self, version: &str) -> u64 {
         self.state().traffic.failed.get(version).copied().unwrap_or(0)

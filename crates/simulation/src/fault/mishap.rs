@@ -32,6 +32,26 @@ pub enum Mishap {
 }
 
 impl Mishap {
+    /// Each that can happen to a release alone, by class.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let people = SpecMishap::ALL.iter().copied().map(Self::Spec);
+        let hands = HandMishap::ALL.iter().copied().map(Self::Hand);
+        let foreign = ForeignMishap::ALL.iter().copied().map(Self::Foreign);
+        let codedeploy = CodedeployMishap::ALL.iter().copied().map(Self::Codedeploy);
+        let metrics = MetricsMishap::ALL.iter().copied().map(Self::Metrics);
+        let app = AppMishap::ALL.iter().copied().map(Self::App);
+        let snapshots = SnapshotMishap::ALL.iter().copied().map(Self::Snapshot);
+        let database = DatabaseMishap::ALL.iter().copied().map(Self::Database);
+        people
+            .chain(hands)
+            .chain(foreign)
+            .chain(codedeploy)
+            .chain(metrics)
+            .chain(app)
+            .chain(snapshots)
+            .chain(database)
+    }
+
     /// The class.
     pub(super) fn class(self) -> &'static str {
         match self {

@@ -30,6 +30,8 @@ pub(crate) struct Journal {
     pub(crate) deleted: usize,
     /// True once a fault let a call arrive late: its sender had given up.
     pub(crate) late: bool,
+    /// True once a newer version has written what nobody here can read.
+    pub(crate) outgrown: bool,
     /// How many effects there were when a ledger was lost, if one was: epochs and the numbers of intents begin anew, so what is
     /// made for another intent may have the same marker.
     lost: Option<usize>,
@@ -79,6 +81,10 @@ impl Journal {
         let Effect { operation, about } = effect;
         if !self.intended.contains(effect) {
             pending.push((Invariant::J1, format!("{operation} of {about} has no intent in the ledger")));
+        }
+        if self.outgrown && !self.late {
+            let what = format!("{operation} of {about} was sent by who cannot read the ledger");
+            pending.push((Invariant::J4, what));
         }
         let service = service_of(operation);
         let read = self.read.get(&(machine.number, service)).copied().unwrap_or_default();

@@ -3,20 +3,26 @@
 //! They see the world itself, what each daemon was told, and what the ledger was given. They never look into a daemon, so
 //! that no mistake of it can hide another. Each finding names the invariant that it breaks.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_ledger::Sealed;
-use tidegate_sandbox::{Call, error::ApiError, node::Node, world::World};
+use tidegate_sandbox::{
+    Call,
+    error::ApiError,
+    node::Node,
+    world::{World, truth::Deployed},
+};
 
 use crate::{
-    database::Model,
-    fault::{Fault, Mishap, SnapshotMishap, What},
+    database::{Model, Operation},
+    fault::{Fault, Mishap, Newer, SnapshotMishap, What, seconds},
     machine::Machine,
 };
 
 pub(crate) mod convergence;
 mod journal;
+mod leases;
 mod orders;
 mod schema;
 pub(crate) mod secrets;
@@ -38,6 +44,9 @@ pub enum Invariant {
     R2,
     R4,
     E1,
+    E2,
+    E3,
+    E4,
     J1,
     J2,
     J3,
@@ -56,7 +65,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -69,6 +78,9 @@ impl Invariant {
         Self::R2,
         Self::R4,
         Self::E1,
+        Self::E2,
+        Self::E3,
+        Self::E4,
         Self::J1,
         Self::J2,
         Self::J3,
@@ -100,6 +112,9 @@ impl Invariant {
             Self::R2 => "R2",
             Self::R4 => "R4",
             Self::E1 => "E1",
+            Self::E2 => "E2",
+            Self::E3 => "E3",
+            Self::E4 => "E4",
             Self::J1 => "J1",
             Self::J2 => "J2",
             Self::J3 => "J3",
@@ -126,16 +141,19 @@ impl Invariant {
             Self::T5 => "one deployment of a service at a time",
             Self::T6 => "traffic does not begin to move while an alarm of the group is red",
             Self::D1 => {
-                "the old form is dropped when contract was approved and it was hidden for long enough"
+                "the old form is hidden when contract was approved and nobody names it, and dropped after its quarantine"
             }
             Self::D2 => "every version that has tasks finds what its statements name",
             Self::D7 => "steps in the database come in the order of epochs",
             Self::N1 => {
-                "nothing is dropped without an available snapshot of this instance, younger than the hiding"
+                "nothing is dropped without a young snapshot of this instance that is available and was taken after the hiding"
             }
             Self::R2 => "what was rolled back goes forward no more",
             Self::R4 => "who has read an abort sends nothing forward",
             Self::E1 => "effects come in the order of epochs",
+            Self::E2 => "who lost the lease writes nothing to the ledger",
+            Self::E3 => "who holds no lease sends nothing",
+            Self::E4 => "a lease is granted to another one only after its end",
             Self::J1 => "the intent is in the ledger before its effect is in the world",
             Self::J2 => "a call is repeated only after reading what became of it",
             Self::J3 => "one intent makes at most one thing",
@@ -178,10 +196,22 @@ pub(crate) struct Oracles {
     found: Found,
     traffic: traffic::Traffic,
     journal: journal::Journal,
+    leases: leases::Leases,
     orders: orders::Orders,
     schema: schema::Schema,
     /// What was about to happen when it was asked, if it then does.
     pending: Vec<(Invariant, String)>,
+}
+
+/// What a store does with the release's lease.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Leased {
+    /// It is granted in this epoch, for so long from now on.
+    Granted { epoch: u64, term: Duration },
+    /// It goes on for so long from now on.
+    Renewed { term: Duration },
+    /// It was given back.
+    Resigned,
 }
 
 /// What was found so far: each invariant once, or a broken one would fill the memory.
@@ -195,6 +225,12 @@ impl Found {
     fn add(&mut self, invariant: Invariant, at: Timestamp, what: String) {
         if self.invariants.insert(invariant) {
             self.violations.push(Violation { invariant, at, what });
+        }
+    }
+
+    fn add_if(&mut self, wrong: leases::Wrong, at: Timestamp) {
+        if let Some((invariant, what)) = wrong {
+            self.add(invariant, at, what);
         }
     }
 }
@@ -240,17 +276,20 @@ fn marker_tag(input: &Node) -> Option<String> {
 
 impl Oracles {
     /// A fault has struck.
-    pub(crate) fn struck(&mut self, fault: &Fault) {
+    pub(crate) fn struck(&mut self, fault: &Fault, at: Timestamp) {
         match &fault.what {
             What::Twice => self.journal.twice += 1,
             What::Late { .. } => self.journal.late = true,
-            What::LedgerLost | What::LedgerRestored { .. } => self.journal.lose(),
-            What::World { mishap, .. } => self.mishap(*mishap),
+            What::Downgrade(Newer::Format) => self.journal.outgrown = true,
+            What::LedgerLost | What::LedgerRestored { .. } => {
+                self.journal.lose();
+                self.leases.lose();
+            }
+            What::World { mishap, lasts } => self.mishap(*mishap, at + seconds(*lasts)),
+            What::Stale { .. } | What::Partial | What::Mangled(_) => self.orders.misled = Some(at),
             What::Crash(_)
+            | What::Downgrade(Newer::Members)
             | What::Fail(..)
-            | What::Stale { .. }
-            | What::Partial
-            | What::Mangled(_)
             | What::Outage { .. }
             | What::Freeze { .. }
             | What::Absent { .. }
@@ -259,16 +298,20 @@ impl Oracles {
     }
 
     /// Something happened to the world: what is so because of it is nobody's fault.
-    fn mishap(&mut self, mishap: Mishap) {
+    fn mishap(&mut self, mishap: Mishap, ends: Timestamp) {
         match mishap {
             // A hand on the listener may give weight to a group without tasks; what dies or is never placed leaves one behind.
-            Mishap::Hand(_) | Mishap::Foreign(_) | Mishap::Codedeploy(_) | Mishap::App(_) => {
-                self.traffic.excuse();
+            // CodeDeploy heeds a red alarm a minute later, and takes some more to go back.
+            Mishap::Hand(_)
+            | Mishap::Foreign(_)
+            | Mishap::Codedeploy(_)
+            | Mishap::App(_)
+            | Mishap::Metrics(_) => {
+                self.traffic.excuse(ends + SignedDuration::from_mins(5));
             }
             Mishap::Snapshot(SnapshotMishap::Deleted) => self.journal.deleted += 1,
             Mishap::Database(_)
             | Mishap::Spec(_)
-            | Mishap::Metrics(_)
             | Mishap::Snapshot(_)
             | Mishap::Crowd(_)
             | Mishap::Canary(_) => {}
@@ -280,9 +323,28 @@ impl Oracles {
         self.orders.asked_anew();
     }
 
-    /// Rows were appended to the ledger.
-    pub(crate) fn appended(&mut self, rows: &[Sealed]) {
+    /// A machine appended rows to the release's ledger.
+    pub(crate) fn appended(&mut self, machine: u32, epoch: u64, rows: &[Sealed], at: Timestamp) {
         self.journal.appended(rows);
+        self.found.add_if(self.leases.appended(machine, epoch), at);
+    }
+
+    /// Something was done with the release's lease.
+    pub(crate) fn leased(&mut self, machine: u32, deed: Leased, (now, at): (Duration, Timestamp)) {
+        match deed {
+            Leased::Granted { epoch, term } => {
+                self.found.add_if(self.leases.granted(machine, epoch, now, term), at);
+            }
+            Leased::Renewed { term } => self.leases.renewed(machine, now, term),
+            Leased::Resigned => self.leases.resigned(machine, now),
+        }
+    }
+
+    /// A call leaves a daemon.
+    pub(crate) fn sends(&mut self, machine: &Machine, call: &Call, (now, at): (Duration, Timestamp)) {
+        if Effect::of(call).is_some() {
+            self.found.add_if(self.leases.sends(machine.number, &call.operation, now), at);
+        }
     }
 
     /// Somebody changed the world by hand.
@@ -290,14 +352,25 @@ impl Oracles {
         self.orders.interfered = Some(at);
     }
 
+    /// An operation of the database is asked for.
+    pub(crate) fn begins(&mut self, machine: &Machine, operation: Operation, at: Timestamp) {
+        for (invariant, what) in orders::begins(machine, operation) {
+            self.found.add(invariant, at, what);
+        }
+    }
+
     /// Looks at the world after a crossing.
     pub(crate) fn look(&mut self, world: &World) {
-        self.traffic.look(world, &mut self.found);
+        let sides = world.sides(traffic::PRODUCTION);
+        let open: Vec<Deployed> =
+            world.deployed().into_iter().filter(|deployment| !deployment.ended).collect();
+        self.orders.look(world, &sides, &open);
+        self.traffic.look(world, &sides, &open, &mut self.found);
     }
 
     /// Looks at the database after a crossing; `running` are the images that have tasks.
     pub(crate) fn look_at(&mut self, world: &World, database: &Model, running: &[&str]) {
-        self.schema.look(world, database, running, &mut self.found);
+        self.schema.look(world, database, (running, self.orders.plans()), &mut self.found);
     }
 
     /// A call of a daemon that changes something is about to have its effect.

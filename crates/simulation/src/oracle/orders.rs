@@ -1,4 +1,7 @@
 //! R2, R4, P1, P2, O2, O3: what people asked for, who had read it, and what is told to them.
+//!
+//! A hold that is told must be one: a deployment of somebody else that is ours, and a listener that stands as CodeDeploy has left
+//! it, would send people to look for what nobody has done.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +10,26 @@ use serde_json::Value;
 use tidegate_model::name::Marker;
 use tidegate_sandbox::{
     Call,
-    world::{World, truth::Deployed},
+    world::{
+        World,
+        truth::{Deployed, Side},
+    },
 };
 
 use super::{
     Found, Invariant,
     traffic::{PRODUCTION, SPEC},
 };
-use crate::machine::Machine;
+use crate::{database::Operation, machine::Machine};
 
 /// What somebody changed by hand this short a time ago may not have been read yet.
 const JUST_NOW: SignedDuration = SignedDuration::from_secs(90);
+
+/// What has stood for this long was read by every pass that is under way.
+const LONG: SignedDuration = SignedDuration::from_secs(120);
+
+/// The deployment config by which all traffic goes over at once.
+const AT_ONCE: &str = "CodeDeployDefault.ECSAllAtOnce";
 
 /// Where an abort stands.
 const ABORT: &str = "/tidegate/ecommerce/abort";
@@ -31,6 +43,12 @@ pub(crate) struct Orders {
     newest: u64,
     /// When somebody last changed the world by hand.
     pub(crate) interfered: Option<Timestamp>,
+    /// When an answer was last not what the world is.
+    pub(crate) misled: Option<Timestamp>,
+    /// Since when production has stood as CodeDeploy has left it.
+    in_place: Option<Timestamp>,
+    /// Plans that people were shown.
+    plans: BTreeSet<String>,
 }
 
 impl Orders {
@@ -47,17 +65,19 @@ impl Orders {
         call: &Call,
         pending: &mut Vec<(Invariant, String)>,
     ) {
+        if call.operation == "CreateDeployment" && is_back(call) {
+            let config = call.input.get("deploymentConfigName").as_text().unwrap_or_default();
+            if config != AT_ONCE {
+                let what = format!("what is brought back would get its traffic by {config}");
+                pending.push((Invariant::R4, what));
+            }
+        }
         if !is_forward(world, call) {
             return;
         }
         let read = machine.read();
         let operation = &call.operation;
-        if read.answers == 0 || !read.found.contains_key("spec") {
-            pending.push((Invariant::P2, format!("{operation} was sent by who had read no spec")));
-        }
-        if read.found.contains_key("hold") {
-            pending.push((Invariant::O2, format!("{operation} was sent by who had read a hold")));
-        }
+        pending.extend(unasked(machine, operation));
         if let Some(abort) = read.found.get("abort")
             && Self::concerns(world, call, abort)
         {
@@ -104,11 +124,27 @@ impl Orders {
         }
     }
 
+    /// Looks at where production's traffic goes.
+    pub(crate) fn look(&mut self, world: &World, sides: &[Side], open: &[Deployed]) {
+        let in_place = is_in_place(world, sides, open);
+        self.in_place = in_place.then(|| self.in_place.unwrap_or_else(|| world.now()));
+    }
+
+    /// Plans that people were shown.
+    pub(crate) fn plans(&self) -> &BTreeSet<String> {
+        &self.plans
+    }
+
     /// A status was written.
-    pub(crate) fn told(&self, world: &World, call: &Call, found: &mut Found) {
+    pub(crate) fn told(&mut self, world: &World, call: &Call, found: &mut Found) {
         let text = call.input.get("Value").as_text().unwrap_or_default();
         let Ok(status) = serde_json::from_str::<Value>(text) else { return };
+        self.plans.extend(status["schema"]["plan"].as_str().map(str::to_owned));
         let now = world.now();
+        let misled = self.misled.is_some_and(|at| now.duration_since(at) <= LONG);
+        if !misled && let Some(what) = self.unfounded(world, &status) {
+            found.add(Invariant::O3, now, what);
+        }
         let recent = self.interfered.is_some_and(|at| now.duration_since(at) <= JUST_NOW);
         if recent {
             return;
@@ -141,10 +177,70 @@ impl Orders {
     }
 }
 
+impl Orders {
+    /// What of the holds that a status tells is not so.
+    fn unfounded(&self, world: &World, status: &Value) -> Option<String> {
+        let waiting = status["waiting"].as_array().map_or(&[][..], Vec::as_slice);
+        let tells = |reason: &str| waiting.iter().any(|wait| wait["reason"].as_str() == Some(reason));
+        let deployed = world.deployed();
+        let mut open = deployed.iter().filter(|deployment| !deployment.ended).peekable();
+        let in_force = status["versions"]["inForce"].as_u64();
+        let ours = |deployment: &Deployed| {
+            let marker = deployment.description.as_ref().and_then(|text| text.parse::<Marker>().ok());
+            !deployment.rollback && marker.is_some_and(|marker| Some(marker.version.0) == in_force)
+        };
+        if tells("foreign-deployment") && open.peek().is_some() && open.all(ours) {
+            return Some("our own deployment was told to be somebody else's".to_owned());
+        }
+        let long = self.in_place.is_some_and(|since| world.now().duration_since(since) > LONG);
+        let edited = tells("listener-edited") || tells("traffic-disagrees");
+        (edited && long).then(|| "the listener was told to be edited, and nobody has".to_owned())
+    }
+}
+
+/// True if production forwards where CodeDeploy has it forward; false while it is moving traffic.
+fn is_in_place(world: &World, sides: &[Side], open: &[Deployed]) -> bool {
+    let group = match open {
+        [] => world.primary_group("ecommerce", "ecommerce"),
+        [deployment] if deployment.waits_to_terminate => Some(deployment.green.clone()),
+        [deployment] if deployment.ready => Some(deployment.blue.clone()),
+        [_, ..] => None,
+    };
+    group.is_some_and(|group| sides.iter().any(|side| side.group == group && side.weight == 100))
+}
+
+/// What of an operation of the database is against what people ask.
+pub(super) fn begins(machine: &Machine, operation: Operation) -> Vec<(Invariant, String)> {
+    match operation {
+        Operation::Expand | Operation::Hide | Operation::Purge => unasked(machine, operation.as_str()),
+        Operation::Claim | Operation::Observe | Operation::Backfill | Operation::Unhide | Operation::Log => {
+            Vec::new()
+        }
+    }
+}
+
+/// What is wrong with going forward by what a machine has read.
+fn unasked(machine: &Machine, what: &str) -> Vec<(Invariant, String)> {
+    let read = machine.read();
+    let mut wrong = Vec::new();
+    if !read.has_spec() {
+        wrong.push((Invariant::P2, format!("{what} was sent by who had read no spec")));
+    }
+    if read.has_hold() {
+        wrong.push((Invariant::O2, format!("{what} was sent by who had read a hold")));
+    }
+    wrong
+}
+
+/// True of a deployment that brings an older revision back.
+fn is_back(call: &Call) -> bool {
+    call.input.has("overrideAlarmConfiguration")
+}
+
 /// True if a call takes a release forward, and not back to an older revision.
 fn is_forward(world: &World, call: &Call) -> bool {
     match call.operation.as_str() {
-        "CreateDeployment" => !call.input.has("overrideAlarmConfiguration"),
+        "CreateDeployment" => !is_back(call),
         "ContinueDeployment" => deployment_of(world, call).is_some_and(|deployment| !deployment.heedless),
         _ => false,
     }

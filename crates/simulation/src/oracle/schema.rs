@@ -1,15 +1,18 @@
 //! D1, D2, D7, N1, R3 of the schema: what the database has, and who still needs it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use tidegate_model::{
+    name::Marker,
     orders::read_approval,
     spec::{self, ContractMode, SchemaSpec},
 };
-use tidegate_sandbox::world::World;
+use tidegate_sandbox::world::{World, truth::Deployed};
 
 use super::{Found, Invariant, traffic::SPEC};
 use crate::{
-    database::{Model, Operation},
+    database::{Model, Operation, story},
     scenario::APPROVAL,
 };
 
@@ -25,13 +28,25 @@ pub(crate) struct Schema {
     hidden: Option<Timestamp>,
     /// When there was last a snapshot that a purge may rest on: somebody may have deleted it just now.
     kept: Option<Timestamp>,
+    /// Since when each snapshot can be restored.
+    available: BTreeMap<String, Timestamp>,
 }
+
+/// A snapshot on which a purge rests is no older: the half hour that it may have, and what a purge waits for locks.
+const YOUNG: jiff::SignedDuration = jiff::SignedDuration::from_mins(33);
 
 /// What was true this short a time ago may have been what a daemon decided by.
 const FRESH: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 impl Schema {
-    pub(crate) fn look(&mut self, world: &World, database: &Model, running: &[&str], found: &mut Found) {
+    /// Looks at the database; `running` are the images that have tasks, `shown` the plans that people were shown.
+    pub(crate) fn look(
+        &mut self,
+        world: &World,
+        database: &Model,
+        (running, shown): (&[&str], &BTreeSet<String>),
+        found: &mut Found,
+    ) {
         let now = world.now();
         let known = database.versions();
         for version in running.iter().filter(|version| known.contains(**version)) {
@@ -43,7 +58,7 @@ impl Schema {
         if database.last_committed().is_none() {
             return;
         }
-        if self.hidden.is_some_and(|hidden| Self::is_kept(world, hidden)) {
+        if self.hidden.is_some_and(|hidden| self.is_kept(world, hidden, now)) {
             self.kept = Some(now);
         }
         let committed = database.committed();
@@ -59,10 +74,14 @@ impl Schema {
             match step.operation {
                 Operation::Hide => {
                     self.hidden = Some(step.at);
-                    approved(world, "hidden", step.at, found);
+                    contracted(world, ("hidden", step.at), shown, found);
+                    unused(world, database, step.at, found);
                 }
                 Operation::Unhide => self.hidden = None,
-                Operation::Purge => self.purged(world, step.at, found),
+                Operation::Purge => {
+                    contracted(world, ("purged", step.at), shown, found);
+                    self.purged(world, step.at, found);
+                }
                 Operation::Claim
                 | Operation::Observe
                 | Operation::Expand
@@ -73,8 +92,7 @@ impl Schema {
         self.seen = committed.len();
     }
 
-    fn purged(&self, world: &World, at: Timestamp, found: &mut Found) {
-        approved(world, "purged", at, found);
+    fn purged(&mut self, world: &World, at: Timestamp, found: &mut Found) {
         let Some(hidden) = self.hidden else {
             found.add(Invariant::D1, at, "purged what was not hidden".to_owned());
             return;
@@ -86,17 +104,19 @@ impl Schema {
             found.add(Invariant::D1, at, format!("purged what was hidden for {served:#}"));
         }
         let fresh = self.kept.is_some_and(|kept| kept >= hidden && at.duration_since(kept) <= FRESH);
-        if !fresh && !Self::is_kept(world, hidden) {
+        if !fresh && !self.is_kept(world, hidden, at) {
             found.add(Invariant::N1, at, format!("purged with these snapshots: {:?}", world.kept()));
         }
     }
 
-    /// True if there is an available snapshot of this very instance that is younger than the hiding.
-    fn is_kept(world: &World, hidden: Timestamp) -> bool {
+    /// True if there is an available snapshot of this very instance that is younger than the hiding, and young.
+    fn is_kept(&mut self, world: &World, hidden: Timestamp, at: Timestamp) -> bool {
         let resource = world.resource_id_of(INSTANCE);
-        world.kept().iter().any(|snapshot| {
-            snapshot.available
-                && snapshot.created >= hidden
+        let kept = world.kept();
+        kept.iter().filter(|snapshot| snapshot.available).any(|snapshot| {
+            let since = *self.available.entry(snapshot.id.clone()).or_insert(at);
+            snapshot.created >= hidden
+                && at.duration_since(since) <= YOUNG
                 && Some(&snapshot.resource_id) == resource.as_ref()
         })
     }
@@ -108,19 +128,36 @@ fn asked(world: &World) -> Option<(u64, SchemaSpec)> {
     Some((version, spec::read(&text).ok()?.schema?))
 }
 
-/// Contract is approved, for the spec that is there, by who has seen its plan.
-fn approved(world: &World, what: &str, at: Timestamp, found: &mut Found) {
+/// Contract is approved, for the spec that is there, by who has seen its plan; and no deployment of ours is under way.
+fn contracted(world: &World, (what, at): (&str, Timestamp), shown: &BTreeSet<String>, found: &mut Found) {
+    let ours = |deployment: &Deployed| {
+        let marker = deployment.description.as_ref().map(|text| text.parse::<Marker>());
+        !deployment.ended && matches!(marker, Some(Ok(_)))
+    };
+    if let Some(deployment) = world.deployed().into_iter().find(ours) {
+        found.add(Invariant::D1, at, format!("{what} while {} was under way", deployment.id));
+    }
     let Some((version, schema)) = asked(world) else { return };
     if schema.contract != ContractMode::OnApproval {
         return;
     }
     let order = world.parameter(APPROVAL).map(|(_, text)| text);
     let approval = order.as_deref().and_then(|text| read_approval(text).ok());
-    if approval.is_none_or(|approval| approval.spec.0 != version) {
+    if approval.is_none_or(|approval| approval.spec.0 != version || !shown.contains(&approval.plan)) {
         found.add(
             Invariant::D1,
             at,
             format!("{what} with this approval of spec version {version}: {order:?}"),
         );
+    }
+}
+
+/// No statement has named the old form for as long as the spec says.
+fn unused(world: &World, database: &Model, at: Timestamp, found: &mut Found) {
+    let Some((_, schema)) = asked(world) else { return };
+    let wanted = schema.contract_after.duration();
+    let last = database.last_named(&story::customers(), story::OLD_COLUMN);
+    if let Some(last) = last.filter(|last| at.duration_since(*last) < wanted) {
+        found.add(Invariant::D1, at, format!("hidden, and named at {last} by a statement of the shop"));
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{name::Marker, spec};
+use tidegate_model::{
+    name::Marker,
+    spec::{self, Spec},
+};
 use tidegate_sandbox::{
     Call,
     world::{
@@ -34,16 +37,16 @@ pub(crate) struct Traffic {
     healthy: BTreeMap<String, Timestamp>,
     /// When no alarm was red, last.
     quiet: Option<Timestamp>,
-    /// True once somebody else has meddled, until production is whole again: what they did is theirs.
-    excused: bool,
-    /// The shortest bake of each spec version.
-    bakes: BTreeMap<u64, SignedDuration>,
+    /// Until when what production lacks is the doing of somebody else who has meddled, and longer if it is not whole then.
+    excused: Option<Timestamp>,
+    /// Each version of the spec, and when it was first there.
+    specs: BTreeMap<u64, (Timestamp, Spec)>,
 }
 
 impl Traffic {
-    /// Somebody else meddles with listener or tasks from now on.
-    pub(crate) fn excuse(&mut self) {
-        self.excused = true;
+    /// Somebody else meddles with listener or tasks, or makes AWS do so, until then.
+    pub(crate) fn excuse(&mut self, until: Timestamp) {
+        self.excused = self.excused.max(Some(until));
     }
 
     /// T2.
@@ -51,8 +54,8 @@ impl Traffic {
         let weight: u32 = sides.iter().map(|side| side.weight).sum();
         let empty = sides.iter().find(|side| side.weight > 0 && side.image.is_none());
         if weight > 0 && empty.is_none() {
-            self.excused = false;
-        } else if !self.excused {
+            self.excused = self.excused.filter(|until| *until > now);
+        } else if self.excused.is_none() {
             let what = match empty {
                 Some(empty) => format!("{} has weight {} and no task", empty.group, empty.weight),
                 None => "the production listener has no weight at all".to_owned(),
@@ -61,17 +64,15 @@ impl Traffic {
         }
     }
 
-    pub(crate) fn look(&mut self, world: &World, found: &mut Found) {
+    /// Looks at production's sides and at the deployments that are under way.
+    pub(crate) fn look(&mut self, world: &World, sides: &[Side], open: &[Deployed], found: &mut Found) {
         let now = world.now();
-        let sides = world.sides(PRODUCTION);
-        self.whole(now, &sides, found);
-        let open: Vec<Deployed> =
-            world.deployed().into_iter().filter(|deployment| !deployment.ended).collect();
+        self.whole(now, sides, found);
         if open.iter().filter(|deployment| !deployment.rollback).count() > 1 {
             let ids: Vec<&str> = open.iter().map(|deployment| deployment.id.as_str()).collect();
             found.add(Invariant::T5, now, format!("deployments {ids:?} are all under way"));
         }
-        for deployment in &open {
+        for deployment in open {
             let green = sides.iter().find(|side| side.group == deployment.green);
             if green.is_some_and(|green| green.weight == 100) {
                 self.complete.entry(deployment.id.clone()).or_insert(now);
@@ -87,10 +88,10 @@ impl Traffic {
             self.quiet = Some(now);
         }
         if let Some((version, text)) = world.parameter(SPEC)
-            && !self.bakes.contains_key(&version)
+            && !self.specs.contains_key(&version)
             && let Ok(spec) = spec::read(&text)
         {
-            self.bakes.insert(version, spec.bake.duration());
+            self.specs.insert(version, (now, spec));
         }
     }
 
@@ -134,13 +135,21 @@ impl Traffic {
         }
         let served = world.now().duration_since(*since);
         let marker: Option<Marker> = deployment.description.as_deref().and_then(|text| text.parse().ok());
-        // A newer spec may have a shorter bake, which counts from the next pass on.
-        let from = marker.map_or(0, |marker| marker.version.0);
-        if let Some(bake) = self.bakes.range(from..).map(|(_, bake)| *bake).min()
+        if let Some(bake) = marker.and_then(|marker| self.bake(marker.version.0, world.now()))
             && served < bake
         {
             let what = format!("{} was to delete blue after {served:#} of a bake of {bake:#}", deployment.id);
             pending.push((Invariant::T3, what));
         }
+    }
+
+    /// The bake that a rollout of a version is to serve: the newest spec's that asks for the same, as far as it can have been read.
+    /// One that was written just now may count already, or not yet.
+    fn bake(&self, version: u64, now: Timestamp) -> Option<SignedDuration> {
+        let (_, first) = self.specs.get(&version)?;
+        let same = |spec: &Spec| spec.revision == first.revision && spec.traffic == first.traffic;
+        let later: Vec<_> = self.specs.range(version..).filter(|(_, (_, spec))| same(spec)).collect();
+        let read = later.iter().rposition(|(_, (since, _))| now.duration_since(*since) > FRESH).unwrap_or(0);
+        later[read..].iter().map(|(_, (_, spec))| spec.bake.duration()).min()
     }
 }

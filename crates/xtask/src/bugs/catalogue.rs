@@ -2,7 +2,7 @@
 //! the product in `crates/simulation/bugs`.
 //!
 //! A bug is a piece of source text that stands exactly once in its file (or once behind a landmark), and what would be wrong
-//! in its place. When the code changes and a piece is not there any more, reading the catalogue fails: a bug that is no longer
+//! in its place; where one defence stands behind another, a bug has a piece for each (`[[bug.also]]`). When the code changes and a piece is not there any more, reading the catalogue fails: a bug that is no longer
 //! made would count as found.
 
 use std::{
@@ -14,13 +14,20 @@ use std::{
 use serde::Deserialize;
 
 /// A mistake that somebody could make.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bug {
     /// A few words with hyphens.
     pub name: String,
     /// What it does, in a sentence.
     pub what: String,
+    /// What it changes, all at once.
+    pub pieces: Vec<Piece>,
+}
+
+/// A piece of source, and what would be wrong in its place.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Piece {
     /// The file, from the workspace's root.
     pub file: PathBuf,
     /// Text that stands once in the file, and before the piece; only for pieces that stand in it more than once.
@@ -32,10 +39,32 @@ pub(crate) struct Bug {
     pub bug: String,
 }
 
+/// A bug as it is written down: its first piece stands with its name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    what: String,
+    file: PathBuf,
+    #[serde(default)]
+    after: String,
+    find: String,
+    bug: String,
+    #[serde(default)]
+    also: Vec<Piece>,
+}
+
+impl From<Written> for Bug {
+    fn from(Written { name, what, file, after, find, bug, also }: Written) -> Self {
+        let pieces = std::iter::once(Piece { file, after, find, bug }).chain(also).collect();
+        Self { name, what, pieces }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    bug: Vec<Bug>,
+    bug: Vec<Written>,
 }
 
 /// The catalogue cannot be used.
@@ -61,10 +90,10 @@ pub(crate) enum CatalogueError {
     #[error("the seeded bug {0} is there twice")]
     Twice(String),
     /// The code has changed.
-    #[error("the seeded bug {name} fits {} {times} times and must fit once: bring it up to date with the code", file.display())]
+    #[error("the piece {find:?} of a seeded bug fits {} {times} times and must fit once: bring it up to date with the code", file.display())]
     Misfit {
-        /// Which bug.
-        name: String,
+        /// Which piece.
+        find: String,
         /// In which file.
         file: PathBuf,
         /// How often.
@@ -72,11 +101,11 @@ pub(crate) enum CatalogueError {
     },
 }
 
-impl Bug {
-    /// Where its piece begins in the text of its file.
+impl Piece {
+    /// Where it begins in the text of its file.
     pub(crate) fn place(&self, text: &str) -> Result<usize, CatalogueError> {
         let misfit =
-            |times| CatalogueError::Misfit { name: self.name.clone(), file: self.file.clone(), times };
+            |times| CatalogueError::Misfit { find: self.find.clone(), file: self.file.clone(), times };
         if self.after.is_empty() {
             return once(text, &self.find).map_err(misfit);
         }
@@ -108,7 +137,7 @@ pub(crate) fn read(root: &Path) -> Result<Vec<Bug>, CatalogueError> {
     for path in paths {
         let file: File = toml::from_str(&text(&path)?)
             .map_err(|source| CatalogueError::Malformed { path, source: Box::new(source) })?;
-        bugs.extend(file.bug);
+        bugs.extend(file.bug.into_iter().map(Bug::from));
     }
     let mut names = BTreeSet::new();
     match bugs.iter().find(|bug| !names.insert(bug.name.clone())) {
@@ -133,7 +162,8 @@ mod tests {
         assert!(bugs.len() >= 60, "{} are not enough to say that the simulation bites", bugs.len());
         let misfits: Vec<String> = bugs
             .iter()
-            .filter_map(|bug| bug.place(&text(&root.join(&bug.file)).unwrap()).err())
+            .flat_map(|bug| &bug.pieces)
+            .filter_map(|piece| piece.place(&text(&root.join(&piece.file)).unwrap()).err())
             .map(|misfit| misfit.to_string())
             .collect();
         assert!(misfits.is_empty(), "{misfits:#?}");
@@ -141,17 +171,15 @@ mod tests {
 
     #[test]
     fn a_piece_that_stands_twice_needs_a_landmark() {
-        let bug = |after: &str| Bug {
-            name: "b".into(),
-            what: String::new(),
+        let piece = |after: &str| Piece {
             file: "f".into(),
             after: after.into(),
             find: "x()".into(),
             bug: "y()".into(),
         };
         let text = "fn a() { x() } fn b() { x() }";
-        assert!(bug("").place(text).is_err());
-        assert_eq!(bug("fn b").place(text).unwrap(), 24);
-        assert!(bug("fn c").place(text).is_err());
+        assert!(piece("").place(text).is_err());
+        assert_eq!(piece("fn b").place(text).unwrap(), 24);
+        assert!(piece("fn c").place(text).is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::catalogue::{Bug, CatalogueError, text};
+use super::catalogue::{Bug, CatalogueError, Piece, text};
 
 /// What of the workspace a build needs.
 const PARTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "crates", "config", "tests"];
@@ -34,15 +34,24 @@ pub(crate) enum WeaveError {
     },
 }
 
+/// A piece, and the name of the bug that it is of.
+#[derive(Clone, Copy)]
+struct Seeded<'b> {
+    bug: &'b str,
+    piece: &'b Piece,
+}
+
 /// Makes the copy at `to`, with every bug in it.
 pub(crate) fn weave(root: &Path, to: &Path, bugs: &[Bug]) -> Result<(), WeaveError> {
-    let mut by_file = BTreeMap::<&Path, Vec<&Bug>>::new();
+    let mut by_file = BTreeMap::<&Path, Vec<Seeded<'_>>>::new();
     for bug in bugs {
-        by_file.entry(&bug.file).or_default().push(bug);
+        for piece in &bug.pieces {
+            by_file.entry(&piece.file).or_default().push(Seeded { bug: &bug.name, piece });
+        }
     }
     let mut woven = BTreeMap::from([(root.join("Cargo.toml"), renamed(&text(&root.join("Cargo.toml"))?))]);
-    for (file, bugs) in by_file {
-        woven.insert(root.join(file), with_bugs(&text(&root.join(file))?, &bugs)?);
+    for (file, seeded) in by_file {
+        woven.insert(root.join(file), with_bugs(&text(&root.join(file))?, &seeded)?);
     }
     fs::create_dir_all(to).map_err(|source| WeaveError::NotCopied { path: to.to_owned(), source })?;
     for part in PARTS {
@@ -52,27 +61,32 @@ pub(crate) fn weave(root: &Path, to: &Path, bugs: &[Bug]) -> Result<(), WeaveErr
     Ok(())
 }
 
-/// The workspace's manifest with another version in it. Cargo tells crates of two workspaces apart by name and version, not by
+/// The workspace's manifest with another version in it, and with no warnings: what is woven is no beauty. Cargo tells crates of two workspaces apart by name and version, not by
 /// folder: in one target folder the product would otherwise be built from the copy's crates.
 fn renamed(manifest: &str) -> String {
-    manifest.replacen("version = \"", "version = \"0.0.0-bugs+", 1)
+    let quiet = "[workspace.lints.rust]\nwarnings = { level = \"allow\", priority = 1 }";
+    manifest.replacen("version = \"", "version = \"0.0.0-bugs+", 1).replacen(
+        "[workspace.lints.rust]",
+        quiet,
+        1,
+    )
 }
 
 /// The text of one file with each piece behind its switch, and behind several where several bugs stand in for it. From the
 /// last to the first, so that places stay true.
-fn with_bugs(text: &str, bugs: &[&Bug]) -> Result<String, WeaveError> {
-    let mut places = BTreeMap::<(usize, usize), Vec<&Bug>>::new();
-    for bug in bugs {
-        places.entry((bug.place(text)?, bug.find.len())).or_default().push(bug);
+fn with_bugs(text: &str, seeded: &[Seeded<'_>]) -> Result<String, WeaveError> {
+    let mut places = BTreeMap::<(usize, usize), Vec<Seeded<'_>>>::new();
+    for one in seeded {
+        places.entry((one.piece.place(text)?, one.piece.find.len())).or_default().push(*one);
     }
     let mut text = text.to_owned();
     let mut woven_from = text.len();
-    for ((place, length), bugs) in places.into_iter().rev() {
+    for ((place, length), seeded) in places.into_iter().rev() {
         if place + length > woven_from {
-            return Err(WeaveError::Overlap(bugs.iter().map(|bug| bug.name.clone()).collect()));
+            return Err(WeaveError::Overlap(seeded.iter().map(|one| one.bug.to_owned()).collect()));
         }
         let piece = text[place..place + length].to_owned();
-        let switched = bugs.iter().fold(piece, |piece, bug| switched(&piece, bug));
+        let switched = seeded.iter().fold(piece, |piece, one| switched(&piece, one));
         text.replace_range(place..place + length, &switched);
         woven_from = place;
     }
@@ -80,12 +94,12 @@ fn with_bugs(text: &str, bugs: &[&Bug]) -> Result<String, WeaveError> {
 }
 
 /// A piece behind a bug's switch. Statements stay statements, and an expression stays one whatever stands around it.
-fn switched(piece: &str, bug: &Bug) -> String {
+fn switched(piece: &str, seeded: &Seeded<'_>) -> String {
     let on = format!(
         "{{ static ON: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::var_os(\"TIDEGATE_BUG\").is_some_and(|bug| bug == {:?})); *ON }}",
-        bug.name
+        seeded.bug
     );
-    let bug = &bug.bug;
+    let bug = &seeded.piece.bug;
     if piece.starts_with("let ") {
         // What it binds is needed behind it.
         format!("if {on} {{ {bug} }} {piece}")
@@ -137,20 +151,15 @@ mod tests {
 
     #[test]
     fn pieces_of_one_file_do_not_move_each_other() {
-        let bug = |name: &str, find: &str| Bug {
-            name: name.into(),
-            what: String::new(),
-            file: "f".into(),
-            after: String::new(),
-            find: find.into(),
-            bug: "0".into(),
-        };
+        let piece =
+            |find: &str| Piece { file: "f".into(), after: String::new(), find: find.into(), bug: "0".into() };
         assert_eq!(
             renamed("[workspace.package]\nversion = \"0.1.0\""),
             "[workspace.package]\nversion = \"0.0.0-bugs+0.1.0\""
         );
-        let (one, two) = (bug("one", "1"), bug("two", "2;"));
-        let woven = with_bugs("let a = 1; 2;", &[&one, &two]).unwrap();
+        let (one, two) = (piece("1"), piece("2;"));
+        let seeded = [Seeded { bug: "one", piece: &one }, Seeded { bug: "two", piece: &two }];
+        let woven = with_bugs("let a = 1; 2;", &seeded).unwrap();
         assert!(woven.starts_with("let a = (if {"), "{woven}");
         assert!(woven.contains("== \"one\")); *ON } { 0 } else { 1 }); if {"), "{woven}");
         assert!(woven.ends_with("== \"two\")); *ON } { 0 } else { 2; }"), "{woven}");
