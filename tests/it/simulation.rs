@@ -192,6 +192,12 @@ fn what_was_found_once_is_not_found_again() {
             "an-abort-before-any-traffic",
             r#"{"faults":[{"at":{"operation":{"of":"ssm.GetParameters","nth":6}},"what":{"world":{"mishap":{"hand":"listener-to-second"},"lasts":0}}}]}"#,
         ),
+        // CodeDeploy called a deployment succeeded in the middle of its shift: the way back was told as ended while the version
+        // that failed still ran behind the same group.
+        (
+            "an-abort-in-the-shift",
+            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"codedeploy":"says-succeeded"},"lasts":300}}}]}"#,
+        ),
         // A secret in a spec was in the log, at the finest level: the SDK writes answers whole there.
         (
             "all-at-once",

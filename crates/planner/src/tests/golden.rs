@@ -9,10 +9,10 @@ use tidegate_model::{
     decision::Step,
     fact::Why,
     gate::Gate,
-    ledger::Refusals,
-    observation::{Counts, DeploymentStatus, Minute},
+    ledger::{Entry, Refusals, RolloutEnd},
+    observation::{Counts, DeploymentStatus, Minute, TaskSet, TaskSetStatus},
     schema::Preflight,
-    waiting::{Class, Reason},
+    waiting::{Class, Held, Reason},
 };
 
 use super::{
@@ -273,6 +273,42 @@ fn one_refused_statement_is_enough_to_give_the_hidden_form_back_whatever_is_held
     let change = state.change.unwrap();
     assert_eq!(change.quiet_since, Some(world.now), "the quiet window begins anew");
     assert!(change.last_reader.is_some_and(|(reader, _)| reader.how.contains("refused to role shop")));
+}
+
+#[test]
+fn a_redeployment_has_not_ended_while_what_it_replaces_runs_behind_the_same_group() {
+    let mut sketch = in_flight(Phase::Redeploying, DeploymentStatus::Succeeded, true);
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    let mut world = build(&sketch);
+    let ends = |world: &World| {
+        let ended = |entry: &Entry| matches!(entry, Entry::RolloutEnded(RolloutEnd::RolledBack(_)));
+        world.decide().entries.iter().any(ended)
+    };
+    assert!(ends(&world));
+
+    let left = |running| {
+        move |mut service: tidegate_model::observation::Service| {
+            let set = service.task_sets[0].clone();
+            let revision = tidegate_model::revision::RevisionArn("shop:9".into());
+            service.task_sets.push(TaskSet {
+                id: "set-9".into(),
+                status: TaskSetStatus::Active,
+                revision,
+                running,
+                ..set
+            });
+            service
+        }
+    };
+    let alone = world.seen.service.clone();
+    world.seen.service = alone.clone().map(left(1));
+    assert!(!ends(&world));
+    let decision = world.decide();
+    let told = decision.waiting.iter().find(|wait| wait.reason == Reason::Held(Held::RollbackFailed));
+    assert!(told.is_some_and(|wait| wait.message.contains("task set set-9")), "{:#?}", decision.waiting);
+    world.seen.service = alone.map(left(0));
+    assert!(ends(&world), "nothing runs in it any more");
 }
 
 #[test]
