@@ -198,6 +198,12 @@ fn what_was_found_once_is_not_found_again() {
             "an-abort-in-the-shift",
             r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"codedeploy":"says-succeeded"},"lasts":300}}}]}"#,
         ),
+        // The ledger was lost while an older revision was brought back: its deployment was taken for the version's own, and
+        // stopped, and the version went on serving as "rolled back".
+        (
+            "an-abort-after-the-end",
+            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ContinueDeployment","nth":3}},"what":"ledger-lost"}]}"#,
+        ),
         // A secret in a spec was in the log, at the finest level: the SDK writes answers whole there.
         (
             "all-at-once",

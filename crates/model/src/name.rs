@@ -98,7 +98,8 @@ pub struct Marker {
     pub version: ParameterVersion,
     /// The first 8 hex digits of that spec's content digest.
     pub hash: String,
-    /// The intent under which it was made: unique within the ledger that made it.
+    /// The intent under which it was made, unique within the ledger that made it: `i7` for what leads forward, `r7` for a
+    /// deployment that takes the version back.
     pub intent: String,
 }
 
@@ -111,6 +112,12 @@ impl Marker {
     /// True if both were made for the same spec text of the same release, whatever the intent.
     pub fn same_spec(&self, other: &Self) -> bool {
         self.release == other.release && self.version == other.version && self.hash == other.hash
+    }
+
+    /// True of a deployment that brings an older revision back: without the ledger nothing else tells it from one that brings
+    /// the version itself.
+    pub fn takes_back(&self) -> bool {
+        self.intent.starts_with('r')
     }
 }
 

@@ -100,6 +100,15 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The marker for a deployment that goes in this direction.
+    pub(crate) fn deployment_marker(&self, spec: &Accepted, direction: Direction) -> Marker {
+        let marker = self.marker(spec);
+        match direction {
+            Direction::Forward => marker,
+            Direction::Back => Marker { intent: format!("r{}", self.state.length), ..marker },
+        }
+    }
+
     /// Looks again in `seconds` at the latest.
     pub(crate) fn look_in(&mut self, seconds: i64) {
         self.next_look = self.next_look.min(self.now + SignedDuration::from_secs(seconds));

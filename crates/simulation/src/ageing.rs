@@ -19,10 +19,11 @@ pub(crate) fn write(ledger: &Memory, newer: Newer) {
     });
 }
 
-/// Gives an entry a member that this version does not know; one without members stays as it is.
+/// Gives an entry a member that this version does not know; one without members stays as it is, and so does one with a single
+/// member, which may be the name of a variant.
 fn add_member(row: &mut Sealed) {
     let Ok(Value::Object(mut entry)) = serde_json::from_str::<Value>(&row.body) else { return };
-    for payload in entry.values_mut().filter_map(Value::as_object_mut) {
+    for payload in entry.values_mut().filter_map(Value::as_object_mut).filter(|payload| payload.len() > 1) {
         payload.insert("fromANewerVersion".to_owned(), Value::Object(Map::new()));
     }
     row.body = Value::Object(entry).to_string();

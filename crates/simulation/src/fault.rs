@@ -72,6 +72,11 @@ impl Plan {
         self.faults.iter().any(|fault| fault.what == What::Downgrade(Newer::Format))
     }
 
+    /// True if what was done before is forgotten.
+    pub(crate) fn forgets(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::LedgerLost | What::LedgerRestored { .. }))
+    }
+
     /// True if an answer is not what the client knows.
     pub(crate) fn mangles(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.what, What::Mangled(_)))

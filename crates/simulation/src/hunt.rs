@@ -63,7 +63,7 @@ pub fn hunt(catalogue: &Catalogue, seed: u64, limit: Duration) -> Hunt {
 }
 
 /// Takeovers that come before single faults: they find what nothing else does.
-const FIRST_TAKEOVERS: usize = 60;
+const FIRST_TAKEOVERS: usize = 40;
 
 /// Runs of a swarm that are drawn at once.
 const SWARM: usize = 500;

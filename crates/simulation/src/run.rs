@@ -439,9 +439,11 @@ impl<'s> Stage<'s> {
             Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles(),
             Summary::RolledBack => plan.is_hard(),
-            // Whoever meddles may leave nothing to be done, or something that only people can do.
+            // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
+            // what to go back to.
             Summary::Healthy => {
-                plan.meddles() && (named || status.waiting.is_empty() && !is_contracting(status))
+                (plan.meddles() || plan.forgets())
+                    && (named || status.waiting.is_empty() && !is_contracting(status))
             }
             Summary::Waiting => plan.meddles() && named,
             Summary::Progressing | Summary::RollingBack | Summary::Unknown => false,

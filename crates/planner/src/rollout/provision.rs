@@ -122,7 +122,7 @@ pub(super) fn create(draft: &mut Draft<'_>, rollout: &Rollout, revision: Revisio
         port,
         config: config_name(shift(rollout)).0,
         ignore_alarms: direction == Direction::Back,
-        marker: draft.marker(spec),
+        marker: draft.deployment_marker(spec, direction),
     };
     if draft.propose(Step::CreateDeployment(step), direction) {
         draft

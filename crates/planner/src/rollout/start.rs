@@ -65,7 +65,12 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
         return;
     }
     if let Some(lost) = ended_under_lost_ledger(draft, &accepted, &deployments) {
-        adopt(draft, &accepted, &serving, &lost);
+        if lost.marker.as_ref().is_some_and(Marker::takes_back) {
+            start(draft, &accepted, &serving, RolloutKind::Forward, true);
+            draft.note(Entry::RollbackDecided(lost_cause(draft)));
+        } else {
+            adopt(draft, &accepted, &serving, &lost);
+        }
         return;
     }
     start(draft, &accepted, &serving, RolloutKind::Forward, false);
@@ -158,7 +163,8 @@ fn is_of(marker: &Marker, draft: &Draft<'_>, accepted: &Accepted) -> bool {
         && marker.hash == accepted.digest.short()
 }
 
-/// With a lost ledger, a deployment of ours that ended without success is how a failed revision is known.
+/// With a lost ledger, a deployment of ours that ended without success, or one that took the version back, is how a failed
+/// revision is known.
 fn ended_under_lost_ledger(
     draft: &Draft<'_>,
     accepted: &Accepted,
@@ -169,27 +175,43 @@ fn ended_under_lost_ledger(
     }
     codedeploy::newest_of_ours(deployments, draft.release)
         .filter(|d| d.marker.as_ref().is_some_and(|marker| is_of(marker, draft, accepted)))
-        .filter(|d| d.rolled_back_by.is_some())
+        .filter(|d| d.rolled_back_by.is_some() || d.marker.as_ref().is_some_and(Marker::takes_back))
         .cloned()
 }
 
 /// Takes over what is in flight. Roles come from the deployment's own task set where green is primary already.
 fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployment: &Deployment) {
     let green = deployment.target.known().and_then(|target| target.green.clone());
+    let kind = match (deployment.marker.as_ref().is_some_and(Marker::takes_back), green.clone()) {
+        (false, _) => RolloutKind::Forward,
+        (true, Some(to)) => RolloutKind::Redeploy { to, cause: lost_cause(draft) },
+        (true, None) => {
+            draft.unobserved("which revision is brought back", "the deployment has not named it yet");
+            return;
+        }
+    };
     let flipped = green.as_ref() == Some(&serving.revision);
     if !flipped {
-        start(draft, accepted, serving, RolloutKind::Forward, true);
+        start(draft, accepted, serving, kind, true);
     } else {
         let Some(roles) = roles_after_flip(draft, serving) else {
             draft.unobserved("which task set was blue", "no other task set is left");
             return;
         };
-        start(draft, accepted, &roles, RolloutKind::Forward, true);
+        start(draft, accepted, &roles, kind, true);
     }
     draft.note(Entry::DeploymentKnown(deployment.id.clone()));
     if let Some(green) = green {
         draft.note(Entry::GreenKnown(green));
     }
+}
+
+/// Why a version went back, as far as that is known without the ledger.
+fn lost_cause(draft: &Draft<'_>) -> Cause {
+    if draft.abort.is_some() {
+        return Cause::Ordered;
+    }
+    Cause::DeploymentEnded { code: "it was taken back before the ledger was lost".to_owned() }
 }
 
 fn roles_after_flip(draft: &Draft<'_>, serving: &Serving) -> Option<Serving> {

@@ -6,10 +6,10 @@ use jiff::SignedDuration;
 use tidegate_analysis::{Pair, Tally, calibrate};
 use tidegate_model::{
     Fact,
-    decision::Step,
+    decision::{Decision, Step},
     fact::Why,
     gate::Gate,
-    ledger::{Entry, Refusals, RolloutEnd},
+    ledger::{Entry, Refusals, RolloutEnd, RolloutKind},
     observation::{Counts, DeploymentStatus, Minute, TaskSet, TaskSetStatus},
     schema::Preflight,
     waiting::{Class, Held, Reason},
@@ -273,6 +273,43 @@ fn one_refused_statement_is_enough_to_give_the_hidden_form_back_whatever_is_held
     let change = state.change.unwrap();
     assert_eq!(change.quiet_since, Some(world.now), "the quiet window begins anew");
     assert!(change.last_reader.is_some_and(|(reader, _)| reader.how.contains("refused to role shop")));
+}
+
+#[test]
+fn without_a_ledger_a_deployment_that_takes_a_version_back_is_adopted_as_one() {
+    let adopted = |status, target, intent: &str, last: Option<bool>| {
+        let mut sketch = in_flight(Phase::Preflight, status, false);
+        sketch.rollout = None;
+        sketch.ledger.last = last;
+        let mut world = build(&sketch);
+        world.seen.deployments = world.seen.deployments.map(|mut all| {
+            all[0].marker.as_mut().unwrap().intent = intent.into();
+            all[0].target = target;
+            all
+        });
+        world.decide()
+    };
+    let target = || build(&in_flight(Phase::Preflight, DeploymentStatus::Ready, false)).seen.deployments;
+    let named = target().known().unwrap()[0].target.clone();
+    let kind = |decision: &Decision| {
+        let started = decision.entries.iter().find_map(|entry| match entry {
+            Entry::RolloutStarted(start) => Some(start.kind.clone()),
+            _ => None,
+        });
+        started.map(|kind| matches!(kind, RolloutKind::Redeploy { .. }))
+    };
+    assert_eq!(kind(&adopted(DeploymentStatus::Ready, named.clone(), "i8", None)), Some(false));
+    assert_eq!(kind(&adopted(DeploymentStatus::Ready, named.clone(), "r8", None)), Some(true));
+    let early = adopted(DeploymentStatus::Created, Fact::Absent, "r8", None);
+    assert_eq!(kind(&early), None, "it has not named what it brings back");
+    assert!(early.waiting.iter().any(|wait| wait.reason == Reason::Unobserved), "{:#?}", early.waiting);
+
+    let ended = |intent, last| adopted(DeploymentStatus::Succeeded, named.clone(), intent, last);
+    let back =
+        |decision: &Decision| decision.entries.iter().any(|entry| matches!(entry, Entry::RollbackDecided(_)));
+    assert!(back(&ended("r8", None)), "it was taken back: it is not rolled out again");
+    assert!(!back(&ended("i8", None)));
+    assert!(!back(&ended("r8", Some(true))), "the ledger knows better");
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod weave;
 use catalogue::Bug;
 
 /// Seconds between two passes of a hunted daemon: a rollout then goes through the same states in fewer calls.
-const PACE: &str = "20";
+const PACE: &str = "30";
 
 /// What hunting came to.
 enum Hunted {
