@@ -204,6 +204,12 @@ fn what_was_found_once_is_not_found_again() {
             "an-abort-after-the-end",
             r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ContinueDeployment","nth":3}},"what":"ledger-lost"}]}"#,
         ),
+        // The call that makes the deployment arrived twice: the second answer was a refusal, and our own deployment was taken for
+        // somebody else's until CodeDeploy gave it up an hour later.
+        (
+            "probes-that-fail",
+            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.CreateDeployment","nth":1}},"what":"twice"}]}"#,
+        ),
         // A secret in a spec was in the log, at the finest level: the SDK writes answers whole there.
         (
             "all-at-once",

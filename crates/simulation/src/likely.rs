@@ -20,6 +20,7 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     let changes = [
         What::Crash(Position::AfterEffect),
         What::Fail(Position::AfterEffect, Failure::Disconnect),
+        What::Fail(Position::AfterEffect, Failure::ServerError),
         What::Fail(Position::BeforeEffect, Failure::Disconnect),
         What::Late { by: 40 },
         What::Late { by: 120 },
@@ -28,6 +29,7 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
         What::Twice,
         What::Crash(Position::BeforeEffect),
     ];
+    let stale = [2, usize::MAX].map(|versions| What::Stale { versions });
     let costs: BTreeMap<&String, u64> =
         goldens.iter().map(|(name, golden)| (*name, golden.crossings)).collect();
     let cost = |job: &Job| costs.get(&job.scenario).copied().unwrap_or(1);
@@ -36,9 +38,11 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
         (4, cheap_first(each(goldens, seed, &changes, is_change_of_aws), seed, cost)),
         (3, cheap_first(each(goldens, seed, &changes, is_kept_here), seed, cost)),
         (1, at_rest(goldens, seed)),
-        (2, cheap_first(misread(goldens, seed), seed, cost)),
+        (2, cheap_first(misread(goldens, seed, &misreadings(), is_read_of_aws), seed, cost)),
+        (2, cheap_first(misread(goldens, seed, &stale, |of| of == "ssm.GetParameters"), seed, cost)),
         (2, cheap_first(mishaps(goldens, seed), seed, cost)),
         (1, services(goldens, seed)),
+        (1, partly_listed(goldens, seed)),
     ];
     shared_out(lists.map(|(share, jobs)| (share, in_the_shortest_first(jobs))), cost)
 }
@@ -114,22 +118,31 @@ fn at_rest(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
             let plan = Plan { faults: vec![Fault { at, what }] };
             Job { scenario: scenario.clone(), seed, plan }
         };
-        jobs.push(job(At::Crossing(golden.crossings), What::LedgerLost));
+        let end = || At::Crossing(golden.crossings);
+        jobs.push(job(end(), What::LedgerLost));
+        let outage = What::Outage { service: "ssm".to_owned(), lasts: 300, how: Failure::Unavailable };
+        jobs.push(job(end(), outage));
         for (of, times) in golden.operations.iter().filter(|(of, _)| is_read_of_aws(of)) {
             let last = At::Operation { of: of.clone(), nth: *times };
-            jobs.push(job(last, What::Mangled(Mangling::UnknownMembers)));
+            jobs.push(job(last.clone(), What::Mangled(Mangling::UnknownMembers)));
+            jobs.push(job(last, What::Stale { versions: usize::MAX }));
         }
     }
     jobs
 }
 
 /// What is read is not so, spread over the whole run.
-fn misread(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+fn misread(
+    goldens: &[(&String, &Report)],
+    seed: u64,
+    faults: &[What],
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<Job> {
     const PLACES: u64 = 8;
     let mut jobs = Vec::new();
     for (scenario, golden) in shortest_first(goldens) {
-        for what in misreadings() {
-            for (of, times) in golden.operations.iter().filter(|(of, _)| is_read_of_aws(of)) {
+        for what in faults {
+            for (of, times) in golden.operations.iter().filter(|(of, _)| wanted(of)) {
                 let mut places: Vec<u64> = (0..PLACES).map(|place| 1 + times * place / PLACES).collect();
                 places.dedup();
                 for nth in places {
@@ -197,6 +210,23 @@ fn each(
         }
     }
     jobs
+}
+
+/// The answer to something that makes a deployment is lost, and lists of deployments come with a part missing.
+fn partly_listed(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    const LISTS: u64 = 40;
+    let create = "codedeploy.CreateDeployment";
+    let deploys =
+        shortest_first(goldens).into_iter().filter(|(_, golden)| golden.operations.contains_key(create));
+    let at = |of: &str, nth| At::Operation { of: of.to_owned(), nth };
+    let job = |(scenario, _): (&String, &Report)| {
+        let lost = What::Fail(Position::AfterEffect, Failure::Disconnect);
+        let mut faults = vec![Fault { at: at(create, 1), what: lost }];
+        let part = |nth| Fault { at: at("codedeploy.BatchGetDeployments", nth), what: What::Partial };
+        faults.extend((1..=LISTS).map(part));
+        Job { scenario: scenario.clone(), seed, plan: Plan { faults } }
+    };
+    deploys.map(job).collect()
 }
 
 fn shortest_first<'g>(goldens: &[(&'g String, &'g Report)]) -> Vec<(&'g String, &'g Report)> {

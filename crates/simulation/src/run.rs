@@ -20,7 +20,7 @@ use tidegate_model::{
 use tidegate_sandbox::{
     Sandbox,
     clock::Clock as SandboxClock,
-    world::{Mode, World},
+    world::{Mode, World, truth::Deployed},
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -35,7 +35,7 @@ use crate::{
         convergence::Convergence,
         traffic::{PRODUCTION, SPEC},
     },
-    scenario::{RELEASE, Scenario},
+    scenario::{Deed, RELEASE, Scenario},
     scene::{Notice, Scene, locked},
     time::{Calendar, MachineClock},
     trace::Trace,
@@ -51,10 +51,20 @@ const CUSTOMERS: i64 = 60;
 const TICK: Duration = Duration::from_secs(1);
 
 /// How long a release is at rest before it is clear that an event will never have its time.
-const MISSED: Duration = Duration::from_secs(60 * 60);
+const MISSED: Duration = Duration::from_secs(30 * 60);
 
 /// How long a machine takes to come back after its daemon died.
 const REBOOT: Duration = Duration::from_secs(5);
+
+/// Weights that a scenario sets by hand stay for as long as the scenario says.
+const AS_IT_IS_LEFT: SignedDuration = SignedDuration::from_hours(48);
+
+/// What a run may take longer if a single thing goes wrong in it that lasts no longer than a call may be late: less than
+/// CodeDeploy keeps green waiting.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// A release that is under way is told of within this time, whoever has just died.
+const TOLD_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// How long an end stands before it is believed, where somebody meddles.
 const STANDS: Duration = Duration::from_secs(90);
@@ -165,6 +175,8 @@ struct Stage<'s> {
     ready: Option<Instant>,
     /// Since when the release is where it should be.
     there_since: Option<Instant>,
+    /// Since when nothing is told of a deployment that is under way.
+    forgotten_since: Option<Duration>,
     /// When the last event happened, or the last thing went wrong.
     last_trouble: Duration,
     convergence: Convergence,
@@ -196,6 +208,7 @@ impl<'s> Stage<'s> {
             next: 0,
             ready: None,
             there_since: None,
+            forgotten_since: None,
             last_trouble: Duration::ZERO,
             convergence: Convergence::default(),
             over: false,
@@ -215,7 +228,9 @@ impl<'s> Stage<'s> {
         self.scene.calm();
         self.over = true;
         if reached {
+            let before = self.looks();
             self.go_on(self.setup.rest).await;
+            self.rests(self.looks() - before);
             let late = self.effects().split_off(at_end);
             if !late.is_empty() {
                 self.found(Invariant::G16, format!("at rest: {late:?}"));
@@ -227,7 +242,8 @@ impl<'s> Stage<'s> {
 
     /// Plays until everything has happened and the release is where it should be; false if that takes too long.
     async fn reach_end(&mut self) -> bool {
-        let most = self.setup.scenario.within() + self.troubles() + PATIENCE;
+        let patience = if self.setup.plan.is_hard() { PATIENCE } else { LITTLE_PATIENCE };
+        let most = self.setup.scenario.within() + self.troubles() + patience;
         loop {
             self.tick().await;
             self.converges();
@@ -238,7 +254,7 @@ impl<'s> Stage<'s> {
                 return true;
             }
             let deadline = self.status().and_then(|status| self.deadline(&status)).unwrap_or_default();
-            if self.scene.calendar.elapsed() > most.max(deadline + PATIENCE) {
+            if self.scene.calendar.elapsed() > most.max(deadline + patience) {
                 let stands = self.status().map_or_else(|| "nothing".to_owned(), |status| told(&status));
                 self.found(Invariant::Lv1, format!("after {most:?} the status is {stands}"));
                 return false;
@@ -252,6 +268,43 @@ impl<'s> Stage<'s> {
         Duration::try_from(ends.duration_since(start())).ok()
     }
 
+    /// P2: what is under way is told of, whether anybody asks for it or not.
+    fn forgets(&mut self, quiet_since: Duration) {
+        let ours = |deployment: &Deployed| {
+            !deployment.ended
+                && deployment.description.as_deref().is_some_and(|text| text.starts_with("tidegate:"))
+        };
+        let now = self.scene.calendar.elapsed();
+        if self.daemons.is_empty() || !self.scene.sandbox.world().deployed().iter().any(ours) {
+            self.forgotten_since = None;
+            return;
+        }
+        let since = (*self.forgotten_since.get_or_insert(now)).max(quiet_since);
+        if now.saturating_sub(since) > TOLD_WITHIN {
+            self.found(
+                Invariant::P2,
+                "a deployment of ours is under way, and nothing is told of the release".to_owned(),
+            );
+        }
+    }
+
+    /// How often the service was looked at.
+    fn looks(&self) -> u64 {
+        self.scene.operations().get("ecs.DescribeServices").copied().unwrap_or(0)
+    }
+
+    /// LV2: what has settled is looked at as often as the settings say, and a little earlier by chance.
+    fn rests(&self, looks: u64) {
+        let settled =
+            self.status().is_some_and(|status| status.summary == Summary::Healthy && status.schema.is_none());
+        let alone = self.setup.scenario.daemons == 1 && self.setup.plan.faults.is_empty();
+        let most =
+            self.setup.rest.as_secs() * 3 / 2 / Settings::default().resync.unsigned_abs().as_secs() + 2;
+        if settled && alone && looks > most {
+            self.found(Invariant::Lv2, format!("{looks} looks in {:?} at rest", self.setup.rest));
+        }
+    }
+
     /// G15.
     fn converges(&mut self) {
         let quiet_since = self.last_trouble.max(self.scene.clocks_settle_at());
@@ -259,8 +312,10 @@ impl<'s> Stage<'s> {
         let status = self.status();
         if status.is_none() && self.spec_version().is_none() {
             // Nothing is asked for, and nothing is told.
+            self.forgets(quiet_since);
             return;
         }
+        self.forgotten_since = None;
         if let Some(what) = self.convergence.look(times, status.as_deref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
             self.found(Invariant::G15, format!("{what}; the status is {stands}"));
@@ -313,7 +368,11 @@ impl<'s> Stage<'s> {
         let after = event.after.unwrap_or_default().unsigned_abs();
         if self.ready.is_some_and(|ready| ready.elapsed() >= after) {
             event.deed.happen(&self.scene.sandbox, self.status().as_deref());
-            locked(&self.scene.oracles).interfered(self.scene.calendar.now());
+            let now = self.scene.calendar.now();
+            locked(&self.scene.oracles).interfered(now);
+            if matches!(event.deed, Deed::Weights(..)) {
+                locked(&self.scene.oracles).excuse(now + AS_IT_IS_LEFT);
+            }
             let at = self.scene.calendar.elapsed().as_millis();
             locked(&self.scene.trace).line(format_args!("{at} event {}", self.next));
             self.last_trouble = self.scene.calendar.elapsed();

@@ -155,7 +155,7 @@ pub struct Expect {
 }
 
 fn long() -> SignedDuration {
-    SignedDuration::from_hours(2)
+    SignedDuration::from_mins(40)
 }
 
 /// A scenario cannot be read.

@@ -3,9 +3,12 @@
 //! `start` decides whether a rollout begins, `forward` carries one on, `back` takes one back. Phases in the ledger only
 //! say how far a rollout was proven; where it is now is read from listener and deployment in every pass.
 
-use tidegate_model::ledger::RolloutPhase;
+use tidegate_model::ledger::{Entry, RolloutKind, RolloutPhase};
 
-use crate::draft::Draft;
+use crate::{
+    draft::{Direction, Draft},
+    engine::codedeploy,
+};
 
 mod back;
 mod forward;
@@ -18,6 +21,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>) {
     if draft.state.rollout.is_none() {
         start::consider(draft);
     }
+    find_own(draft);
     let Some(rollout) = draft.rollout() else { return };
     match rollout.phase {
         RolloutPhase::RollingBack(_) => back::go_back(draft),
@@ -28,5 +32,24 @@ pub(crate) fn advance(draft: &mut Draft<'_>) {
         | RolloutPhase::Confirming
         | RolloutPhase::Baking
         | RolloutPhase::Retiring => forward::go_on(draft),
+    }
+}
+
+/// A deployment of ours that is under way and that the ledger knows nothing of is taken over: the call that made it was refused
+/// by what was told, and carried out all the same, as one is that arrives twice.
+fn find_own(draft: &mut Draft<'_>) {
+    let Some(rollout) = draft.rollout().filter(|rollout| rollout.deployment.is_none()) else { return };
+    if !draft.state.open.is_empty() {
+        // A call in doubt is settled first.
+        return;
+    }
+    let direction = match rollout.start.kind {
+        RolloutKind::Forward => Direction::Forward,
+        RolloutKind::Redeploy { .. } => Direction::Back,
+    };
+    let marker = draft.deployment_marker(&rollout.start.spec, direction);
+    if let Some(found) = codedeploy::under_way(draft.seen, &marker).map(|found| found.id.clone()) {
+        draft.note(Entry::DeploymentKnown(found));
+        draft.look_in(1);
     }
 }

@@ -313,6 +313,24 @@ fn without_a_ledger_a_deployment_that_takes_a_version_back_is_adopted_as_one() {
 }
 
 #[test]
+fn a_deployment_of_ours_that_the_ledger_does_not_know_is_taken_over_once_nothing_is_in_doubt() {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Ready, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    let knows = |sketch: &Sketch, intent: &str| {
+        let mut world = build(sketch);
+        world.seen.deployments = world.seen.deployments.map(|mut all| {
+            all[0].marker.as_mut().unwrap().intent = intent.into();
+            all
+        });
+        world.decide().entries.iter().any(|entry| matches!(entry, Entry::DeploymentKnown(_)))
+    };
+    assert!(knows(&sketch, "i8"));
+    assert!(!knows(&sketch, "r8"), "it takes the version back");
+    sketch.ledger.doubt = Some((2, true));
+    assert!(!knows(&sketch, "i8"));
+}
+
+#[test]
 fn a_redeployment_has_not_ended_while_what_it_replaces_runs_behind_the_same_group() {
     let mut sketch = in_flight(Phase::Redeploying, DeploymentStatus::Succeeded, true);
     sketch.traffic.service = Fact::Known(Serving::Green);

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_ledger::Sealed;
 use tidegate_model::{decision::Step, ledger::Entry};
 use tidegate_sandbox::protocol::Service;
 
-use super::{Effect, Found, Invariant};
+use super::{Effect, Found, Invariant, Wrong};
 use crate::machine::Machine;
 
 /// What was intended, and what came of it.
@@ -24,6 +24,8 @@ pub(crate) struct Journal {
     read: BTreeMap<(u32, Service), u64>,
     /// The newest epoch that had an effect.
     epoch: u64,
+    /// When calls of each operation were refused lately.
+    refused: BTreeMap<String, Vec<Timestamp>>,
     /// Calls that arrived twice by a fault.
     pub(crate) twice: usize,
     /// Snapshots that somebody deleted: they may be made again.
@@ -121,6 +123,19 @@ impl Journal {
     /// A ledger was lost, or set back.
     pub(crate) fn lose(&mut self) {
         self.lost = Some(self.effects.len());
+    }
+
+    /// AWS refused a call. One that is sent again is sent later each time, at most every five minutes in the end.
+    pub(crate) fn refused(&mut self, operation: &str, now: Timestamp) -> Wrong {
+        const WINDOW: SignedDuration = SignedDuration::from_mins(10);
+        const MOST: usize = 12;
+        let times = self.refused.entry(operation.to_owned()).or_default();
+        times.retain(|at| now.duration_since(*at) < WINDOW);
+        times.push(now);
+        let storm = times.len() > MOST;
+        storm.then(|| {
+            (Invariant::Lv2, format!("{operation} was refused {} times in ten minutes", times.len()))
+        })
     }
 
     pub(crate) fn read(&mut self, machine: &Machine, service: Service) {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Invariant;
+use super::{Invariant, Wrong};
 
 /// The lease of the simulated release.
 #[derive(Default)]
@@ -21,9 +21,6 @@ struct Held {
     /// Of the run's time.
     until: Duration,
 }
-
-/// What is wrong.
-pub(super) type Wrong = Option<(Invariant, String)>;
 
 impl Leases {
     /// The store has granted it to a machine, as it was asked for at `now`.

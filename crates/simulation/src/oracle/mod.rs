@@ -58,6 +58,7 @@ pub enum Invariant {
     V1,
     X1,
     Lv1,
+    Lv2,
     G15,
     G16,
     G17,
@@ -65,7 +66,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -92,6 +93,7 @@ impl Invariant {
         Self::V1,
         Self::X1,
         Self::Lv1,
+        Self::Lv2,
         Self::G15,
         Self::G16,
         Self::G17,
@@ -126,6 +128,7 @@ impl Invariant {
             Self::V1 => "V1",
             Self::X1 => "X1",
             Self::Lv1 => "LV1",
+            Self::Lv2 => "LV2",
             Self::G15 => "G15",
             Self::G16 => "G16",
             Self::G17 => "G17",
@@ -165,6 +168,7 @@ impl Invariant {
             Self::V1 => "nothing panics",
             Self::X1 => "no secret is in anything that is written",
             Self::Lv1 => "when faults have ended, the release ends or is held for a reason",
+            Self::Lv2 => "what is refused, or at rest, is not asked again and again",
             Self::G15 => "when faults have ended, nothing stays undecided",
             Self::G16 => "at rest nothing is changed for a day",
             Self::G17 => "no more calls that change something than the plan has, and two for each fault",
@@ -214,6 +218,9 @@ pub(crate) enum Leased {
     Resigned,
 }
 
+/// What is wrong, if anything is.
+type Wrong = Option<(Invariant, String)>;
+
 /// What was found so far: each invariant once, or a broken one would fill the memory.
 #[derive(Default)]
 pub(crate) struct Found {
@@ -228,7 +235,7 @@ impl Found {
         }
     }
 
-    fn add_if(&mut self, wrong: leases::Wrong, at: Timestamp) {
+    fn add_if(&mut self, wrong: Wrong, at: Timestamp) {
         if let Some((invariant, what)) = wrong {
             self.add(invariant, at, what);
         }
@@ -280,18 +287,21 @@ impl Oracles {
         match &fault.what {
             What::Twice => self.journal.twice += 1,
             What::Late { .. } => self.journal.late = true,
+            // What was decided before it is told after it.
+            What::Freeze { lasts } => self.orders.misled = self.orders.misled.max(Some(at + seconds(*lasts))),
             What::Downgrade(Newer::Format) => self.journal.outgrown = true,
             What::LedgerLost | What::LedgerRestored { .. } => {
                 self.journal.lose();
                 self.leases.lose();
             }
             What::World { mishap, lasts } => self.mishap(*mishap, at + seconds(*lasts)),
-            What::Stale { .. } | What::Partial | What::Mangled(_) => self.orders.misled = Some(at),
+            What::Stale { .. } | What::Partial | What::Mangled(_) => {
+                self.orders.misled = self.orders.misled.max(Some(at))
+            }
             What::Crash(_)
             | What::Downgrade(Newer::Members)
             | What::Fail(..)
             | What::Outage { .. }
-            | What::Freeze { .. }
             | What::Absent { .. }
             | What::ClockJump { .. } => {}
         }
@@ -359,6 +369,11 @@ impl Oracles {
         }
     }
 
+    /// What production lacks until then is the doing of somebody who has changed it by hand.
+    pub(crate) fn excuse(&mut self, until: Timestamp) {
+        self.traffic.excuse(until);
+    }
+
     /// Looks at the world after a crossing.
     pub(crate) fn look(&mut self, world: &World) {
         let sides = world.sides(traffic::PRODUCTION);
@@ -394,6 +409,9 @@ impl Oracles {
     ) {
         if outcome.is_err() {
             self.pending.clear();
+            if let Some(effect) = Effect::of(call) {
+                self.found.add_if(self.journal.refused(&effect.operation, world.now()), world.now());
+            }
             return;
         }
         for (invariant, what) in self.pending.drain(..) {

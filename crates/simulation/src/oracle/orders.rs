@@ -192,6 +192,13 @@ impl Orders {
         if tells("foreign-deployment") && open.peek().is_some() && open.all(ours) {
             return Some("our own deployment was told to be somebody else's".to_owned());
         }
+        let forgotten =
+            |deployment: &Deployed| ours(deployment) && world.now().duration_since(deployment.created) > LONG;
+        let unsure = tells("in-doubt") || tells("unobserved");
+        let told = status["rollout"]["deployment"].is_string() || unsure;
+        if !told && deployed.iter().any(|deployment| !deployment.ended && forgotten(deployment)) {
+            return Some("a deployment of ours is under way, and the status knows of none".to_owned());
+        }
         let long = self.in_place.is_some_and(|since| world.now().duration_since(since) > LONG);
         let edited = tells("listener-edited") || tells("traffic-disagrees");
         (edited && long).then(|| "the listener was told to be edited, and nobody has".to_owned())

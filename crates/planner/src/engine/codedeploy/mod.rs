@@ -6,6 +6,6 @@
 mod reading;
 mod rules;
 
-pub(crate) use reading::{Where, deployment, newest_of_ours, read};
+pub(crate) use reading::{Where, deployment, newest_of_ours, read, under_way};
 pub use rules::config_name;
 pub(crate) use rules::{bake_deadline, ready_problems, shift_step};

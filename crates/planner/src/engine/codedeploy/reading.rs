@@ -3,6 +3,7 @@
 
 use tidegate_model::{
     Fact, ReleaseName,
+    name::Marker,
     observation::{Deployment, DeploymentStatus, Observation, TargetGroup},
 };
 
@@ -63,6 +64,13 @@ pub(crate) fn deployment<'o>(seen: &'o Observation, id: &str) -> Fact<&'o Deploy
         Fact::Absent => Fact::Absent,
         Fact::Unknown(why) => Fact::Unknown(why),
     }
+}
+
+/// A deployment that is under way and was made for the same spec, in the same direction, as `marker` says.
+pub(crate) fn under_way<'o>(seen: &'o Observation, marker: &Marker) -> Option<&'o Deployment> {
+    let same = |found: &Marker| found.same_spec(marker) && found.takes_back() == marker.takes_back();
+    let ours = |d: &&Deployment| !d.is_rollback && d.marker.as_ref().is_some_and(same);
+    seen.deployments.known()?.iter().filter(ours).find(|d| !d.status.is_terminal())
 }
 
 /// The newest deployment with our marker for this release, rollbacks left out.
