@@ -38,9 +38,11 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
         (4, cheap_first(each(goldens, seed, &changes, is_change_of_aws), seed, cost)),
         (3, cheap_first(each(goldens, seed, &changes, is_kept_here), seed, cost)),
         (1, at_rest(goldens, seed)),
+        (1, cheap_first(misread_at_rest(goldens, seed), seed, cost)),
+        (2, cheap_first(forgotten(goldens, seed), seed, cost)),
         (2, cheap_first(misread(goldens, seed, &misreadings(), is_read_of_aws), seed, cost)),
         (2, cheap_first(misread(goldens, seed, &stale, |of| of == "ssm.GetParameters"), seed, cost)),
-        (2, cheap_first(mishaps(goldens, seed), seed, cost)),
+        (3, cheap_first(mishaps(goldens, seed), seed, cost)),
         (1, services(goldens, seed)),
         (1, partly_listed(goldens, seed)),
     ];
@@ -110,25 +112,41 @@ fn misreadings() -> [What; 5] {
     ]
 }
 
-/// Once everything has happened: the ledger is lost, and what is read is not so.
+fn job(scenario: &str, seed: u64, at: At, what: What) -> Job {
+    Job { scenario: scenario.to_owned(), seed, plan: Plan { faults: vec![Fault { at, what }] } }
+}
+
+/// Once everything has happened: the ledger is lost, or nothing that is asked for can be read for a while.
 fn at_rest(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    let outage = What::Outage { service: "ssm".to_owned(), lasts: 300, how: Failure::Unavailable };
+    let goldens = shortest_first(goldens);
+    let ends = |what: What| {
+        goldens
+            .iter()
+            .map(move |(name, golden)| job(name, seed, At::Crossing(golden.crossings), what.clone()))
+    };
+    ends(What::LedgerLost).chain(ends(outage)).collect()
+}
+
+/// Once everything has happened, what is read is not so.
+fn misread_at_rest(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     let mut jobs = Vec::new();
-    for (scenario, golden) in shortest_first(goldens) {
-        let job = |at, what| {
-            let plan = Plan { faults: vec![Fault { at, what }] };
-            Job { scenario: scenario.clone(), seed, plan }
-        };
-        let end = || At::Crossing(golden.crossings);
-        jobs.push(job(end(), What::LedgerLost));
-        let outage = What::Outage { service: "ssm".to_owned(), lasts: 300, how: Failure::Unavailable };
-        jobs.push(job(end(), outage));
+    for (scenario, golden) in goldens {
         for (of, times) in golden.operations.iter().filter(|(of, _)| is_read_of_aws(of)) {
             let last = At::Operation { of: of.clone(), nth: *times };
-            jobs.push(job(last.clone(), What::Mangled(Mangling::UnknownMembers)));
-            jobs.push(job(last, What::Stale { versions: usize::MAX }));
+            jobs.push(job(scenario, seed, last.clone(), What::Mangled(Mangling::UnknownMembers)));
+            jobs.push(job(scenario, seed, last, What::Stale { versions: usize::MAX }));
         }
     }
     jobs
+}
+
+/// The ledger is lost at whatever leaves something behind, in every scenario.
+fn forgotten(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    let jobs = goldens.iter().flat_map(|(scenario, golden)| {
+        golden.landmarks.iter().map(move |at| job(scenario, seed, At::Crossing(*at), What::LedgerLost))
+    });
+    jobs.collect()
 }
 
 /// What is read is not so, spread over the whole run.

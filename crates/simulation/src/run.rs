@@ -254,7 +254,8 @@ impl<'s> Stage<'s> {
                 return true;
             }
             let deadline = self.status().and_then(|status| self.deadline(&status)).unwrap_or_default();
-            if self.scene.calendar.elapsed() > most.max(deadline + patience) {
+            let named = if self.setup.plan.faults.is_empty() { most } else { most.max(deadline + patience) };
+            if self.scene.calendar.elapsed() > named {
                 let stands = self.status().map_or_else(|| "nothing".to_owned(), |status| told(&status));
                 self.found(Invariant::Lv1, format!("after {most:?} the status is {stands}"));
                 return false;
@@ -496,7 +497,7 @@ impl<'s> Stage<'s> {
         match status.summary {
             // What ends by itself is not over yet.
             Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),
-            Summary::Invalid => plan.mangles() || plan.meddles(),
+            Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             Summary::RolledBack => plan.is_hard(),
             // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
             // what to go back to.
@@ -554,6 +555,17 @@ impl<'s> Stage<'s> {
                 Invariant::O3,
                 format!("{serving:?} serves at the end, {} was expected", expect.image),
             );
+        }
+        if let Some((image, most)) = &expect.most
+            && self.setup.plan.faults.is_empty()
+        {
+            let had = locked(&self.scene.oracles).most(image);
+            if had > *most {
+                self.found(
+                    Invariant::T6,
+                    format!("{image} had weight {had}, and was to have {most} at most"),
+                );
+            }
         }
         let effects = self.effects();
         let more: usize = self.setup.plan.faults.iter().map(|fault| fault.what.calls()).sum();

@@ -149,6 +149,9 @@ pub struct Expect {
     pub image: String,
     /// What the daemon did to AWS, in order; what is repeated stands once.
     pub effects: Vec<String>,
+    /// An image, and the most weight that it ever gets.
+    #[serde(default)]
+    pub most: Option<(String, u32)>,
     /// The longest that it may take.
     #[serde(default = "long")]
     pub within: SignedDuration,

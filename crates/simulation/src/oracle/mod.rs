@@ -429,6 +429,11 @@ impl Oracles {
         }
     }
 
+    /// The most weight that an image had.
+    pub(crate) fn most(&self, image: &str) -> u32 {
+        self.traffic.most(image)
+    }
+
     /// What was found.
     pub(crate) fn found(&self) -> &[Violation] {
         &self.found.violations

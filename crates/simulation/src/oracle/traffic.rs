@@ -39,6 +39,8 @@ pub(crate) struct Traffic {
     quiet: Option<Timestamp>,
     /// Until when what production lacks is the doing of somebody else who has meddled, and longer if it is not whole then.
     excused: Option<Timestamp>,
+    /// The most weight that each image had.
+    most: BTreeMap<String, u32>,
     /// Each version of the spec, and when it was first there.
     specs: BTreeMap<u64, (Timestamp, Spec)>,
 }
@@ -47,6 +49,11 @@ impl Traffic {
     /// Somebody else meddles with listener or tasks, or makes AWS do so, until then.
     pub(crate) fn excuse(&mut self, until: Timestamp) {
         self.excused = self.excused.max(Some(until));
+    }
+
+    /// The most weight that an image had.
+    pub(crate) fn most(&self, image: &str) -> u32 {
+        self.most.get(image).copied().unwrap_or(0)
     }
 
     /// T2.
@@ -68,6 +75,11 @@ impl Traffic {
     pub(crate) fn look(&mut self, world: &World, sides: &[Side], open: &[Deployed], found: &mut Found) {
         let now = world.now();
         self.whole(now, sides, found);
+        for (image, side) in sides.iter().filter_map(|side| Some((side.image.as_ref()?, side))) {
+            if self.most.get(image).is_none_or(|most| *most < side.weight) {
+                self.most.insert(image.clone(), side.weight);
+            }
+        }
         if open.iter().filter(|deployment| !deployment.rollback).count() > 1 {
             let ids: Vec<&str> = open.iter().map(|deployment| deployment.id.as_str()).collect();
             found.add(Invariant::T5, now, format!("deployments {ids:?} are all under way"));
