@@ -293,10 +293,11 @@ impl Oracles {
             What::LedgerLost | What::LedgerRestored { .. } => {
                 self.journal.lose();
                 self.leases.lose();
+                self.orders.set_back |= matches!(fault.what, What::LedgerRestored { .. });
             }
             What::World { mishap, lasts } => self.mishap(*mishap, at + seconds(*lasts)),
             What::Stale { .. } | What::Partial | What::Mangled(_) => {
-                self.orders.misled = self.orders.misled.max(Some(at))
+                self.orders.misled = self.orders.misled.max(Some(at));
             }
             What::Crash(_)
             | What::Downgrade(Newer::Members)
