@@ -437,9 +437,15 @@ pub(crate) fn leaves_something(operation: &str) -> bool {
     }
 }
 
+/// True of an operation that is a call to AWS, and no use of the ledger, of the database or of a listener.
+pub(crate) fn is_of_aws(operation: &str) -> bool {
+    let service = operation.split_once('.').map_or("", |(service, _)| service);
+    !["ledger", "database", "listener"].contains(&service)
+}
+
 /// True of an operation of AWS that only reads.
 pub(crate) fn is_read_of_aws(operation: &str) -> bool {
-    let (service, name) = operation.split_once('.').unwrap_or(("", operation));
-    let own = ["ledger", "database", "listener"].contains(&service);
-    !own && ["Get", "Describe", "List", "BatchGet", "Download"].iter().any(|prefix| name.starts_with(prefix))
+    let name = operation.split_once('.').map_or(operation, |(_, name)| name);
+    is_of_aws(operation)
+        && ["Get", "Describe", "List", "BatchGet", "Download"].iter().any(|prefix| name.starts_with(prefix))
 }

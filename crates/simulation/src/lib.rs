@@ -5,11 +5,11 @@
 //! oracles found out. Nothing here is used by the daemon, and nothing here may read a real clock, a socket or a file while a
 //! run is under way.
 
-mod ageing;
 mod daemon;
 pub mod database;
 mod deeds;
 mod door;
+mod downgrade;
 mod draw;
 pub mod fault;
 pub mod hunt;

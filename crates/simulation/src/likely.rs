@@ -1,11 +1,12 @@
-//! Where a mistake is likely to show: faults at everything that changes something, then at what is read. For hunts, which
-//! want the first finding soon; pure.
+//! Where a mistake is likely to show: lists of runs with few faults each, that share the time of a hunt, which wants its first
+//! finding soon. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::{
     fault::{
-        At, Failure, Fault, Mangling, Mishap, Newer, Plan, Position, What, is_read_of_aws, leaves_something,
+        At, Failure, Fault, Mangling, Mishap, Newer, Plan, Position, What, is_of_aws, is_read_of_aws,
+        leaves_something,
     },
     run::Report,
     sweep::Job,
@@ -14,8 +15,7 @@ use crate::{
 /// How often the same operation is struck: the first times, where most differs.
 const TIMES: u64 = 3;
 
-/// Runs with few faults each, the likeliest first: each fault at each operation in the shortest scenario that has it, and then in
-/// all others.
+/// Runs with few faults each, of every list in turn: a plan comes in the shortest scenario that has it, and then in all others.
 pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     let changes = [
         What::Crash(Position::AfterEffect),
@@ -51,13 +51,12 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
 
 /// True of what changes something on AWS.
 fn is_change_of_aws(operation: &str) -> bool {
-    leaves_something(operation) && !is_kept_here(operation)
+    leaves_something(operation) && is_of_aws(operation)
 }
 
 /// True of what changes something in the ledger or in the database, or asks a listener.
 fn is_kept_here(operation: &str) -> bool {
-    leaves_something(operation)
-        && ["ledger.", "database.", "listener."].iter().any(|own| operation.starts_with(own))
+    leaves_something(operation) && !is_of_aws(operation)
 }
 
 /// Of each list in turn, so that each has its share of the time: whatever a mistake needs, it is not far behind.
@@ -91,9 +90,7 @@ fn mishaps(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
             for mishap in Mishap::all() {
                 for nth in 1..=(*times).min(TIMES) {
                     let at = At::Operation { of: of.clone(), nth };
-                    let plan =
-                        Plan { faults: vec![Fault { at, what: What::World { mishap, lasts: LASTS } }] };
-                    jobs.push(Job { scenario: (*scenario).clone(), seed, plan });
+                    jobs.push(job(scenario, seed, at, What::World { mishap, lasts: LASTS }));
                 }
             }
         }
@@ -112,6 +109,7 @@ fn misreadings() -> [What; 5] {
     ]
 }
 
+/// A run with a single fault.
 fn job(scenario: &str, seed: u64, at: At, what: What) -> Job {
     Job { scenario: scenario.to_owned(), seed, plan: Plan { faults: vec![Fault { at, what }] } }
 }
@@ -158,15 +156,14 @@ fn misread(
 ) -> Vec<Job> {
     const PLACES: u64 = 8;
     let mut jobs = Vec::new();
-    for (scenario, golden) in shortest_first(goldens) {
+    for (scenario, golden) in goldens {
         for what in faults {
             for (of, times) in golden.operations.iter().filter(|(of, _)| wanted(of)) {
                 let mut places: Vec<u64> = (0..PLACES).map(|place| 1 + times * place / PLACES).collect();
                 places.dedup();
                 for nth in places {
                     let at = At::Operation { of: of.clone(), nth };
-                    let plan = Plan { faults: vec![Fault { at, what: what.clone() }] };
-                    jobs.push(Job { scenario: scenario.clone(), seed, plan });
+                    jobs.push(job(scenario, seed, at, what.clone()));
                 }
             }
         }
@@ -186,12 +183,8 @@ fn stand_still_before_sending(goldens: &[(&String, &Report)], seed: u64) -> Vec<
     let deploys = |golden: &Report| golden.operations.contains_key("codedeploy.CreateDeployment");
     let shortest = shortest_first(goldens).into_iter().find(|(_, golden)| deploys(golden));
     let Some((scenario, _)) = shortest else { return Vec::new() };
-    let job = |nth| {
-        let at = At::Operation { of: "ledger.append".to_owned(), nth };
-        let plan = Plan { faults: vec![Fault { at, what: What::Freeze { lasts: 200 } }] };
-        Job { scenario: scenario.clone(), seed, plan }
-    };
-    (1..=APPENDS).map(job).collect()
+    let append = |nth| At::Operation { of: "ledger.append".to_owned(), nth };
+    (1..=APPENDS).map(|nth| job(scenario, seed, append(nth), What::Freeze { lasts: 200 })).collect()
 }
 
 /// The same plan in another scenario finds less that is new than another plan does.
@@ -221,8 +214,7 @@ fn each(
                 let operations = golden.operations.iter();
                 for (of, _) in operations.filter(|(of, times)| **times >= nth && wanted(of)) {
                     let at = At::Operation { of: of.clone(), nth };
-                    let plan = Plan { faults: vec![Fault { at, what: what.clone() }] };
-                    jobs.push(Job { scenario: scenario.clone(), seed, plan });
+                    jobs.push(job(scenario, seed, at, what.clone()));
                 }
             }
         }

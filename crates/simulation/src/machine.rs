@@ -38,8 +38,6 @@ struct State {
 pub(crate) struct Read {
     /// Texts by the parameter's name below the release.
     pub(crate) found: BTreeMap<String, String>,
-    /// How many answers there were.
-    pub(crate) answers: u64,
     /// How many answers without a hold came after the last one with it, if there was one.
     since_hold: Option<u32>,
 }
@@ -52,7 +50,7 @@ impl Read {
 
     /// True if the last answer had a spec.
     pub(crate) fn has_spec(&self) -> bool {
-        self.answers > 0 && self.found.contains_key("spec")
+        self.found.contains_key("spec")
     }
 }
 
@@ -115,7 +113,6 @@ impl Machine {
         }
         read.found.retain(|name, _| !asked.contains(name));
         read.found.extend(found);
-        read.answers += 1;
     }
 
     /// It asked for the spec among others, and was told nothing.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     draw::{self, Kind},
-    fault::{At, Failure, Fault, Mangling, Mishap, Plan, Position, What, is_read_of_aws},
+    fault::{At, Failure, Fault, Mangling, Mishap, Plan, Position, What, is_of_aws, is_read_of_aws},
     run::Report,
     sweep::Job,
 };
@@ -101,8 +101,7 @@ fn faults_of(operation: &str) -> Vec<What> {
         all.extend(draw::answers_of_a_server());
     }
     all.extend(draw::mishaps_at(operation));
-    let own = ["ledger.", "listener.", "database."];
-    if own.iter().any(|own| operation.starts_with(own)) {
+    if !is_of_aws(operation) {
         return all;
     }
     all.extend(Mangling::ALL.map(What::Mangled));

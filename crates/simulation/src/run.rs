@@ -11,11 +11,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_controller::Settings;
-use tidegate_ledger::{Ledger, Loaded, store::memory::Memory};
+use tidegate_ledger::store::memory::Memory;
 use tidegate_model::{
     ReleaseName,
     status::{ReleaseStatus, Summary},
-    waiting::Class,
 };
 use tidegate_sandbox::{
     Sandbox,
@@ -30,16 +29,14 @@ use crate::{
     fault::Plan,
     log::{Leak, Listener},
     machine::Machine,
-    oracle::{
-        Invariant, Oracles, Violation,
-        convergence::Convergence,
-        traffic::{PRODUCTION, SPEC},
-    },
+    oracle::{Invariant, Oracles, Violation, convergence::Convergence, made_for, traffic::SPEC},
     scenario::{Deed, RELEASE, Scenario},
     scene::{Notice, Scene, locked},
     time::{Calendar, MachineClock},
     trace::Trace,
 };
+
+mod ending;
 
 /// The story's world.
 const WORLD: &str = include_str!("../../../config/world.toml");
@@ -49,9 +46,6 @@ const CUSTOMERS: i64 = 60;
 
 /// How often the run looks at what was published, and at what is due.
 const TICK: Duration = Duration::from_secs(1);
-
-/// How long a release is at rest before it is clear that an event will never have its time.
-const MISSED: Duration = Duration::from_secs(30 * 60);
 
 /// How long a machine takes to come back after its daemon died.
 const REBOOT: Duration = Duration::from_secs(5);
@@ -65,9 +59,6 @@ const LITTLE_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// A release that is under way is told of within this time, whoever has just died.
 const TOLD_WITHIN: Duration = Duration::from_secs(5 * 60);
-
-/// How long an end stands before it is believed, where somebody meddles.
-const STANDS: Duration = Duration::from_secs(90);
 
 /// What a run may take longer than its scenario, besides what its faults last: leases that end, doubts that are waited out.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
@@ -176,7 +167,7 @@ struct Stage<'s> {
     /// Since when the release is where it should be.
     there_since: Option<Instant>,
     /// Since when nothing is told of a deployment that is under way.
-    forgotten_since: Option<Duration>,
+    untold_since: Option<Duration>,
     /// When the last event happened, or the last thing went wrong.
     last_trouble: Duration,
     convergence: Convergence,
@@ -208,7 +199,7 @@ impl<'s> Stage<'s> {
             next: 0,
             ready: None,
             there_since: None,
-            forgotten_since: None,
+            untold_since: None,
             last_trouble: Duration::ZERO,
             convergence: Convergence::default(),
             over: false,
@@ -270,17 +261,14 @@ impl<'s> Stage<'s> {
     }
 
     /// P2: what is under way is told of, whether anybody asks for it or not.
-    fn forgets(&mut self, quiet_since: Duration) {
-        let ours = |deployment: &Deployed| {
-            !deployment.ended
-                && deployment.description.as_deref().is_some_and(|text| text.starts_with("tidegate:"))
-        };
+    fn is_untold(&mut self, quiet_since: Duration) {
+        let ours = |deployment: &Deployed| !deployment.ended && made_for(deployment).is_some();
         let now = self.scene.calendar.elapsed();
         if self.daemons.is_empty() || !self.scene.sandbox.world().deployed().iter().any(ours) {
-            self.forgotten_since = None;
+            self.untold_since = None;
             return;
         }
-        let since = (*self.forgotten_since.get_or_insert(now)).max(quiet_since);
+        let since = (*self.untold_since.get_or_insert(now)).max(quiet_since);
         if now.saturating_sub(since) > TOLD_WITHIN {
             self.found(
                 Invariant::P2,
@@ -313,10 +301,10 @@ impl<'s> Stage<'s> {
         let status = self.status();
         if status.is_none() && self.spec_version().is_none() {
             // Nothing is asked for, and nothing is told.
-            self.forgets(quiet_since);
+            self.is_untold(quiet_since);
             return;
         }
-        self.forgotten_since = None;
+        self.untold_since = None;
         if let Some(what) = self.convergence.look(times, status.as_deref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
             self.found(Invariant::G15, format!("{what}; the status is {stands}"));
@@ -440,44 +428,6 @@ impl<'s> Stage<'s> {
         oracles.effects().iter().map(|effect| effect.operation.clone()).collect()
     }
 
-    /// True if everything has happened, nothing more goes wrong, and the release has come to an end that the run allows.
-    fn is_over(&mut self) -> bool {
-        let ended = self.has_ended();
-        self.there_since = ended.then(|| self.there_since.unwrap_or_else(Instant::now));
-        // Whoever meddles may have asked for something else, which is taken in when what was asked before has ended.
-        let stands = if self.setup.plan.meddles() { STANDS } else { Duration::ZERO };
-        self.there_since.is_some_and(|since| since.elapsed() >= stands)
-    }
-
-    /// True if it is so now.
-    fn has_ended(&self) -> bool {
-        let since_trouble = self.scene.calendar.elapsed().saturating_sub(self.last_trouble);
-        let spec = self.spec_version();
-        let Some(status) = self.status() else { return spec.is_none() && since_trouble >= MISSED };
-        if since_trouble < TICK * 5 || self.ready.is_some() {
-            return false;
-        }
-        let newer =
-            status.observed_at >= start() + SignedDuration::try_from(self.last_trouble).unwrap_or_default();
-        // Who cannot read the ledger reads nothing else of the release.
-        let closed = self.setup.plan.outgrows() && status.summary == Summary::Held;
-        let observed = closed
-            || spec.is_none_or(|spec| status.versions.observed.is_some_and(|version| version.0 == spec));
-        let expect = &self.setup.scenario.expect;
-        let schema = expect
-            .schema
-            .as_ref()
-            .is_none_or(|wanted| status.schema.as_ref().is_some_and(|schema| schema.phase == *wanted));
-        let as_expected =
-            status.summary.as_str() == expect.summary && status.rollout.phase == expect.phase && schema;
-        let at_last = since_trouble >= MISSED && !self.setup.plan.faults.is_empty();
-        // An event may wait for what a fault has kept from ever being seen; what comes with time still comes.
-        let stands = self.deadline(&status).is_none() && !is_contracting(&status);
-        let missed = !self.all_happened() && status.summary == Summary::Healthy && stands;
-        let ended = as_expected && self.all_happened() || at_last && (missed || self.may_end(&status));
-        newer && observed && ended
-    }
-
     /// The version of the spec that is there.
     fn spec_version(&self) -> Option<u64> {
         self.scene.sandbox.world().parameter(SPEC).map(|(version, _)| version)
@@ -488,98 +438,8 @@ impl<'s> Stage<'s> {
         self.next >= self.setup.scenario.events.len()
     }
 
-    /// True if a release may also end like this, for all that went wrong. A single lie or failure must not take it back; many
-    /// at once, or a long one, may.
-    fn may_end(&self, status: &ReleaseStatus) -> bool {
-        let plan = self.setup.plan;
-        let named = status.waiting.iter().any(|wait| match wait.class {
-            Class::NeedsHuman | Class::NeedsFix => true,
-            Class::NeedsTime | Class::Throttled | Class::Suspended => false,
-        });
-        match status.summary {
-            // What ends by itself is not over yet.
-            Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),
-            Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
-            Summary::RolledBack => plan.is_hard(),
-            // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
-            // what to go back to.
-            Summary::Healthy => {
-                (plan.meddles() || plan.forgets())
-                    && (named || status.waiting.is_empty() && !is_contracting(status))
-            }
-            Summary::Waiting => plan.meddles() && named,
-            Summary::Progressing | Summary::RollingBack | Summary::Unknown => false,
-        }
-    }
-
     fn found(&self, invariant: Invariant, what: String) {
         locked(&self.scene.oracles).add(invariant, self.scene.calendar.now(), what);
-    }
-
-    /// What can be said once it is over.
-    async fn look_back(&self) {
-        if let Some(of) = self.leak.as_ref().and_then(|leak| locked(leak).clone()) {
-            self.found(Invariant::X1, format!("a secret is in the log, level {of}"));
-        }
-        let passes = &self.scene.passes;
-        let panicked = passes.panicked.load(std::sync::atomic::Ordering::Relaxed);
-        if panicked > 0 {
-            self.found(Invariant::V1, format!("{panicked} passes ended in a panic"));
-        }
-        match Ledger::on(Arc::new(self.scene.ledger()), "the reader").load().await {
-            Ok(loaded) => {
-                for (release, loaded) in loaded {
-                    if let Loaded::Damaged { why } = loaded
-                        && !self.setup.plan.outgrows()
-                    {
-                        self.found(Invariant::J4, format!("the chain of {release}: {why}"));
-                    }
-                }
-            }
-            Err(error) => self.found(Invariant::J4, format!("the ledger: {error}")),
-        }
-        let status = self.status();
-        let expect = &self.setup.scenario.expect;
-        let as_expected = status.as_ref().is_some_and(|status| status.summary.as_str() == expect.summary);
-        // A hard run may come to the same end in another way.
-        if as_expected && self.all_happened() && !self.setup.plan.is_hard() {
-            self.as_expected();
-        }
-    }
-
-    /// The end is the scenario's own: then so is what serves, and what was done.
-    fn as_expected(&self) {
-        let expect = &self.setup.scenario.expect;
-        let sides = self.scene.sandbox.world().sides(PRODUCTION);
-        let serving = sides.iter().max_by_key(|side| side.weight).and_then(|side| side.image.clone());
-        if serving.as_deref() != Some(expect.image.as_str()) {
-            self.found(
-                Invariant::O3,
-                format!("{serving:?} serves at the end, {} was expected", expect.image),
-            );
-        }
-        if let Some((image, most)) = &expect.most
-            && self.setup.plan.faults.is_empty()
-        {
-            let had = locked(&self.scene.oracles).most(image);
-            if had > *most {
-                self.found(
-                    Invariant::T6,
-                    format!("{image} had weight {had}, and was to have {most} at most"),
-                );
-            }
-        }
-        let effects = self.effects();
-        let more: usize = self.setup.plan.faults.iter().map(|fault| fault.what.calls()).sum();
-        let most = expect.effects.len() + more;
-        if effects.len() > most {
-            self.found(Invariant::G17, format!("{} calls: {effects:?}", effects.len()));
-        }
-        let missing: Vec<&String> =
-            expect.effects.iter().filter(|wanted| !effects.contains(wanted)).collect();
-        if !missing.is_empty() || (self.setup.plan.only_crashes() && effects != expect.effects) {
-            self.found(Invariant::G17, format!("{effects:?} were done, {:?} expected", expect.effects));
-        }
     }
 
     fn report(&self, took: Duration, crossings: u64) -> Report {
@@ -600,11 +460,6 @@ impl<'s> Stage<'s> {
             trace: trace.text().to_owned(),
         }
     }
-}
-
-/// True while a schema change is on its way to its end by itself, though a pass may tell of no wait.
-fn is_contracting(status: &ReleaseStatus) -> bool {
-    status.schema.as_ref().is_some_and(|schema| matches!(schema.phase.as_str(), "hidden" | "snapshotting"))
 }
 
 /// Where a release stands, in a line.

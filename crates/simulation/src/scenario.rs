@@ -18,7 +18,7 @@ use tidegate_sandbox::{
     protocol::{Protocol, Service},
 };
 
-use crate::{fault::Plan, oracle::traffic::PRODUCTION};
+use crate::{deeds::hand, fault::Plan, oracle::traffic::PRODUCTION};
 
 /// The release of every scenario.
 pub const RELEASE: &str = "ecommerce";
@@ -282,19 +282,13 @@ fn put(sandbox: &Sandbox, name: &str, text: &str) {
 }
 
 fn forward(sandbox: &Sandbox, weights: [u32; 2]) {
-    let (listener, groups) = {
+    let (listener, pair) = {
         let world = sandbox.world();
         let listener = world.live_listeners().into_iter().find(|listener| listener.port == PRODUCTION);
-        let groups = ["ecommerce-blue", "ecommerce-green"].map(|name| world.target_group_named(name));
-        (listener.map(|listener| listener.arn), groups)
+        (listener, hand::pair(&world))
     };
-    let weighed = groups
-        .iter()
-        .zip(weights)
-        .map(|(group, weight)| json!({ "TargetGroupArn": group, "Weight": weight }));
-    let groups: Vec<Value> = weighed.collect();
-    let action = json!({ "Type": "forward", "ForwardConfig": { "TargetGroups": groups } });
-    let input = json!({ "ListenerArn": listener, "DefaultActions": [action] });
+    let (Some(listener), [Some(first), Some(second)]) = (listener, pair) else { return };
+    let input = hand::forwards(&listener.arn, &[(first, weights[0]), (second, weights[1])]);
     call(sandbox, Service::Elb, "ModifyListener", node(&input));
 }
 

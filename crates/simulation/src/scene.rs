@@ -15,9 +15,9 @@ use tidegate_sandbox::{Call, Sandbox, error::ApiError, node::Node};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    ageing,
     database::{Model, Operation},
     deeds::{Deeds, Gaps, Troubles},
+    downgrade,
     fault::{Armed, At, DatabaseMishap, Failure, Fault, Mangling, Mishap, Plan, Position, What, seconds},
     machine::{Machine, Passes},
     oracle::{Invariant, Leased, Oracles, secrets},
@@ -265,7 +265,7 @@ impl Scene {
                 What::World { .. } => self.begin(fault),
                 What::LedgerLost => self.kill(machine, Notice::LedgerLost(machine.number)).await,
                 What::Downgrade(newer) => {
-                    ageing::write(&self.ledger(), newer);
+                    downgrade::write(&self.ledger(), newer);
                     self.kill(machine, Notice::Died(machine.number)).await;
                 }
                 What::LedgerRestored { ago } => {

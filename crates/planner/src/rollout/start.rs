@@ -65,7 +65,7 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
         return;
     }
     if let Some(lost) = ended_under_lost_ledger(draft, &accepted, &deployments) {
-        if lost.marker.as_ref().is_some_and(Marker::takes_back) {
+        if takes_back(&lost) {
             start(draft, &accepted, &serving, RolloutKind::Forward, true);
             draft.note(Entry::RollbackDecided(lost_cause(draft)));
         } else {
@@ -175,14 +175,14 @@ fn ended_under_lost_ledger(
     }
     codedeploy::newest_of_ours(deployments, draft.release)
         .filter(|d| d.marker.as_ref().is_some_and(|marker| is_of(marker, draft, accepted)))
-        .filter(|d| d.rolled_back_by.is_some() || d.marker.as_ref().is_some_and(Marker::takes_back))
+        .filter(|d| d.rolled_back_by.is_some() || takes_back(d))
         .cloned()
 }
 
 /// Takes over what is in flight. Roles come from the deployment's own task set where green is primary already.
 fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployment: &Deployment) {
     let green = deployment.target.known().and_then(|target| target.green.clone());
-    let kind = match (deployment.marker.as_ref().is_some_and(Marker::takes_back), green.clone()) {
+    let kind = match (takes_back(deployment), green.clone()) {
         (false, _) => RolloutKind::Forward,
         (true, Some(to)) => RolloutKind::Redeploy { to, cause: lost_cause(draft) },
         (true, None) => {
@@ -204,6 +204,11 @@ fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployme
     if let Some(green) = green {
         draft.note(Entry::GreenKnown(green));
     }
+}
+
+/// True of a deployment of ours that brings an older revision back.
+fn takes_back(deployment: &Deployment) -> bool {
+    deployment.marker.as_ref().is_some_and(Marker::takes_back)
 }
 
 /// Why a version went back, as far as that is known without the ledger.

@@ -292,11 +292,10 @@ fn without_a_ledger_a_deployment_that_takes_a_version_back_is_adopted_as_one() {
     let target = || build(&in_flight(Phase::Preflight, DeploymentStatus::Ready, false)).seen.deployments;
     let named = target().known().unwrap()[0].target.clone();
     let kind = |decision: &Decision| {
-        let started = decision.entries.iter().find_map(|entry| match entry {
-            Entry::RolloutStarted(start) => Some(start.kind.clone()),
-            _ => None,
-        });
-        started.map(|kind| matches!(kind, RolloutKind::Redeploy { .. }))
+        decision.entries.iter().find_map(|entry| {
+            let Entry::RolloutStarted(start) = entry else { return None };
+            Some(matches!(start.kind, RolloutKind::Redeploy { .. }))
+        })
     };
     assert_eq!(kind(&adopted(DeploymentStatus::Ready, named.clone(), "i8", None)), Some(false));
     assert_eq!(kind(&adopted(DeploymentStatus::Ready, named.clone(), "r8", None)), Some(true));

@@ -16,6 +16,7 @@ use tidegate_model::{
 mod calibration;
 mod gates;
 mod golden;
+mod observed;
 mod sketch;
 mod tool;
 mod world;

@@ -51,7 +51,7 @@ pub(super) fn listener(scene: &Scene, weights: [u32; 2]) -> Begun {
     let (found, pair, under) = {
         let world = scene.sandbox.world();
         let found = world.live_listeners().into_iter().find(|listener| listener.port == PRODUCTION);
-        let pair = ["ecommerce-blue", "ecommerce-green"].map(|name| world.target_group_named(name));
+        let pair = pair(&world);
         (found, pair, open(&world).map(|deployment| deployment.id))
     };
     let (Some(found), [Some(first), Some(second)]) = (found, pair) else { return Begun::NotYet };
@@ -85,15 +85,20 @@ fn sorted(weights: &[(String, u32)]) -> Vec<(String, u32)> {
 }
 
 fn forward(scene: &Scene, listener: &str, weights: &[(String, u32)]) -> Option<Node> {
+    perform(scene, Service::Elb, "ModifyListener", &forwards(listener, weights))
+}
+
+/// The service's pair of target groups, in the order of their names in the world.
+pub(crate) fn pair(world: &World) -> [Option<String>; 2] {
+    ["ecommerce-blue", "ecommerce-green"].map(|name| world.target_group_named(name))
+}
+
+/// What `ModifyListener` takes to give groups these weights.
+pub(crate) fn forwards(listener: &str, weights: &[(String, u32)]) -> Value {
     let groups: Vec<Value> =
         weights.iter().map(|(group, weight)| json!({ "TargetGroupArn": group, "Weight": weight })).collect();
     let action = json!({ "Type": "forward", "ForwardConfig": { "TargetGroups": groups } });
-    perform(
-        scene,
-        Service::Elb,
-        "ModifyListener",
-        &json!({ "ListenerArn": listener, "DefaultActions": [action] }),
-    )
+    json!({ "ListenerArn": listener, "DefaultActions": [action] })
 }
 
 fn stop(scene: &Scene, rollback: bool) -> Begun {

@@ -26,7 +26,7 @@ mod aws;
 mod crowd;
 mod database;
 mod foreign;
-mod hand;
+pub(crate) mod hand;
 mod spec;
 
 pub(crate) use aws::Gaps;

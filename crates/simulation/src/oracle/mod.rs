@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_ledger::Sealed;
+use tidegate_model::name::Marker;
 use tidegate_sandbox::{
     Call,
     error::ApiError,
@@ -242,6 +243,11 @@ impl Found {
     }
 }
 
+/// What a deployment was made for, if it is ours: its description is our marker.
+pub(crate) fn made_for(deployment: &Deployed) -> Option<Marker> {
+    deployment.description.as_deref()?.parse().ok()
+}
+
 /// An effect of a daemon on a deployment, a task definition or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Effect {
@@ -290,10 +296,10 @@ impl Oracles {
             // What was decided before it is told after it.
             What::Freeze { lasts } => self.orders.misled = self.orders.misled.max(Some(at + seconds(*lasts))),
             What::Downgrade(Newer::Format) => self.journal.outgrown = true,
-            What::LedgerLost | What::LedgerRestored { .. } => {
-                self.journal.lose();
-                self.leases.lose();
-                self.orders.set_back |= matches!(fault.what, What::LedgerRestored { .. });
+            What::LedgerLost => self.lose_ledger(),
+            What::LedgerRestored { .. } => {
+                self.lose_ledger();
+                self.orders.set_back();
             }
             What::World { mishap, lasts } => self.mishap(*mishap, at + seconds(*lasts)),
             What::Stale { .. } | What::Partial | What::Mangled(_) => {
@@ -306,6 +312,12 @@ impl Oracles {
             | What::Absent { .. }
             | What::ClockJump { .. } => {}
         }
+    }
+
+    /// The ledger is another one from now on.
+    fn lose_ledger(&mut self) {
+        self.journal.lose();
+        self.leases.lose();
     }
 
     /// Something happened to the world: what is so because of it is nobody's fault.

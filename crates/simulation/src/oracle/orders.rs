@@ -17,7 +17,7 @@ use tidegate_sandbox::{
 };
 
 use super::{
-    Found, Invariant,
+    Found, Invariant, made_for,
     traffic::{PRODUCTION, SPEC},
 };
 use crate::{database::Operation, machine::Machine};
@@ -43,9 +43,6 @@ pub(crate) struct Orders {
     newest: u64,
     /// When somebody last changed the world by hand.
     pub(crate) interfered: Option<Timestamp>,
-    /// True once a ledger was set back: one that does not know of a rollback any more may try the version once again (see "What is not
-    /// there yet" in the README), so R2 is not asked for.
-    pub(crate) set_back: bool,
     /// When an answer was last not what the world is.
     pub(crate) misled: Option<Timestamp>,
     /// Since when production has stood as CodeDeploy has left it.
@@ -58,6 +55,12 @@ impl Orders {
     /// The spec is written where there was none: its versions begin anew, and what failed may be tried again.
     pub(crate) fn asked_anew(&mut self) {
         self.newest = 0;
+        self.gone.clear();
+    }
+
+    /// The ledger was set back. One that does not know of a rollback any more may try the version once again (see "What is not there
+    /// yet" in the README): only what is rolled back from now on stays so.
+    pub(crate) fn set_back(&mut self) {
         self.gone.clear();
     }
 
@@ -87,7 +90,7 @@ impl Orders {
             pending.push((Invariant::R4, format!("{operation} was sent by who had read an abort")));
         }
         if let Some(marker) = marker_of(world, call) {
-            if self.gone.contains(&without_intent(&marker)) && !self.set_back {
+            if self.gone.contains(&without_intent(&marker)) {
                 pending.push((Invariant::R2, format!("{operation} for {marker}, which was rolled back")));
             }
             if marker.version.0 < self.newest && operation == "CreateDeployment" {
@@ -178,9 +181,7 @@ impl Orders {
             (_, _) => {}
         }
     }
-}
 
-impl Orders {
     /// What of the holds that a status tells is not so.
     fn unfounded(&self, world: &World, status: &Value) -> Option<String> {
         let waiting = status["waiting"].as_array().map_or(&[][..], Vec::as_slice);
@@ -189,8 +190,8 @@ impl Orders {
         let mut open = deployed.iter().filter(|deployment| !deployment.ended).peekable();
         let in_force = status["versions"]["inForce"].as_u64();
         let ours = |deployment: &Deployed| {
-            let marker = deployment.description.as_ref().and_then(|text| text.parse::<Marker>().ok());
-            !deployment.rollback && marker.is_some_and(|marker| Some(marker.version.0) == in_force)
+            !deployment.rollback
+                && made_for(deployment).is_some_and(|marker| Some(marker.version.0) == in_force)
         };
         if tells("foreign-deployment") && open.peek().is_some() && open.all(ours) {
             return Some("our own deployment was told to be somebody else's".to_owned());
@@ -265,7 +266,7 @@ fn marker_of(world: &World, call: &Call) -> Option<Marker> {
     if call.operation == "CreateDeployment" {
         return call.input.get("description").as_text()?.parse().ok();
     }
-    deployment_of(world, call)?.description?.parse().ok()
+    made_for(&deployment_of(world, call)?)
 }
 
 fn without_intent(marker: &Marker) -> String {

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tidegate_model::{
-    name::Marker,
     orders::read_approval,
     spec::{self, ContractMode, SchemaSpec},
 };
 use tidegate_sandbox::world::{World, truth::Deployed};
 
-use super::{Found, Invariant, traffic::SPEC};
+use super::{Found, Invariant, made_for, traffic::SPEC};
 use crate::{
     database::{Model, Operation, story},
     scenario::APPROVAL,
@@ -130,10 +129,7 @@ fn asked(world: &World) -> Option<(u64, SchemaSpec)> {
 
 /// Contract is approved, for the spec that is there, by who has seen its plan; and no deployment of ours is under way.
 fn contracted(world: &World, (what, at): (&str, Timestamp), shown: &BTreeSet<String>, found: &mut Found) {
-    let ours = |deployment: &Deployed| {
-        let marker = deployment.description.as_ref().map(|text| text.parse::<Marker>());
-        !deployment.ended && matches!(marker, Some(Ok(_)))
-    };
+    let ours = |deployment: &Deployed| !deployment.ended && made_for(deployment).is_some();
     if let Some(deployment) = world.deployed().into_iter().find(ours) {
         found.add(Invariant::D1, at, format!("{what} while {} was under way", deployment.id));
     }

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{
-    name::Marker,
-    spec::{self, Spec},
-};
+use tidegate_model::spec::{self, Spec};
 use tidegate_sandbox::{
     Call,
     world::{
@@ -15,7 +12,7 @@ use tidegate_sandbox::{
     },
 };
 
-use super::{Found, Invariant};
+use super::{Found, Invariant, made_for};
 
 /// The port of the production listener in every simulated world.
 pub(crate) const PRODUCTION: u16 = 8080;
@@ -146,8 +143,7 @@ impl Traffic {
             pending.push((Invariant::T3, what));
         }
         let served = world.now().duration_since(*since);
-        let marker: Option<Marker> = deployment.description.as_deref().and_then(|text| text.parse().ok());
-        if let Some(bake) = marker.and_then(|marker| self.bake(marker.version.0, world.now()))
+        if let Some(bake) = made_for(deployment).and_then(|marker| self.bake(marker.version.0, world.now()))
             && served < bake
         {
             let what = format!("{} was to delete blue after {served:#} of a bake of {bake:#}", deployment.id);

@@ -2,8 +2,8 @@
 //! the product in `crates/simulation/bugs`.
 //!
 //! A bug is a piece of source text that stands exactly once in its file (or once behind a landmark), and what would be wrong
-//! in its place; where one defence stands behind another, a bug has a piece for each (`[[bug.also]]`). When the code changes and a piece is not there any more, reading the catalogue fails: a bug that is no longer
-//! made would count as found.
+//! in its place; where one defence stands behind another, a bug has a piece for each (`[[bug.also]]`). When the code changes and
+//! a piece is not there any more, weaving fails: a bug that is no longer made would count as found.
 
 use std::{
     collections::BTreeSet,
@@ -90,10 +90,10 @@ pub(crate) enum CatalogueError {
     #[error("the seeded bug {0} is there twice")]
     Twice(String),
     /// The code has changed.
-    #[error("the piece {find:?} of a seeded bug fits {} {times} times and must fit once: bring it up to date with the code", file.display())]
+    #[error("a piece of the seeded bug {name} fits {} {times} times and must fit once: bring it up to date with the code", file.display())]
     Misfit {
-        /// Which piece.
-        find: String,
+        /// Which bug.
+        name: String,
         /// In which file.
         file: PathBuf,
         /// How often.
@@ -102,10 +102,9 @@ pub(crate) enum CatalogueError {
 }
 
 impl Piece {
-    /// Where it begins in the text of its file.
-    pub(crate) fn place(&self, text: &str) -> Result<usize, CatalogueError> {
-        let misfit =
-            |times| CatalogueError::Misfit { find: self.find.clone(), file: self.file.clone(), times };
+    /// Where it begins in the text of its file, as a piece of the bug of this name.
+    pub(crate) fn place(&self, of: &str, text: &str) -> Result<usize, CatalogueError> {
+        let misfit = |times| CatalogueError::Misfit { name: of.to_owned(), file: self.file.clone(), times };
         if self.after.is_empty() {
             return once(text, &self.find).map_err(misfit);
         }
@@ -162,8 +161,8 @@ mod tests {
         assert!(bugs.len() >= 60, "{} are not enough to say that the simulation bites", bugs.len());
         let misfits: Vec<String> = bugs
             .iter()
-            .flat_map(|bug| &bug.pieces)
-            .filter_map(|piece| piece.place(&text(&root.join(&piece.file)).unwrap()).err())
+            .flat_map(|bug| bug.pieces.iter().map(|piece| (&bug.name, piece)))
+            .filter_map(|(name, piece)| piece.place(name, &text(&root.join(&piece.file)).unwrap()).err())
             .map(|misfit| misfit.to_string())
             .collect();
         assert!(misfits.is_empty(), "{misfits:#?}");
@@ -178,8 +177,8 @@ mod tests {
             bug: "y()".into(),
         };
         let text = "fn a() { x() } fn b() { x() }";
-        assert!(piece("").place(text).is_err());
-        assert_eq!(piece("fn b").place(text).unwrap(), 24);
-        assert!(piece("fn c").place(text).is_err());
+        assert!(piece("").place("b", text).is_err());
+        assert_eq!(piece("fn b").place("b", text).unwrap(), 24);
+        assert!(piece("fn c").place("b", text).is_err());
     }
 }

@@ -61,8 +61,9 @@ pub(crate) fn weave(root: &Path, to: &Path, bugs: &[Bug]) -> Result<(), WeaveErr
     Ok(())
 }
 
-/// The workspace's manifest with another version in it, and with no warnings: what is woven is no beauty. Cargo tells crates of two workspaces apart by name and version, not by
-/// folder: in one target folder the product would otherwise be built from the copy's crates.
+/// The workspace's manifest with another version in it. Cargo tells crates of two workspaces apart by name and version, not by
+/// folder: in one target folder the product would otherwise be built from the copy's crates. Its warnings are off: what is
+/// woven is no beauty.
 fn renamed(manifest: &str) -> String {
     let quiet = "[workspace.lints.rust]\nwarnings = { level = \"allow\", priority = 1 }";
     manifest.replacen("version = \"", "version = \"0.0.0-bugs+", 1).replacen(
@@ -77,7 +78,7 @@ fn renamed(manifest: &str) -> String {
 fn with_bugs(text: &str, seeded: &[Seeded<'_>]) -> Result<String, WeaveError> {
     let mut places = BTreeMap::<(usize, usize), Vec<Seeded<'_>>>::new();
     for one in seeded {
-        places.entry((one.piece.place(text)?, one.piece.find.len())).or_default().push(*one);
+        places.entry((one.piece.place(one.bug, text)?, one.piece.find.len())).or_default().push(*one);
     }
     let mut text = text.to_owned();
     let mut woven_from = text.len();
@@ -157,6 +158,7 @@ mod tests {
             renamed("[workspace.package]\nversion = \"0.1.0\""),
             "[workspace.package]\nversion = \"0.0.0-bugs+0.1.0\""
         );
+        assert!(renamed("[workspace.lints.rust]\n").contains("warnings = { level = \"allow\""));
         let (one, two) = (piece("1"), piece("2;"));
         let seeded = [Seeded { bug: "one", piece: &one }, Seeded { bug: "two", piece: &two }];
         let woven = with_bugs("let a = 1; 2;", &seeded).unwrap();

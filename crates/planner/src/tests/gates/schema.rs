@@ -122,30 +122,20 @@ fn readers_are_gone_when_no_statement_names_the_old_form_any_more() {
 
 #[test]
 fn a_reader_that_came_after_the_serving_revision_settled_is_its_own_until_it_was_quiet_for_long_enough() {
-    // Settled 20 days ago, and quiet is to be 7 days.
-    let readers = |seen_before: i64| {
+    let readers = |quiet: &str, seen_before: i64| {
         let mut sketch = settled();
         sketch.ledger.change = Some(Change::ReaderSeen);
         let mut world = build(&sketch);
         let change = world.state.change.as_mut().unwrap();
-        change.opened.schema.contract_after = "7d".parse().unwrap();
+        change.opened.schema.contract_after = quiet.parse().unwrap();
         change.last_reader.as_mut().unwrap().1 = ago(seen_before);
         ask(&world, |draft| gates::readers_gone(&draft, &super::change(&world)))
     };
-    says(readers(7 * DAY - 1), Class::NeedsHuman, "names the old form 6");
-    assert!(is_open(&readers(7 * DAY)));
-
-    let before = |reader: i64| {
-        let mut sketch = settled();
-        sketch.ledger.change = Some(Change::ReaderSeen);
-        let mut world = build(&sketch);
-        let change = world.state.change.as_mut().unwrap();
-        change.opened.schema.contract_after = "30d".parse().unwrap();
-        change.last_reader.as_mut().unwrap().1 = ago(reader);
-        ask(&world, |draft| gates::readers_gone(&draft, &super::change(&world)))
-    };
-    assert!(is_open(&before(20 * DAY)), "it ended as the revision settled, so it was the one before");
-    says(before(20 * DAY - 1), Class::NeedsHuman, "still names the old form");
+    says(readers("7d", 7 * DAY - 1), Class::NeedsHuman, "names the old form 6");
+    assert!(is_open(&readers("7d", 7 * DAY)));
+    // It settled 20 days ago.
+    says(readers("30d", 20 * DAY - 1), Class::NeedsHuman, "still names the old form");
+    assert!(is_open(&readers("30d", 20 * DAY)), "it ended as the revision settled, so it was the one before");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tidegate_model::{
 use super::{
     super::{
         golden::in_flight,
-        sketch::{Deployments, Phase, Serving, calm, none},
+        sketch::{Deployments, Phase, calm, none},
         world::{World, ago, blue_group, build, green_group},
     },
     ask, closed, is_open, rollout, says,
@@ -24,6 +24,18 @@ use crate::gates;
 /// Everything is well, and green waits to be let go.
 fn ready() -> World {
     build(&in_flight(Phase::Verifying, DeploymentStatus::Ready, false))
+}
+
+/// Places of the task sets in [`ready`].
+const BLUE: usize = 0;
+const GREEN: usize = 1;
+
+/// From now on so many tasks of a colour run.
+fn run(world: &mut World, colour: usize, running: u32) {
+    world.seen.service = world.seen.service.clone().map(|mut service| {
+        service.task_sets[colour].running = running;
+        service
+    });
 }
 
 #[test]
@@ -113,16 +125,9 @@ fn green_is_healthy_when_its_own_task_set_runs_and_passes_its_checks() {
     let green = |world: &World| ask(world, |draft| gates::green_healthy(&draft, &rollout(world)));
     let mut world = ready();
     assert!(is_open(&green(&world)));
-    let running = |running: u32| {
-        move |mut service: tidegate_model::observation::Service| {
-            service.task_sets.iter_mut().for_each(|set| set.running = running);
-            service
-        }
-    };
-    let whole = world.seen.service.clone();
-    world.seen.service = whole.clone().map(running(3));
+    run(&mut world, GREEN, 3);
     assert!(is_open(&green(&world)), "more than enough is enough");
-    world.seen.service = whole.map(running(1));
+    run(&mut world, GREEN, 1);
     let reading = closed(green(&world));
     assert_eq!((reading.measured.as_deref(), reading.required.as_deref()), (Some("1"), Some("2")));
 }
@@ -147,17 +152,17 @@ fn green_is_healthy_so_far_when_blue_is_known_and_nothing_speaks_against_green()
     world.state.rollout.as_mut().unwrap().baseline = None;
     says(gates::healthy_so_far(&rollout(&world), None), Class::NeedsTime, "blue's last five closed minutes");
 
-    let rule = |standing, dry_run| RuleReading {
+    let rule = |measured, dry_run| RuleReading {
         check: Check::Errors,
         guard: None,
         measure: None,
-        measured: Some(3.0),
+        measured: Some(measured),
         limit: Some(1.0),
         unit: Unit::Ratio,
         failing_minutes: 2,
         of_minutes: 5,
         needed_minutes: 3,
-        standing,
+        standing: Standing::Suspect,
         dry_run,
     };
     let suspect = Judgement {
@@ -165,7 +170,7 @@ fn green_is_healthy_so_far_when_blue_is_known_and_nothing_speaks_against_green()
         until: None,
         evidence: None,
         dry_run: vec![],
-        rules: vec![rule(Standing::Kept, false), rule(Standing::Suspect, false)],
+        rules: vec![rule(9.0, true), rule(3.0, false)],
     };
     let said = closed(gates::healthy_so_far(&rollout(&world), Some(&suspect)));
     assert_eq!(said.message, suspect.rules[1].to_string());
@@ -179,19 +184,11 @@ fn the_way_back_is_open_while_blue_runs_whole_and_the_deployment_has_not_ended()
     let back = |world: &World| ask(world, |draft| gates::rollback_ready(&draft, &rollout(world)));
     let mut world = ready();
     assert!(is_open(&back(&world)));
-    let of_blue = |running: u32| {
-        let mut sketch = calm();
-        sketch.traffic.service = Fact::Known(Serving::BlueWithGreen);
-        build(&sketch).seen.service.map(|mut service| {
-            service.task_sets[0].running = running;
-            service
-        })
-    };
-    world.seen.service = of_blue(3);
+    run(&mut world, BLUE, 3);
     assert!(is_open(&back(&world)), "more than enough is enough");
-    world.seen.service = of_blue(1);
+    run(&mut world, BLUE, 1);
     says(back(&world), Class::NeedsFix, "does not run at full size");
-    world.seen.service = of_blue(2);
+    run(&mut world, BLUE, 2);
     world.seen.deployments = world.seen.deployments.map(|mut all| {
         all.iter_mut().for_each(|deployment| deployment.status = DeploymentStatus::Stopped);
         all
