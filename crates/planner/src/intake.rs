@@ -1,7 +1,7 @@
 //! What people ask: orders and spec, taken in at the head of every decision. Nothing here acts; it journals what is
 //! accepted, refused or ignored.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tidegate_model::{
     Digest, Fact, ParameterVersion,
@@ -14,6 +14,10 @@ use tidegate_model::{
 };
 
 use crate::{change, draft::Draft};
+
+/// A spec that is absent for less than this may be one that was only read too early: SSM answers a read that follows a write with
+/// what was there before. Giving a release up forgets what failed and what can be brought back.
+const ABSENT_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 /// Takes hold and abort in, and tells what is wrong with an approval before anything asks for one.
 pub(crate) fn take_orders(draft: &mut Draft<'_>) {
@@ -99,7 +103,12 @@ pub(crate) fn ignore(draft: &mut Draft<'_>, order: &str, read: &ParameterRead, w
 /// Takes the spec in: accepts it with everything pinned, refuses it whole, or holds because it is gone.
 pub(crate) fn take_spec(draft: &mut Draft<'_>) {
     match draft.seen.spec.clone() {
-        Fact::Known(read) => consider(draft, &read),
+        Fact::Known(read) => {
+            if draft.state.spec_absent.is_some() {
+                draft.note(Entry::SpecAbsent { absent: false });
+            }
+            consider(draft, &read);
+        }
         Fact::Absent => gone(draft),
         Fact::Unknown(why) => {
             let sentence = format!("the spec could not be read: {}", why.as_str());
@@ -114,12 +123,30 @@ pub(crate) fn take_spec(draft: &mut Draft<'_>) {
 fn gone(draft: &mut Draft<'_>) {
     let in_flight = draft.state.rollout.is_some();
     let change_open = draft.state.change.as_ref().is_some_and(tidegate_model::ledger::ChangeState::is_open);
-    if in_flight || change_open {
-        draft.spec_unread = Some("the spec parameter is gone".into());
-        draft.held(Held::SpecGone, "the spec parameter is gone while a rollout or a change is open".into());
-    } else if draft.state.accepted.is_some() {
-        draft.note(Entry::Unmanaged);
+    if draft.state.accepted.is_none() {
+        return;
     }
+    draft.spec_unread = Some("the spec parameter is gone".into());
+    if in_flight || change_open {
+        draft.held(Held::SpecGone, "the spec parameter is gone while a rollout or a change is open".into());
+    } else {
+        gone_at_rest(draft);
+    }
+}
+
+fn gone_at_rest(draft: &mut Draft<'_>) {
+    match draft.state.spec_absent {
+        Some(since) if draft.now >= since + ABSENT_FOR => {
+            draft.note(Entry::Unmanaged);
+            draft.spec_unread = None;
+            return;
+        }
+        Some(_) => {}
+        None => draft.note(Entry::SpecAbsent { absent: true }),
+    }
+    let message = "the spec parameter is gone; if it stays so, the release is not managed any more";
+    draft.held(Held::SpecGone, message.into());
+    draft.look_in(ABSENT_FOR.as_secs());
 }
 
 fn consider(draft: &mut Draft<'_>, read: &ParameterRead) {

@@ -157,6 +157,7 @@ impl ChangeState {
             Entry::ChangePurged => self.purged_at = Some(at),
             Entry::Accepted(_)
             | Entry::Refused(_)
+            | Entry::SpecAbsent { .. }
             | Entry::Unmanaged
             | Entry::OrderIgnored { .. }
             | Entry::Hold { .. }

@@ -37,7 +37,12 @@ pub enum Entry {
     Accepted(Box<Accepted>),
     /// A newer spec was refused; the accepted one stays in force.
     Refused(Refused),
-    /// The spec parameter is gone while nothing is in flight: the release is no longer managed.
+    /// The spec parameter was read as absent while nothing is in flight, or, once it had been, as there again.
+    SpecAbsent {
+        /// True if it is not there.
+        absent: bool,
+    },
+    /// The spec parameter stayed absent while nothing is in flight: the release is no longer managed.
     Unmanaged,
     /// An order was seen that does not count, so that it is told once.
     OrderIgnored {

@@ -22,6 +22,9 @@ pub const EVENTS_KEPT: usize = 50;
 /// How many registered revisions a release remembers: far more than can serve at once.
 const REGISTERED_KEPT: usize = 20;
 
+/// How many of its deployments a release remembers: what CodeDeploy lists newest is asked for.
+const DEPLOYMENTS_KEPT: usize = 20;
+
 /// The folded state of one release.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReleaseState {
@@ -42,6 +45,11 @@ pub struct ReleaseState {
     /// The newest revisions that were registered for this release, with the digest that each was registered with. A revision
     /// never changes (ECS), so what a later reading of it shows cannot make it another one.
     pub registered: Vec<(RevisionArn, Digest)>,
+    /// The newest deployments that this ledger made or took over, oldest first. One of ours that is not among them was made
+    /// under a ledger that knew more.
+    pub deployments: Vec<String>,
+    /// Since when the spec of a release at rest is absent.
+    pub spec_absent: Option<Timestamp>,
     /// The revision before the serving one, with its digest.
     pub previous: Option<(RevisionArn, Digest)>,
     /// Revisions that failed, with the incarnation and version of the spec that asked for them.
@@ -182,9 +190,12 @@ impl ReleaseState {
         match entry {
             Entry::Accepted(accepted) => self.accept(at, accepted),
             Entry::Refused(refused) => self.refused = Some(refused.clone()),
+            Entry::SpecAbsent { absent } => self.spec_absent = absent.then_some(at),
             Entry::Unmanaged => {
+                // What was deployed for the old incarnation says nothing of the next one.
+                let deployments = std::mem::take(&mut self.deployments);
                 let (length, events) = (self.length, std::mem::take(&mut self.events));
-                *self = Self { length, events, ..Self::default() };
+                *self = Self { length, events, deployments, ..Self::default() };
             }
             Entry::OrderIgnored { order, version, modified, why: _ } => {
                 self.ignored.insert(order.clone(), (*version, *modified));
@@ -212,10 +223,15 @@ impl ReleaseState {
                 }
             }
             Entry::Intended(intent) => self.open.push((Intent::clone(intent), at)),
+            Entry::DeploymentKnown(id) => {
+                self.remember_deployment(id);
+                if let Some(rollout) = &mut self.rollout {
+                    rollout.apply(at, entry);
+                }
+            }
             Entry::Resolved { intent, resolution } => self.resolve(at, *intent, resolution),
             Entry::Advanced(_)
             | Entry::GreenKnown(_)
-            | Entry::DeploymentKnown(_)
             | Entry::DeploymentForgotten
             | Entry::RollbackDeploymentKnown(_)
             | Entry::BaselineTaken(_)
@@ -298,6 +314,9 @@ impl ReleaseState {
                     let too_many = self.registered.len().saturating_sub(REGISTERED_KEPT);
                     self.registered.drain(..too_many);
                 }
+                if let Outcome::DeploymentCreated(id) = outcome {
+                    self.remember_deployment(id);
+                }
                 if let Some(rollout) = &mut self.rollout {
                     rollout.learn(at, &intent.step, outcome);
                 }
@@ -312,6 +331,15 @@ impl ReleaseState {
             }
             Resolution::NotApplied => {}
         }
+    }
+
+    fn remember_deployment(&mut self, id: &str) {
+        if self.deployments.iter().any(|known| known == id) {
+            return;
+        }
+        self.deployments.push(id.to_owned());
+        let too_many = self.deployments.len().saturating_sub(DEPLOYMENTS_KEPT);
+        self.deployments.drain(..too_many);
     }
 
     /// The digest under which a revision was registered, if this ledger saw that.
@@ -408,6 +436,7 @@ impl Rollout {
             }
             Entry::Accepted(_)
             | Entry::Refused(_)
+            | Entry::SpecAbsent { .. }
             | Entry::Unmanaged
             | Entry::OrderIgnored { .. }
             | Entry::Hold { .. }

@@ -144,6 +144,7 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         | Entry::LogWatched(_)
         | Entry::QuarantineEnded
         | Entry::Intended(_)
+        | Entry::SpecAbsent { .. }
         | Entry::Resolved { resolution: Resolution::NotApplied, intent: _ } => return None,
     })
 }

@@ -51,5 +51,7 @@ fn find_own(draft: &mut Draft<'_>) {
     if let Some(found) = codedeploy::under_way(draft.seen, &marker).map(|found| found.id.clone()) {
         draft.note(Entry::DeploymentKnown(found));
         draft.look_in(1);
+    } else if !matches!(rollout.phase, RolloutPhase::RollingBack(_)) || direction == Direction::Back {
+        start::learn_of_unknown(draft, &rollout);
     }
 }

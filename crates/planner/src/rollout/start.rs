@@ -3,9 +3,9 @@
 
 use tidegate_model::{
     Digest, Fact,
-    ledger::{Accepted, Cause, Entry, RolloutKind, RolloutPhase, RolloutStart},
+    ledger::{Accepted, Cause, Entry, Rollout, RolloutKind, RolloutPhase, RolloutStart},
     name::Marker,
-    observation::{Deployment, Service, TargetGroup},
+    observation::{Deployment, DeploymentStatus, Service, TargetGroup},
     revision::{RevisionArn, TaskDefinition},
     waiting::Held,
 };
@@ -48,6 +48,11 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
         }
         return;
     }
+    if draft.state.spec_absent.is_some() {
+        // Nothing begins for a spec that may be gone.
+        at_rest(draft);
+        return;
+    }
     if let Some(end) = failed_under(draft, &accepted) {
         let tidegate_model::ledger::RolloutEnd::RolledBack(cause) = end else { return };
         let message = format!("the revision of spec version {} failed: {cause}", accepted.version);
@@ -64,7 +69,7 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
         at_rest(draft);
         return;
     }
-    if let Some(lost) = ended_under_lost_ledger(draft, &accepted, &deployments) {
+    if let Some(lost) = newest_unknown(draft, &accepted, &deployments).filter(went_back).cloned() {
         if takes_back(&lost) {
             start(draft, &accepted, &serving, RolloutKind::Forward, true);
             draft.note(Entry::RollbackDecided(lost_cause(draft)));
@@ -163,20 +168,45 @@ fn is_of(marker: &Marker, draft: &Draft<'_>, accepted: &Accepted) -> bool {
         && marker.hash == accepted.digest.short()
 }
 
-/// With a lost ledger, a deployment of ours that ended without success, or one that took the version back, is how a failed
-/// revision is known.
-fn ended_under_lost_ledger(
+/// The newest deployment of ours, if it was made for this spec and this ledger has never heard of it: the ledger was lost since,
+/// or an older copy of it was restored.
+fn newest_unknown<'d>(
     draft: &Draft<'_>,
-    accepted: &Accepted,
-    deployments: &[Deployment],
-) -> Option<Deployment> {
-    if draft.state.last.is_some() {
-        return None;
-    }
+    spec: &Accepted,
+    deployments: &'d [Deployment],
+) -> Option<&'d Deployment> {
     codedeploy::newest_of_ours(deployments, draft.release)
-        .filter(|d| d.marker.as_ref().is_some_and(|marker| is_of(marker, draft, accepted)))
-        .filter(|d| d.rolled_back_by.is_some() || takes_back(d))
-        .cloned()
+        .filter(|d| !draft.state.deployments.contains(&d.id))
+        .filter(|d| d.marker.as_ref().is_some_and(|marker| is_of(marker, draft, spec)))
+}
+
+/// True of a deployment that did not last, and of one that takes the version back: that is how a failed revision is known
+/// without the ledger.
+fn went_back(deployment: &&Deployment) -> bool {
+    deployment.rolled_back_by.is_some() || takes_back(deployment)
+}
+
+/// A rollout that has no deployment yet learns of what was deployed while a newer copy of the ledger was in use: the version is not
+/// tried once more.
+pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
+    let Fact::Known(deployments) = draft.seen.deployments.clone() else { return };
+    let Some(newest) = newest_unknown(draft, &rollout.start.spec, &deployments) else { return };
+    let learnt = match (&rollout.start.kind, takes_back(newest)) {
+        (RolloutKind::Forward, true) => Entry::RollbackDecided(lost_cause(draft)),
+        (RolloutKind::Forward, false) | (RolloutKind::Redeploy { .. }, true) if is_its_end(draft, newest) => {
+            Entry::DeploymentKnown(newest.id.clone())
+        }
+        (RolloutKind::Forward, false) | (RolloutKind::Redeploy { .. }, true | false) => return,
+    };
+    draft.note(learnt);
+    draft.look_in(1);
+}
+
+/// True if a deployment's end is that of the rollout: what succeeded and does not serve any more was replaced by somebody since.
+fn is_its_end(draft: &Draft<'_>, deployment: &Deployment) -> bool {
+    let serves = draft.seen.service.known().and_then(Service::primary).map(|set| &set.revision);
+    let brought = deployment.target.known().and_then(|target| target.green.as_ref());
+    deployment.status != DeploymentStatus::Succeeded || serves.is_some() && serves == brought
 }
 
 /// Takes over what is in flight. Roles come from the deployment's own task set where green is primary already.

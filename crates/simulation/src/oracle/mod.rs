@@ -21,6 +21,7 @@ use crate::{
     machine::Machine,
 };
 
+mod chronicle;
 pub(crate) mod convergence;
 mod journal;
 mod leases;
@@ -202,6 +203,7 @@ pub(crate) struct Oracles {
     traffic: traffic::Traffic,
     journal: journal::Journal,
     leases: leases::Leases,
+    chronicle: chronicle::Chronicle,
     orders: orders::Orders,
     schema: schema::Schema,
     /// What was about to happen when it was asked, if it then does.
@@ -296,11 +298,7 @@ impl Oracles {
             // What was decided before it is told after it.
             What::Freeze { lasts } => self.orders.misled = self.orders.misled.max(Some(at + seconds(*lasts))),
             What::Downgrade(Newer::Format) => self.journal.outgrown = true,
-            What::LedgerLost => self.lose_ledger(),
-            What::LedgerRestored { .. } => {
-                self.lose_ledger();
-                self.orders.set_back();
-            }
+            What::LedgerLost | What::LedgerRestored { .. } => self.lose_ledger(),
             What::World { mishap, lasts } => self.mishap(*mishap, at + seconds(*lasts)),
             What::Stale { .. } | What::Partial | What::Mangled(_) => {
                 self.orders.misled = self.orders.misled.max(Some(at));
@@ -318,6 +316,7 @@ impl Oracles {
     fn lose_ledger(&mut self) {
         self.journal.lose();
         self.leases.lose();
+        self.chronicle = chronicle::Chronicle::default();
     }
 
     /// Something happened to the world: what is so because of it is nobody's fault.
@@ -349,6 +348,7 @@ impl Oracles {
     /// A machine appended rows to the release's ledger.
     pub(crate) fn appended(&mut self, machine: u32, epoch: u64, rows: &[Sealed], at: Timestamp) {
         self.journal.appended(rows);
+        self.chronicle.appended(rows, at, &mut self.found);
         self.found.add_if(self.leases.appended(machine, epoch), at);
     }
 
@@ -409,6 +409,10 @@ impl Oracles {
         self.traffic.about_to(world, call, &mut pending);
         self.journal.about_to(machine, &effect, &mut pending);
         self.orders.about_to(world, machine, call, &mut pending);
+        if self.journal.late {
+            // What arrives late was sent before what is known by now; what comes of it is to go back, and the run's end says whether it did.
+            pending.retain(|(invariant, _)| !matches!(invariant, Invariant::R2 | Invariant::R4));
+        }
         self.pending = pending;
     }
 

@@ -58,12 +58,6 @@ impl Orders {
         self.gone.clear();
     }
 
-    /// The ledger was set back. One that does not know of a rollback any more may try the version once again (see "What is not there
-    /// yet" in the README): only what is rolled back from now on stays so.
-    pub(crate) fn set_back(&mut self) {
-        self.gone.clear();
-    }
-
     pub(crate) fn about_to(
         &self,
         world: &World,
@@ -168,14 +162,16 @@ impl Orders {
             return;
         }
         let serves = |weight: u32| {
-            world.sides(PRODUCTION).into_iter().find(|side| side.weight >= weight).and_then(|side| side.image)
+            let sides = world.sides(PRODUCTION);
+            sides.into_iter().any(|side| side.weight >= weight && side.image.as_deref() == Some(wanted))
         };
         match (status["summary"].as_str(), status["rollout"]["phase"].as_str()) {
-            (Some("Healthy"), Some("settled")) if serves(100).as_deref() != Some(wanted) => {
-                let what = format!("settled on {wanted} was told, and {:?} serves", serves(100));
+            (Some("Healthy"), Some("settled")) if !serves(100) => {
+                let sides = world.sides(PRODUCTION);
+                let what = format!("settled on {wanted} was told, and production has {sides:?}");
                 found.add(Invariant::O3, now, what);
             }
-            (Some("RolledBack"), Some("rolled-back")) if serves(1).as_deref() == Some(wanted) => {
+            (Some("RolledBack"), Some("rolled-back")) if serves(1) => {
                 found.add(Invariant::O3, now, format!("a rollback of {wanted} was told, and it serves"));
             }
             (_, _) => {}
