@@ -82,6 +82,11 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.what, What::Mangled(_)))
     }
 
+    /// True if a call arrives when nobody expects it any more.
+    pub(crate) fn is_late(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::Late { .. }))
+    }
+
     /// True if something happens to the world itself.
     pub(crate) fn meddles(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.what, What::World { .. }))

@@ -283,12 +283,13 @@ impl<'s> Stage<'s> {
     }
 
     /// LV2: what has settled is looked at as often as the settings say. Each look is a little earlier by chance, and there are looks
-    /// besides when something is written: 1.6 times as many were measured.
+    /// besides when something is written: 1.6 times as many were measured at most.
     fn rests(&self, looks: u64) {
         let settled =
             self.status().is_some_and(|status| status.summary == Summary::Healthy && status.schema.is_none());
         let alone = self.setup.scenario.daemons == 1 && self.setup.plan.faults.is_empty();
-        let most = self.setup.rest.as_secs() * 2 / Settings::default().resync.unsigned_abs().as_secs() + 2;
+        let most =
+            self.setup.rest.as_secs() * 9 / 5 / Settings::default().resync.unsigned_abs().as_secs() + 2;
         if settled && alone && looks > most {
             self.found(Invariant::Lv2, format!("{looks} looks in {:?} at rest", self.setup.rest));
         }

@@ -372,6 +372,8 @@ fn create_deployment(world: &mut World, input: &Node) -> Result<Node, ApiError> 
         world,
         Deployment {
             id: id.clone(),
+            ready_wait: group.ready_wait,
+            termination_wait: group.termination_wait,
             application: group.application,
             group: group.name,
             config,

@@ -112,11 +112,17 @@ impl Scene {
         };
         let due: Vec<(Instant, After)> = due;
         for (_, after) in due {
+            self.interfered();
             self.follow((after.0)(self));
         }
         for fault in waiting {
             let What::World { mishap, lasts } = fault.what.clone() else { continue };
-            match begin(self, mishap, lasts) {
+            let begun = begin(self, mishap, lasts);
+            // What CodeDeploy does by itself is no interference: what it brings about is to be told as it is.
+            if !matches!((&begun, mishap), (Begun::NotYet, _) | (_, Mishap::Codedeploy(_))) {
+                self.interfered();
+            }
+            match begun {
                 Begun::NotYet => locked(&self.deeds).waiting.push(fault),
                 Begun::Done => self.happened(&fault, Duration::ZERO),
                 Begun::Soon(wait, after) => {
@@ -132,7 +138,6 @@ impl Scene {
     }
 
     fn follow(&self, next: Next) {
-        self.interfered();
         if let Some((after, next)) = next {
             self.troubled_for(after);
             locked(&self.deeds).later.push((Instant::now() + after, next));

@@ -26,6 +26,8 @@ pub(crate) struct Journal {
     epoch: u64,
     /// When calls of each operation were refused lately.
     refused: BTreeMap<String, Vec<Timestamp>>,
+    /// When each deployment was stopped last.
+    stopped: BTreeMap<String, Timestamp>,
     /// Calls that arrived twice by a fault.
     pub(crate) twice: usize,
     /// Snapshots that somebody deleted: they may be made again.
@@ -117,7 +119,20 @@ impl Journal {
                 );
             }
         }
+        if effect.operation == "StopDeployment" {
+            self.stops(&effect.about, now, found);
+        }
         self.effects.push(effect);
+    }
+
+    /// A stop that was accepted is sent again only when it has shown no effect for a while.
+    fn stops(&mut self, deployment: &str, now: Timestamp, found: &mut Found) {
+        const AGAIN: SignedDuration = SignedDuration::from_secs(50);
+        let before = self.stopped.insert(deployment.to_owned(), now);
+        let soon = before.is_some_and(|before| now.duration_since(before) < AGAIN);
+        if soon && self.twice == 0 && !self.late && self.lost.is_none() {
+            found.add(Invariant::Lv2, now, format!("{deployment} was stopped again at once"));
+        }
     }
 
     /// A ledger was lost, or set back.

@@ -1,4 +1,4 @@
-//! T1, T2, T3, T5, T6: where traffic is, and what is there to take it.
+//! T1, T2, T3, T5, T6, P1: where traffic is, and what is there to take it.
 
 use std::collections::BTreeMap;
 
@@ -113,7 +113,10 @@ impl Traffic {
             return;
         };
         match call.input.get("deploymentWaitType").as_text() {
-            Some("READY_WAIT") => self.begins(world.now(), &deployment, pending),
+            Some("READY_WAIT") => {
+                self.begins(world.now(), &deployment, pending);
+                self.is_newest(world, &deployment, pending);
+            }
             // What is brought back has served before: it is not baked.
             Some("TERMINATION_WAIT") if deployment.heedless => {}
             Some("TERMINATION_WAIT") => self.retires(world, &deployment, pending),
@@ -129,6 +132,25 @@ impl Traffic {
         // What is brought back is brought back whatever is red.
         if !deployment.heedless && !fresh(self.quiet.as_ref()) {
             pending.push((Invariant::T6, format!("an alarm was red when {} went on", deployment.id)));
+        }
+    }
+
+    /// P1: what is let go is what the newest spec asks for, if that has stood long enough to be read.
+    fn is_newest(&self, world: &World, deployment: &Deployed, pending: &mut Vec<(Invariant, String)>) {
+        let Some(marker) = made_for(deployment).filter(|marker| !marker.takes_back()) else { return };
+        let long = |at| world.now().duration_since(at) > FRESH * 2;
+        let (Some((newest, text)), true) = (world.parameter(SPEC), world.written(SPEC).is_some_and(long))
+        else {
+            return;
+        };
+        let Some((_, made_for)) = self.specs.get(&marker.version.0) else { return };
+        let other = spec::read(&text).is_ok_and(|spec| !same_rollout(&spec, made_for));
+        if newest > marker.version.0 && other {
+            let what = format!(
+                "{} for version {} went on, and version {newest} asks for something else",
+                deployment.id, marker.version
+            );
+            pending.push((Invariant::P1, what));
         }
     }
 
@@ -155,9 +177,13 @@ impl Traffic {
     /// One that was written just now may count already, or not yet.
     fn bake(&self, version: u64, now: Timestamp) -> Option<SignedDuration> {
         let (_, first) = self.specs.get(&version)?;
-        let same = |spec: &Spec| spec.revision == first.revision && spec.traffic == first.traffic;
-        let later: Vec<_> = self.specs.range(version..).filter(|(_, (_, spec))| same(spec)).collect();
+        let later: Vec<_> =
+            self.specs.range(version..).filter(|(_, (_, spec))| same_rollout(spec, first)).collect();
         let read = later.iter().rposition(|(_, (since, _))| now.duration_since(*since) > FRESH).unwrap_or(0);
         later[read..].iter().map(|(_, (_, spec))| spec.bake.duration()).min()
     }
+}
+
+fn same_rollout(one: &Spec, other: &Spec) -> bool {
+    one.revision == other.revision && one.traffic == other.traffic
 }

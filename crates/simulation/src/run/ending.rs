@@ -21,7 +21,7 @@ use crate::{
 /// How long a release is at rest before it is clear that an event will never have its time.
 const MISSED: Duration = Duration::from_secs(30 * 60);
 
-/// How long an end stands before it is believed, where somebody meddles.
+/// How long an end stands before it is believed, where somebody meddles or something arrives late.
 const STANDS: Duration = Duration::from_secs(90);
 
 impl Stage<'_> {
@@ -30,7 +30,9 @@ impl Stage<'_> {
         let ended = self.has_ended();
         self.there_since = ended.then(|| self.there_since.unwrap_or_else(Instant::now));
         // Whoever meddles may have asked for something else, which is taken in when what was asked before has ended.
-        let stands = if self.setup.plan.meddles() { STANDS } else { Duration::ZERO };
+        // And what arrives late is seen with the next look.
+        let surprises = self.setup.plan.meddles() || self.setup.plan.is_late();
+        let stands = if surprises { STANDS } else { Duration::ZERO };
         self.there_since.is_some_and(|since| since.elapsed() >= stands)
     }
 

@@ -42,7 +42,7 @@ pub(super) fn group(world: &World, group: &Group) -> Node {
         ("alarmConfiguration", alarms(&group.alarms)),
         ("autoRollbackConfiguration", rollback(&group.rollback)),
         ("deploymentStyle", style()),
-        ("blueGreenDeploymentConfiguration", blue_green(group)),
+        ("blueGreenDeploymentConfiguration", blue_green(group.ready_wait, group.termination_wait)),
         ("loadBalancerInfo", load_balancer(group)),
         ("lastSuccessfulDeployment", successful),
         ("lastAttemptedDeployment", attempted),
@@ -77,8 +77,8 @@ fn style() -> Node {
     Node::map([("deploymentType", "BLUE_GREEN".into()), ("deploymentOption", "WITH_TRAFFIC_CONTROL".into())])
 }
 
-fn blue_green(group: &Group) -> Node {
-    let ready = match group.ready_wait {
+fn blue_green(ready_wait: Option<u32>, termination_wait: u32) -> Node {
+    let ready = match ready_wait {
         Some(minutes) => {
             Node::map([("actionOnTimeout", "STOP_DEPLOYMENT".into()), ("waitTimeInMinutes", minutes.into())])
         }
@@ -92,7 +92,7 @@ fn blue_green(group: &Group) -> Node {
             "terminateBlueInstancesOnDeploymentSuccess",
             Node::map([
                 ("action", "TERMINATE".into()),
-                ("terminationWaitTimeInMinutes", group.termination_wait.into()),
+                ("terminationWaitTimeInMinutes", termination_wait.into()),
             ]),
         ),
         ("deploymentReadyOption", ready),
@@ -186,7 +186,7 @@ pub(super) fn deployment(world: &World, deployment: &Deployment) -> Node {
         ("rollbackInfo", rollback_info.into()),
         ("deploymentStyle", style()),
         ("instanceTerminationWaitTimeStarted", (waits || succeeded).into()),
-        ("blueGreenDeploymentConfiguration", group.map(blue_green).into()),
+        ("blueGreenDeploymentConfiguration", blue_green(deployment.ready_wait, deployment.termination_wait)),
         ("loadBalancerInfo", group.map(load_balancer).into()),
         ("fileExistsBehavior", "DISALLOW".into()),
         ("deploymentStatusMessages", Node::List(vec![])),

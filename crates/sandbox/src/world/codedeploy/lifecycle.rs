@@ -201,8 +201,7 @@ fn test_traffic(world: &mut World, deployment: &Deployment) {
 }
 
 fn ready(world: &mut World, deployment: &Deployment) {
-    let wait = world.codedeploy.group_of(deployment).and_then(|group| group.ready_wait);
-    match wait {
+    match deployment.ready_wait {
         // A rollback never waits to be let go.
         Some(minutes) if deployment.creator == super::Creator::User => {
             enter(world, &deployment.id, Stage::Ready);
@@ -247,7 +246,7 @@ fn step(world: &mut World, deployment: &Deployment) {
 fn shifted(world: &mut World, deployment: &Deployment) {
     let Some(group) = world.codedeploy.group_of(deployment).cloned() else { return };
     world.make_primary(&group.cluster, &group.service, &deployment.green.task_set);
-    let minutes = if deployment.creator == super::Creator::User { group.termination_wait } else { 0 };
+    let minutes = if deployment.creator == super::Creator::User { deployment.termination_wait } else { 0 };
     enter(world, &deployment.id, Stage::TerminationWait);
     again(world, &deployment.id, SignedDuration::from_mins(i64::from(minutes)));
 }

@@ -143,6 +143,9 @@ pub(crate) struct Deployment {
     pub error: Option<(String, String)>,
     pub rollback: Rollback,
     pub alarms: Alarms,
+    /// The group's waits as they were when it was created: an edit of the group is for the next one [U].
+    pub ready_wait: Option<u32>,
+    pub termination_wait: u32,
     /// Set once it was rolled back, or is the rollback of another.
     pub rollback_info: Option<RollbackInfo>,
     pub stage: Stage,
