@@ -15,9 +15,9 @@ use tidegate_model::{
 
 use crate::{change, draft::Draft};
 
-/// A spec that is absent for less than this may be one that was only read too early: SSM answers a read that follows a write with
-/// what was there before. Giving a release up forgets what failed and what can be brought back.
-const ABSENT_FOR: SignedDuration = SignedDuration::from_secs(30);
+/// A spec that is absent for less than this is being replaced: a tool that deletes it and writes it anew must wait 30 s in between
+/// (Parameter Store). Giving a release up forgets what failed and what can be brought back.
+const ABSENT_FOR: SignedDuration = SignedDuration::from_mins(2);
 
 /// Takes hold and abort in, and tells what is wrong with an approval before anything asks for one.
 pub(crate) fn take_orders(draft: &mut Draft<'_>) {
@@ -146,7 +146,7 @@ fn gone_at_rest(draft: &mut Draft<'_>) {
     }
     let message = "the spec parameter is gone; if it stays so, the release is not managed any more";
     draft.held(Held::SpecGone, message.into());
-    draft.look_in(ABSENT_FOR.as_secs());
+    draft.look_in(30);
 }
 
 fn consider(draft: &mut Draft<'_>, read: &ParameterRead) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     fault::{
-        At, Failure, Fault, Mangling, Mishap, Newer, Plan, Position, What, is_of_aws, is_read_of_aws,
-        leaves_something,
+        At, CodedeployMishap, Failure, Fault, Mangling, Mishap, Newer, Plan, Position, What, is_of_aws,
+        is_read_of_aws, leaves_something,
     },
     run::Report,
     sweep::Job,
@@ -44,6 +44,10 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
         (2, cheap_first(misread(goldens, seed, &stale, |of| of == "ssm.GetParameters"), seed, cost)),
         (3, cheap_first(mishaps(goldens, seed), seed, cost)),
         (1, services(goldens, seed)),
+        (2, lies(goldens, seed)),
+        (1, seldom_read(goldens, seed)),
+        (1, after_going_back(goldens, seed)),
+        (3, cheap_first(between_versions(goldens, seed), seed, cost)),
         (1, partly_listed(goldens, seed)),
     ];
     shared_out(lists.map(|(share, jobs)| (share, in_the_shortest_first(jobs))), cost)
@@ -98,6 +102,26 @@ fn mishaps(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     jobs
 }
 
+/// CodeDeploy does not do what it says: where something goes back, that it does not; in the shortest runs, that it succeeded.
+fn lies(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    use CodedeployMishap::{FailsHalfWay, RollbackFails, SaysSucceeded, Stands, StopIsLost};
+    const LASTS: u64 = 300;
+    const SHORTEST: usize = 6;
+    let goldens = shortest_first(goldens);
+    let having =
+        |of: &'static str| goldens.iter().filter(move |(_, golden)| golden.operations.contains_key(of));
+    let lie = |scenario: &str, mishap| {
+        let at = At::Operation { of: "codedeploy.ContinueDeployment".to_owned(), nth: 1 };
+        job(scenario, seed, at, What::World { mishap: Mishap::Codedeploy(mishap), lasts: LASTS })
+    };
+    let back = having("codedeploy.StopDeployment")
+        .flat_map(|(scenario, _)| [RollbackFails, StopIsLost].map(|mishap| lie(scenario, mishap)));
+    let forward = having("codedeploy.ContinueDeployment")
+        .take(SHORTEST)
+        .flat_map(|(scenario, _)| [SaysSucceeded, FailsHalfWay, Stands].map(|mishap| lie(scenario, mishap)));
+    back.chain(forward).collect()
+}
+
 /// What a read may come to.
 fn misreadings() -> [What; 5] {
     [
@@ -136,6 +160,66 @@ fn misread_at_rest(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
             jobs.push(job(scenario, seed, last, What::Stale { versions: usize::MAX }));
         }
     }
+    jobs
+}
+
+/// What is read seldom is kept, or decides much: where a version settles, each such reading has members that nobody knows, the last
+/// ones first.
+fn seldom_read(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    const SELDOM: u64 = 12;
+    const SHORTEST: usize = 4;
+    // Let go twice: traffic, and then blue.
+    let settles = |golden: &Report| {
+        golden.operations.get("codedeploy.ContinueDeployment").is_some_and(|times| *times > 1)
+    };
+    let goldens: Vec<_> =
+        shortest_first(goldens).into_iter().filter(|(_, golden)| settles(golden)).take(SHORTEST).collect();
+    let mut jobs = Vec::new();
+    for before_last in 0..SELDOM {
+        for (scenario, golden) in &goldens {
+            let reads = golden.operations.iter().filter(|(of, _)| is_read_of_aws(of));
+            for (of, times) in reads.filter(|(_, times)| (before_last + 1..=SELDOM).contains(*times)) {
+                let at = At::Operation { of: of.clone(), nth: times - before_last };
+                jobs.push(job(scenario, seed, at, What::Mangled(Mangling::UnknownMembers)));
+            }
+        }
+    }
+    jobs
+}
+
+/// Once a version has gone back: the ledger is set back to before that, or the spec is read as it was before there was one.
+fn after_going_back(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    const AGO: [u64; 8] = [120, 180, 90, 240, 300, 60, 600, 1200];
+    const READS: &str = "ssm.GetParameters";
+    let goldens: Vec<_> = shortest_first(goldens)
+        .into_iter()
+        .filter(|(_, golden)| golden.operations.contains_key("codedeploy.StopDeployment"))
+        .collect();
+    let last = |golden: &Report| At::Crossing(golden.crossings);
+    let unread = goldens.iter().map(|(scenario, golden)| {
+        let nth = golden.operations.get(READS).copied().unwrap_or(1);
+        let at = At::Operation { of: READS.to_owned(), nth };
+        job(scenario, seed, at, What::Stale { versions: usize::MAX })
+    });
+    let set_back = AGO.iter().flat_map(|ago| {
+        goldens
+            .iter()
+            .map(|(scenario, golden)| job(scenario, seed, last(golden), What::LedgerRestored { ago: *ago }))
+    });
+    unread.chain(set_back).collect()
+}
+
+/// While two versions are on their way: the ledger is lost, or an older spec is read.
+fn between_versions(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    let registers = |golden: &Report| golden.operations.get("ecs.RegisterTaskDefinition").copied();
+    let several: Vec<_> = goldens
+        .iter()
+        .copied()
+        .filter(|(_, golden)| registers(golden).is_some_and(|times| times > 1))
+        .collect();
+    let mut jobs = forgotten(&several, seed);
+    let stale = [What::Stale { versions: 12 }];
+    jobs.extend(misread(&several, seed, &stale, |of| of == "ssm.GetParameters"));
     jobs
 }
 

@@ -289,7 +289,7 @@ impl<'s> Stage<'s> {
             self.status().is_some_and(|status| status.summary == Summary::Healthy && status.schema.is_none());
         let alone = self.setup.scenario.daemons == 1 && self.setup.plan.faults.is_empty();
         let most =
-            self.setup.rest.as_secs() * 9 / 5 / Settings::default().resync.unsigned_abs().as_secs() + 2;
+            self.setup.rest.as_secs() * 9 / 5 / Settings::default().resync.unsigned_abs().as_secs() + 1;
         if settled && alone && looks > most {
             self.found(Invariant::Lv2, format!("{looks} looks in {:?} at rest", self.setup.rest));
         }

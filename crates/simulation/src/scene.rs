@@ -362,7 +362,10 @@ impl Scene {
         } else {
             self.note_struck(fault, "world", lasts);
         }
-        self.interfered();
+        // What CodeDeploy does by itself is no interference: what comes of it is to be told as it is.
+        if !matches!(fault.what, What::World { mishap: Mishap::Codedeploy(_), .. }) {
+            self.interfered();
+        }
     }
 
     /// The database's server has failed an operation by a mishap.

@@ -94,6 +94,11 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         draft.unobserved("what serves", "it was not read");
         return;
     }
+    if serves_alone(draft, &blue, &rollout.start.blue_group) {
+        // Succeeded, by CodeDeploy's word alone.
+        end(draft, cause);
+        return;
+    }
     draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
     start::redeploy(draft, &spec, blue, cause);
 }

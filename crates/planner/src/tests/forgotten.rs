@@ -76,7 +76,7 @@ fn a_spec_is_given_up_only_if_it_stays_away() {
     assert_eq!((word(&first), first.entries.as_slice()), (None, &[Entry::SpecAbsent { absent: true }][..]));
     assert!(first.waiting.iter().any(|wait| wait.reason == Reason::Held(Held::SpecGone)));
     world.state = after(&world, &first);
-    world.now += SignedDuration::from_secs(29);
+    world.now += SignedDuration::from_secs(119);
     assert_eq!(world.decide().entries, []);
     world.now += SignedDuration::from_secs(1);
     assert_eq!(world.decide().entries, [Entry::Unmanaged]);

@@ -471,6 +471,24 @@ fn an_abort_is_not_lost_to_an_edit_of_the_bake_in_the_same_pass() {
     assert_eq!(word(&build(&sketch).decide()), Some("stop-deployment"));
 }
 
+/// The stop came too late by CodeDeploy's word: what serves says whether it did.
+#[test]
+fn a_success_in_a_rollback_is_taken_back_only_if_green_serves() {
+    let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
+    let redeploys = |sketch: &Sketch| {
+        let starts = |entry: &Entry| matches!(entry, Entry::RolloutStarted(_));
+        build(sketch).decide().entries.iter().any(starts)
+    };
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    assert!(redeploys(&sketch));
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    sketch.traffic.listeners = Fact::Known((100, 0, false));
+    assert!(!redeploys(&sketch));
+    let ended = |entry: &Entry| matches!(entry, Entry::RolloutEnded(RolloutEnd::RolledBack(_)));
+    assert!(build(&sketch).decide().entries.iter().any(ended));
+}
+
 #[test]
 fn an_abort_beside_a_hold_and_a_call_in_doubt_still_stops() {
     let mut sketch = in_flight(Phase::Shifting, DeploymentStatus::InProgress, false);

@@ -117,12 +117,7 @@ impl Scene {
         }
         for fault in waiting {
             let What::World { mishap, lasts } = fault.what.clone() else { continue };
-            let begun = begin(self, mishap, lasts);
-            // What CodeDeploy does by itself is no interference: what it brings about is to be told as it is.
-            if !matches!((&begun, mishap), (Begun::NotYet, _) | (_, Mishap::Codedeploy(_))) {
-                self.interfered();
-            }
-            match begun {
+            match begin(self, mishap, lasts) {
                 Begun::NotYet => locked(&self.deeds).waiting.push(fault),
                 Begun::Done => self.happened(&fault, Duration::ZERO),
                 Begun::Soon(wait, after) => {

@@ -1,4 +1,4 @@
-//! P1, G17: what the entries of a ledger say one after the other: which specs were accepted, and what was rolled out.
+//! P1, C1, G17: what the entries of a ledger say one after the other: which specs were accepted, and what was rolled out.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,11 @@ use tidegate_ledger::Sealed;
 use tidegate_model::{
     Digest,
     decision::{Outcome, Step},
-    ledger::{Entry, Resolution, RolloutKind, RolloutStart},
+    ledger::{Entry, Resolution, RolloutEnd, RolloutKind, RolloutStart},
     revision::RevisionArn,
+    spec::RevisionSpec,
 };
+use tidegate_sandbox::world::truth::Side;
 
 use super::{Found, Invariant, Wrong};
 
@@ -21,6 +23,10 @@ pub(crate) struct Chronicle {
     /// What is registered under intents that are open.
     registering: BTreeMap<u64, Digest>,
     registered: BTreeMap<RevisionArn, Digest>,
+    /// What the rollout in flight brings: an image.
+    brings: Option<String>,
+    /// What has settled just now.
+    settled: Option<String>,
 }
 
 impl Chronicle {
@@ -42,7 +48,13 @@ impl Chronicle {
             let digest = self.registering.remove(intent);
             self.registered.extend(digest.map(|digest| (arn.clone(), digest)));
         }
+        if let Entry::RolloutEnded(end) = entry {
+            self.settled = self.brings.take().filter(|_| *end == RolloutEnd::Settled);
+        }
         if let Entry::RolloutStarted(start) = entry {
+            self.brings = brings(start);
+            // What is taken back at once was never said to serve.
+            self.settled = None;
             return self.superfluous(start);
         }
         let Entry::Accepted(accepted) = entry else { return None };
@@ -53,10 +65,28 @@ impl Chronicle {
         })
     }
 
+    /// Looks at what production has, right after a rollout has ended.
+    pub(crate) fn look(&mut self, sides: &[Side]) -> Wrong {
+        let image = self.settled.take()?;
+        let serves = sides.iter().any(|side| side.weight == 100 && side.image.as_ref() == Some(&image));
+        (!serves).then(|| (Invariant::C1, format!("{image} has settled, and production has {sides:?}")))
+    }
+
     /// A revision that was registered as what is desired never becomes anything else.
     fn superfluous(&self, start: &RolloutStart) -> Wrong {
         let serves = self.registered.get(&start.blue) == Some(&start.spec.desired);
         (serves && start.kind == RolloutKind::Forward)
             .then(|| (Invariant::G17, format!("what {} is was to be rolled out, and it serves", start.blue)))
+    }
+}
+
+/// The image that a rollout forward brings.
+fn brings(start: &RolloutStart) -> Option<String> {
+    match (&start.kind, &start.spec.spec.revision) {
+        (RolloutKind::Forward, RevisionSpec::Image(image)) => Some(image.image.clone()),
+        (
+            RolloutKind::Forward | RolloutKind::Redeploy { .. },
+            RevisionSpec::Image(_) | RevisionSpec::TaskDefinition(_),
+        ) => None,
     }
 }

@@ -55,6 +55,7 @@ pub enum Invariant {
     J4,
     P1,
     P2,
+    C1,
     O2,
     O3,
     V1,
@@ -68,7 +69,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -90,6 +91,7 @@ impl Invariant {
         Self::J4,
         Self::P1,
         Self::P2,
+        Self::C1,
         Self::O2,
         Self::O3,
         Self::V1,
@@ -125,6 +127,7 @@ impl Invariant {
             Self::J4 => "J4",
             Self::P1 => "P1",
             Self::P2 => "P2",
+            Self::C1 => "C1",
             Self::O2 => "O2",
             Self::O3 => "O3",
             Self::V1 => "V1",
@@ -165,6 +168,7 @@ impl Invariant {
             Self::J4 => "the ledger's chain holds",
             Self::P1 => "a release goes on by one spec version, and never back to an older one",
             Self::P2 => "without a spec to read, nothing goes forward",
+            Self::C1 => "what has settled serves alone",
             Self::O2 => "who has read a hold sends nothing forward",
             Self::O3 => "the status claims nothing that is not so",
             Self::V1 => "nothing panics",
@@ -393,6 +397,8 @@ impl Oracles {
         let open: Vec<Deployed> =
             world.deployed().into_iter().filter(|deployment| !deployment.ended).collect();
         self.orders.look(world, &sides, &open);
+        let meddled = self.orders.is_meddled_with(world.now());
+        self.found.add_if(self.chronicle.look(&sides).filter(|_| !meddled), world.now());
         self.traffic.look(world, &sides, &open, &mut self.found);
     }
 
@@ -412,6 +418,10 @@ impl Oracles {
         if self.journal.late {
             // What arrives late was sent before what is known by now; what comes of it is to go back, and the run's end says whether it did.
             pending.retain(|(invariant, _)| !matches!(invariant, Invariant::R2 | Invariant::R4));
+        }
+        if self.orders.is_misled(world.now()) {
+            // Who was shown an older spec goes by it.
+            pending.retain(|(invariant, _)| *invariant != Invariant::P1);
         }
         self.pending = pending;
     }

@@ -141,12 +141,12 @@ impl Orders {
         let Ok(status) = serde_json::from_str::<Value>(text) else { return };
         self.plans.extend(status["schema"]["plan"].as_str().map(str::to_owned));
         let now = world.now();
-        let misled = self.misled.is_some_and(|at| now.duration_since(at) <= LONG);
-        if !misled && let Some(what) = self.unfounded(world, &status) {
+        if !self.is_misled(now)
+            && let Some(what) = self.unfounded(world, &status)
+        {
             found.add(Invariant::O3, now, what);
         }
-        let recent = self.interfered.is_some_and(|at| now.duration_since(at) <= JUST_NOW);
-        if recent {
+        if self.is_meddled_with(now) {
             return;
         }
         let (Some(version), Some((newest, spec))) =
@@ -178,6 +178,16 @@ impl Orders {
         }
     }
 
+    /// True if somebody changed something by hand so lately that it may not have been read yet.
+    pub(crate) fn is_meddled_with(&self, now: Timestamp) -> bool {
+        self.interfered.is_some_and(|at| now.duration_since(at) <= JUST_NOW)
+    }
+
+    /// True if what was read lately may not have been so.
+    pub(crate) fn is_misled(&self, now: Timestamp) -> bool {
+        self.misled.is_some_and(|at| now.duration_since(at) <= LONG)
+    }
+
     /// What of the holds that a status tells is not so.
     fn unfounded(&self, world: &World, status: &Value) -> Option<String> {
         let waiting = status["waiting"].as_array().map_or(&[][..], Vec::as_slice);
@@ -191,6 +201,10 @@ impl Orders {
         };
         if tells("foreign-deployment") && open.peek().is_some() && open.all(ours) {
             return Some("our own deployment was told to be somebody else's".to_owned());
+        }
+        let stands = world.written(SPEC).is_some_and(|at| world.now().duration_since(at) > JUST_NOW);
+        if tells("spec-gone") && stands && world.parameter(SPEC).is_some() {
+            return Some("the spec was told to be gone, and it is there".to_owned());
         }
         let forgotten =
             |deployment: &Deployed| ours(deployment) && world.now().duration_since(deployment.created) > LONG;

@@ -138,7 +138,7 @@ impl Traffic {
     /// P1: what is let go is what the newest spec asks for, if that has stood long enough to be read.
     fn is_newest(&self, world: &World, deployment: &Deployed, pending: &mut Vec<(Invariant, String)>) {
         let Some(marker) = made_for(deployment).filter(|marker| !marker.takes_back()) else { return };
-        let long = |at| world.now().duration_since(at) > FRESH * 2;
+        let long = |at| world.now().duration_since(at) > FRESH;
         let (Some((newest, text)), true) = (world.parameter(SPEC), world.written(SPEC).is_some_and(long))
         else {
             return;
