@@ -159,6 +159,10 @@ async fn a_spec_deleted_at_rest_is_no_longer_managed() {
     let before = stage.effects().len();
     stage.delete("spec").await;
     stage.pass().await;
+    assert_eq!(stage.status().summary, Summary::Held, "it may be replaced");
+    assert_eq!(stage.status().versions.in_force.map(|version| version.0), Some(1));
+    stage.pass_time(SignedDuration::from_mins(2));
+    stage.pass().await;
     assert_eq!(stage.status().versions.in_force, None);
     stage.pass().await;
     assert_eq!(stage.effects().len(), before);
