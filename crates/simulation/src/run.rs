@@ -288,10 +288,8 @@ impl<'s> Stage<'s> {
         let settled =
             self.status().is_some_and(|status| status.summary == Summary::Healthy && status.schema.is_none());
         let alone = self.setup.scenario.daemons == 1 && self.setup.plan.faults.is_empty();
-        // At a slower pace what is written is seen with the next look.
-        let besides = if self.setup.scenario.pace.is_some() { 1 } else { 2 };
         let each = Settings::default().resync.unsigned_abs().as_secs();
-        let most = self.setup.rest.as_secs() * 9 / 5 / each + besides;
+        let most = self.setup.rest.as_secs() * 9 / 5 / each + 2;
         if settled && alone && looks > most {
             self.found(Invariant::Lv2, format!("{looks} looks in {:?} at rest", self.setup.rest));
         }
