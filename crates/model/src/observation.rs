@@ -191,6 +191,9 @@ pub struct Deployment {
     pub rolled_back_by: Option<String>,
     /// `errorInformation.code`, if it ended with one.
     pub error: Option<String>,
+    /// Minutes that it waits at Ready before it is stopped, as the deployment itself has it; `None` if it does not say, or goes on
+    /// by itself.
+    pub ready_wait_minutes: Option<u32>,
     /// True once blue waits for its termination.
     pub termination_wait_started: bool,
     /// How long blue waits, as the deployment itself has it; `None` if it does not say.

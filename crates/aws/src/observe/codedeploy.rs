@@ -82,9 +82,6 @@ impl Aws {
         let service = info.ecs_services().first();
         let blue_green = info.blue_green_deployment_configuration();
         let ready = blue_green.and_then(cd::BlueGreenDeploymentConfiguration::deployment_ready_option);
-        let stops = |option: &&cd::DeploymentReadyOption| {
-            option.action_on_timeout() == Some(&cd::DeploymentReadyAction::StopDeployment)
-        };
         let terminate = blue_green.and_then(|b| b.terminate_blue_instances_on_deployment_success());
         let kept = terminate.is_some_and(|t| t.action() == Some(&cd::InstanceAction::KeepAlive));
         let alarms = info.alarm_configuration().filter(|alarms| alarms.enabled());
@@ -92,9 +89,7 @@ impl Aws {
         Fact::Known(DeploymentGroup {
             cluster: text(service.and_then(|s| s.cluster_name())),
             service: text(service.and_then(|s| s.service_name())),
-            ready_wait_minutes: ready
-                .filter(stops)
-                .and_then(|option| u32::try_from(option.wait_time_in_minutes()).ok()),
+            ready_wait_minutes: ready.and_then(ready_wait),
             termination_wait_minutes: match kept {
                 true => None,
                 false => Some(
@@ -244,6 +239,10 @@ fn read_deployment(info: &cd::DeploymentInfo) -> Option<Deployment> {
             .filter(|id| !id.is_empty())
             .map(str::to_owned),
         error: info.error_information().and_then(|e| e.code()).map(|code| code.as_str().to_owned()),
+        ready_wait_minutes: info
+            .blue_green_deployment_configuration()
+            .and_then(|b| b.deployment_ready_option())
+            .and_then(ready_wait),
         termination_wait_started: info.instance_termination_wait_time_started(),
         termination_wait_minutes: info
             .blue_green_deployment_configuration()
@@ -251,6 +250,12 @@ fn read_deployment(info: &cd::DeploymentInfo) -> Option<Deployment> {
             .and_then(|t| u32::try_from(t.termination_wait_time_in_minutes()).ok()),
         target: Fact::default(),
     })
+}
+
+/// Minutes until a deployment at Ready is stopped; `None` if it goes on by itself.
+fn ready_wait(option: &cd::DeploymentReadyOption) -> Option<u32> {
+    let stops = option.action_on_timeout() == Some(&cd::DeploymentReadyAction::StopDeployment);
+    u32::try_from(option.wait_time_in_minutes()).ok().filter(|_| stops)
 }
 
 fn read_target(target: &cd::EcsTarget, service: Option<&Service>) -> DeploymentTarget {

@@ -24,6 +24,9 @@ use crate::{
 /// CodeDeploy gives an installation this long. Source: Install waits up to 60 minutes for steady state.
 const INSTALL_LIMIT: SignedDuration = SignedDuration::from_mins(60);
 
+/// A phase begins with the read that showed it, which may be so much later than CodeDeploy's own clock says.
+const READ_LATER: SignedDuration = SignedDuration::from_mins(1);
+
 /// Two confirming reads are at least this far apart.
 const CONFIRM_APART: SignedDuration = SignedDuration::from_secs(10);
 
@@ -77,7 +80,9 @@ fn carry_on(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
         Where::Shifting { asked } => shifting(draft, deployment, asked),
         Where::Shifted { waiting } => shifted(draft, deployment, waiting),
         Where::Succeeded => retired(draft),
-        Where::Ended { code, rolled_back_by } => ended(draft, rollout, &code, rolled_back_by.is_some()),
+        Where::Ended { code, rolled_back_by } => {
+            ended(draft, rollout, deployment, (&code, rolled_back_by.is_some()));
+        }
     }
 }
 
@@ -155,9 +160,8 @@ fn verifying(draft: &mut Draft<'_>, deployment: &Deployment) {
 
 /// Every wait at Ready has an end: CodeDeploy stops the deployment, and it is created again when the gates open.
 fn ready_wait(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
-    let minutes = draft.seen.group.known().and_then(|g| g.ready_wait_minutes);
-    let Some(minutes) = minutes else { return };
-    let deadline = rollout.since + SignedDuration::from_mins(i64::from(minutes));
+    let Some(lasts) = codedeploy::ready_wait(draft.seen.group.known(), deployment) else { return };
+    let deadline = rollout.since + lasts;
     for wait in draft.waiting.iter_mut().filter(|w| w.deadline.is_none()) {
         wait.deadline = Some(deadline);
         wait.on_deadline = OnDeadline::Continue;
@@ -458,21 +462,24 @@ fn disagreement(draft: &Draft<'_>, rollout: &Rollout) -> Option<String> {
 }
 
 /// The deployment ended without success. After the Ready wait with a gate closed the revision has not failed.
-fn ended(draft: &mut Draft<'_>, rollout: &Rollout, code: &str, rolled_back: bool) {
+fn ended(
+    draft: &mut Draft<'_>,
+    rollout: &Rollout,
+    deployment: &Deployment,
+    (code, rolled_back): (&str, bool),
+) {
     let Traffic::Codedeploy(_) = &rollout.start.spec.spec.traffic;
-    let ready_wait = draft.seen.group.known().and_then(|g| g.ready_wait_minutes).unwrap_or(u32::MAX);
+    let lasts = codedeploy::ready_wait(draft.seen.group.known(), deployment);
     let waited = rollout.phase == RolloutPhase::Verifying
         && rollout.continue_sent.is_none()
         && rollout.probe_failure.is_none()
-        && draft.now.duration_since(rollout.since)
-            >= SignedDuration::from_mins(i64::from(ready_wait.saturating_sub(1)));
+        && lasts.is_some_and(|lasts| draft.now.duration_since(rollout.since) >= lasts - READ_LATER);
     if waited && code != "ALARM_ACTIVE" {
         if rolled_back && !rolled_back_quietly(draft) {
             let message = "the Ready wait is over and CodeDeploy takes the deployment back; it is made again afterwards";
-            let id = rollout.deployment.clone().unwrap_or_default();
             draft
                 .wait(Reason::RollingBack, message.into(), Class::NeedsTime)
-                .on(id)
+                .on(deployment.id.clone())
                 .unblock("it passes with time");
             draft.look_in(10);
             return;

@@ -462,6 +462,31 @@ fn the_end_of_the_ready_wait_is_waited_for_with_a_reason() {
     assert!(!decision.waiting.is_empty());
 }
 
+/// A group may be edited or unread when the wait ends; the deployment says itself how long it waited.
+#[test]
+fn the_end_of_the_ready_wait_is_no_failure_whatever_the_group_says_by_then() {
+    let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
+    sketch.rollout.as_mut().unwrap().age = 3_570;
+    let begins = |world: &World| {
+        let decision = world.decide();
+        let forgotten = decision.entries.contains(&Entry::DeploymentForgotten);
+        let failed = decision.entries.iter().any(|entry| matches!(entry, Entry::RollbackDecided(_)));
+        assert_ne!(forgotten, failed);
+        forgotten
+    };
+    let mut world = build(&sketch);
+    let Fact::Known(group) = &mut world.seen.group else { panic!("the group is known") };
+    group.ready_wait_minutes = Some(120);
+    assert!(!begins(&world), "half of the group's wait is over, and the deployment does not say");
+    let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("the deployments are known") };
+    deployments[0].ready_wait_minutes = Some(60);
+    assert!(begins(&world));
+    world.seen.group = Fact::Unknown(Why::Unreachable);
+    assert!(begins(&world));
+    sketch.rollout.as_mut().unwrap().age = 600;
+    assert!(!begins(&build(&sketch)), "somebody stopped it");
+}
+
 /// The new bake makes the newer version the one in flight; the abort was of this rollout all the same.
 #[test]
 fn an_abort_is_not_lost_to_an_edit_of_the_bake_in_the_same_pass() {

@@ -150,6 +150,7 @@ fn deployments(list: &Deployments) -> Vec<seen::Deployment> {
         is_rollback: false,
         rolled_back_by: None,
         error: None,
+        ready_wait_minutes: None,
         termination_wait_started: false,
         termination_wait_minutes: None,
         target: Fact::Absent,

@@ -8,4 +8,4 @@ mod rules;
 
 pub(crate) use reading::{Where, deployment, newest_of_ours, read, under_way};
 pub use rules::config_name;
-pub(crate) use rules::{bake_deadline, ready_problems, shift_step};
+pub(crate) use rules::{bake_deadline, ready_problems, ready_wait, shift_step};

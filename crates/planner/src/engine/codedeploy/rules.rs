@@ -53,6 +53,15 @@ pub(crate) fn bake_deadline(
     Some(all_on_green_since + SignedDuration::from_mins(i64::from(minutes)) - BEFORE_TERMINATION)
 }
 
+/// How long a deployment waits at Ready before CodeDeploy stops it. `None` if neither it nor its group says.
+///
+/// If they differ, the shorter one counts: a good version must not fail because its time is over.
+pub(crate) fn ready_wait(group: Option<&DeploymentGroup>, deployment: &Deployment) -> Option<SignedDuration> {
+    let of_group = group.and_then(|group| group.ready_wait_minutes);
+    let minutes = [of_group, deployment.ready_wait_minutes].into_iter().flatten().min()?;
+    Some(SignedDuration::from_mins(i64::from(minutes)))
+}
+
 /// Every setting of group and service that cannot give what the spec asks, each with the exact setting to change.
 pub(crate) fn ready_problems(
     spec: &Spec,
