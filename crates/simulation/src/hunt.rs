@@ -1,7 +1,7 @@
 //! Looking for one thing that is broken, as fast as that goes: for seeded bugs, of which each must be found.
 //!
-//! First what happens without any fault, then faults where they are likely to matter, then swarms at random until the time is
-//! over. The first violation ends it; nothing is made small.
+//! First what happens without any fault, and hours after it, then faults where they are likely to matter, then swarms at random
+//! until the time is over. The first violation ends it; nothing is made small.
 
 use std::{
     sync::{
@@ -11,13 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tidegate_model::status::Summary;
+
 use crate::{
     fault::Plan,
     likely::{likely, likely_takeovers},
     plans,
     run::Report,
     scenario::{Catalogue, with_two_daemons},
-    sweep::{Broken, Job, locked, play},
+    sweep::{Broken, Job, REST, locked, play_and_rest},
 };
 
 /// What a hunt came to.
@@ -39,6 +41,7 @@ pub fn hunt(catalogue: &Catalogue, seed: u64, limit: Duration) -> Hunt {
     let goldens = chase.after(catalogue, &plain);
     let goldens: Vec<(&String, &Report)> =
         goldens.iter().map(|(place, report)| (&plain[*place].scenario, report)).collect();
+    chase.watching(catalogue, &settled(&goldens, seed), HOURS);
     let with_two = with_two_daemons(catalogue);
     let (likely, takeovers) = (likely(&goldens, seed), likely_takeovers(&goldens, seed));
     let (few, more) = takeovers.split_at(takeovers.len().min(FIRST_TAKEOVERS));
@@ -61,6 +64,19 @@ pub fn hunt(catalogue: &Catalogue, seed: u64, limit: Duration) -> Hunt {
         found: chase.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
     }
 }
+
+/// The shortest runs that settle, once more: what follows them at rest shows only in hours.
+fn settled(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    const SHORTEST: usize = 2;
+    let mut settled: Vec<_> =
+        goldens.iter().filter(|(_, golden)| golden.summary == Summary::Healthy.as_str()).collect();
+    settled.sort_by_key(|(_, golden)| golden.crossings);
+    let job = |(name, _): &(&String, &Report)| Job { scenario: (*name).clone(), seed, plan: Plan::default() };
+    settled.into_iter().take(SHORTEST).map(job).collect()
+}
+
+/// How long a settled release is watched.
+const HOURS: Duration = Duration::from_secs(2 * 3600);
 
 /// Takeovers that come before single faults: they find what nothing else does.
 const FIRST_TAKEOVERS: usize = 40;
@@ -94,6 +110,11 @@ impl Chase {
 
     /// Makes runs until one breaks something or the time is over; those that were made, with their places.
     fn after(&self, catalogue: &Catalogue, jobs: &[Job]) -> Vec<(usize, Report)> {
+        self.watching(catalogue, jobs, REST)
+    }
+
+    /// The same, with the end of each run watched for as long as `rest`.
+    fn watching(&self, catalogue: &Catalogue, jobs: &[Job], rest: Duration) -> Vec<(usize, Report)> {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (next, reports) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
@@ -101,7 +122,7 @@ impl Chase {
                 let place = next.fetch_add(1, Ordering::Relaxed);
                 let Some(job) = jobs.get(place) else { return };
                 let Some(scenario) = catalogue.get(&job.scenario) else { continue };
-                let report = play(scenario, job);
+                let report = play_and_rest(scenario, job, rest);
                 self.runs.fetch_add(1, Ordering::Relaxed);
                 if report.violations.is_empty() {
                     locked(&reports).push((place, report));

@@ -187,26 +187,20 @@ fn seldom_read(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     jobs
 }
 
-/// Once a version has gone back: the ledger is set back to before that, or the spec is read as it was before there was one.
+/// Once a version has gone back, the ledger is set back to before that.
 fn after_going_back(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     const AGO: [u64; 8] = [120, 180, 90, 240, 300, 60, 600, 1200];
-    const READS: &str = "ssm.GetParameters";
     let goldens: Vec<_> = shortest_first(goldens)
         .into_iter()
         .filter(|(_, golden)| golden.operations.contains_key("codedeploy.StopDeployment"))
         .collect();
-    let last = |golden: &Report| At::Crossing(golden.crossings);
-    let unread = goldens.iter().map(|(scenario, golden)| {
-        let nth = golden.operations.get(READS).copied().unwrap_or(1);
-        let at = At::Operation { of: READS.to_owned(), nth };
-        job(scenario, seed, at, What::Stale { versions: usize::MAX })
-    });
     let set_back = AGO.iter().flat_map(|ago| {
-        goldens
-            .iter()
-            .map(|(scenario, golden)| job(scenario, seed, last(golden), What::LedgerRestored { ago: *ago }))
+        let restored = What::LedgerRestored { ago: *ago };
+        goldens.iter().map(move |(scenario, golden)| {
+            job(scenario, seed, At::Crossing(golden.crossings), restored.clone())
+        })
     });
-    unread.chain(set_back).collect()
+    set_back.collect()
 }
 
 /// While two versions are on their way: the ledger is lost, or an older spec is read.

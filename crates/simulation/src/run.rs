@@ -246,7 +246,8 @@ impl<'s> Stage<'s> {
             }
             let deadline = self.status().and_then(|status| self.deadline(&status)).unwrap_or_default();
             let named = if self.setup.plan.faults.is_empty() { most } else { most.max(deadline + patience) };
-            if self.scene.calendar.elapsed() > named {
+            // An end that is being watched is one.
+            if self.scene.calendar.elapsed() > named && self.there_since.is_none() {
                 let stands = self.status().map_or_else(|| "nothing".to_owned(), |status| told(&status));
                 self.found(Invariant::Lv1, format!("after {most:?} the status is {stands}"));
                 return false;

@@ -73,7 +73,7 @@ pub struct Tally {
 const TOLD: usize = 5;
 
 /// How long a run's end is watched in a sweep: longer than a call can be late, and than a lease lasts.
-const REST: Duration = Duration::from_secs(6 * 60);
+pub(crate) const REST: Duration = Duration::from_secs(6 * 60);
 
 impl Tally {
     /// Runs a minute on one core.
@@ -117,7 +117,12 @@ impl Tally {
 
 /// Makes one run of a sweep.
 pub fn play(scenario: &Scenario, job: &Job) -> Report {
-    run(&Setup { scenario, plan: &job.plan, seed: job.seed, rest: REST, keep_trace: false })
+    play_and_rest(scenario, job, REST)
+}
+
+/// Makes one run, and watches its end for as long as `rest`.
+pub(crate) fn play_and_rest(scenario: &Scenario, job: &Job, rest: Duration) -> Report {
+    run(&Setup { scenario, plan: &job.plan, seed: job.seed, rest, keep_trace: false })
 }
 
 /// Makes every run.
