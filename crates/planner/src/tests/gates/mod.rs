@@ -13,8 +13,8 @@ use crate::{Input, draft::Draft};
 mod schema;
 mod traffic;
 
-/// Asks gates of a world.
-fn ask<T>(world: &World, gates: impl FnOnce(Draft<'_>) -> T) -> T {
+/// Asks something of a draft of a world, gates for example.
+pub(super) fn ask<T>(world: &World, gates: impl FnOnce(Draft<'_>) -> T) -> T {
     let World { release, state, seen, now } = world;
     gates(Draft::new(&Input { release, state, observation: seen, previous: None, now: *now }))
 }
