@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bugs`, `chaos`, `fuzz`, `bench` and `demo`.
+//! The project's tasks: `cargo xtask lint`, `test`, `sim`, `bugs`, `mutants`, `chaos`, `fuzz`, `bench` and `demo`.
 //!
 //! Each installs what it needs and the machine does not have, or says in one line what to install. Nothing else of the
 //! project calls this.
@@ -46,6 +46,12 @@ enum Task {
         /// How long each is hunted.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+    },
+    /// Does a test fail for every change of what decides? Changes one thing at a time, and tests each: some seconds for one.
+    Mutants {
+        /// Handed to cargo-mutants: `--re gates/schema`, for example.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
     },
     /// Kill the daemon again and again, at random, through whole releases under live traffic: some minutes for 100 kills.
     Chaos {
@@ -107,6 +113,7 @@ fn main() -> ExitCode {
         Task::Test { rest } => test(&rest),
         Task::Sim { rest } => sim(&rest),
         Task::Bugs { only, seconds } => bugs::hunt(&only, seconds),
+        Task::Mutants { rest } => mutants(&rest),
         Task::Chaos { rest } => chaos(&rest),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Task::Bench { what: Bench::Schema { rows, runs } } => bench_schema(rows, runs),
@@ -167,6 +174,12 @@ fn bench_analysis(full: bool) -> Result<(), Failed> {
     run::say("building and measuring");
     let size = if full { "full" } else { "quick" };
     cargo(["bench", "--locked", "-p", "tidegate-analysis", "--bench", "analysis", "--", size])
+}
+
+/// What is changed, and which changes no test can see, stands in `.cargo/mutants.toml`.
+fn mutants(rest: &[String]) -> Result<(), Failed> {
+    let own = ["mutants", "--workspace", "--jobs", "2", "--output", "target"];
+    run::command(tools::cargo_mutants()?, own.into_iter().chain(rest.iter().map(String::as_str)))
 }
 
 /// Builds for the whole workspace: the runner, and beside it the programs that it runs.

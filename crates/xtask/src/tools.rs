@@ -12,6 +12,8 @@ use crate::run::{self, Failed};
 const CARGO_DENY: &str = "0.20.2";
 /// The version whose flags `fuzz.rs` is written for.
 const CARGO_FUZZ: &str = "0.13.2";
+/// The version whose settings `.cargo/mutants.toml` has.
+const CARGO_MUTANTS: &str = "27.1.0";
 /// The oldest PostgreSQL that is supported.
 const POSTGRESQL: u32 = 14;
 
@@ -29,6 +31,11 @@ pub(crate) fn cargo_deny() -> Result<PathBuf, Failed> {
 /// cargo-fuzz: the machine's, or one of our own below the target folder.
 pub(crate) fn cargo_fuzz() -> Result<PathBuf, Failed> {
     of_crates_io("cargo-fuzz", CARGO_FUZZ)
+}
+
+/// cargo-mutants: the machine's, or one of our own below the target folder.
+pub(crate) fn cargo_mutants() -> Result<PathBuf, Failed> {
+    of_crates_io("cargo-mutants", CARGO_MUTANTS)
 }
 
 fn of_crates_io(name: &str, version: &str) -> Result<PathBuf, Failed> {

@@ -22,7 +22,7 @@ const CANONICAL: [&str; 2] = ["all-at-once", "an-abort-in-the-shift"];
 const SHORTEST: &str = "all-at-once";
 
 /// Seconds between two passes while the rate is measured.
-const PACE: i64 = 30;
+const PACE: i64 = 60;
 
 /// How long the rate is measured.
 const MEASURED: Duration = Duration::from_secs(30);
@@ -101,6 +101,14 @@ fn quiet(cli: &Cli, catalogue: &Catalogue) -> Figure {
     let sound = modes::single(cli, catalogue, &Plan::default());
     let reached = format!("{} scenarios", catalogue.len());
     figure("as they say, and quiet for a day after", "all", reached, sound)
+}
+
+/// The rate by itself.
+pub(crate) fn tell_rate(catalogue: &Catalogue, seed: u64) {
+    let figure = catalogue.get(SHORTEST).map(|scenario| rate(scenario, seed));
+    if let Some(Figure { what, reached, .. }) = figure {
+        println!("{what}: {reached}");
+    }
 }
 
 /// Rollouts a minute on one core. Told, and no reason to fail: it is the machine's as much as ours.

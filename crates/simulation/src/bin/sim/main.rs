@@ -65,6 +65,9 @@ struct Cli {
     /// or 20 000 and 200.
     #[arg(long)]
     long: bool,
+    /// How many of the shortest rollouts a minute one core makes, measured for half a minute.
+    #[arg(long)]
+    rate: bool,
     /// So many seeds, each played twice: the same trace both times.
     #[arg(long)]
     twice: Option<u64>,
@@ -107,6 +110,10 @@ fn main() -> ExitCode {
 fn work(cli: &Cli, catalogue: &Catalogue) -> Result<bool, Unusable> {
     if cli.long {
         return Ok(figures::long(cli, catalogue));
+    }
+    if cli.rate {
+        figures::tell_rate(catalogue, cli.seed);
+        return Ok(true);
     }
     let sweeps = [
         cli.hunt.map(|seconds| modes::hunted(cli, catalogue, Duration::from_secs(seconds))),
