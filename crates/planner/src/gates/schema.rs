@@ -272,11 +272,8 @@ pub(crate) fn readers_gone(draft: &Draft<'_>, change: &ChangeState) -> GateReadi
 /// How long nothing must have named the old form.
 pub(crate) fn quiet_wanted(change: &ChangeState) -> SignedDuration {
     let after = change.opened.schema.contract_after.duration();
-    let recurrence = match change.recurrence.seen {
-        0 => SignedDuration::ZERO,
-        1 => after,
-        _ => change.recurrence.longest,
-    };
+    // One reader says nothing of how far apart they are, and of none that is zero.
+    let recurrence = if change.recurrence.seen == 1 { after } else { change.recurrence.longest };
     after.max(recurrence.checked_mul(2).unwrap_or(SignedDuration::MAX))
 }
 

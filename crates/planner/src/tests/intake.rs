@@ -189,6 +189,44 @@ fn a_spec_that_cannot_be_read_waits_where_one_is_in_force() {
 }
 
 #[test]
+fn a_release_is_not_given_up_while_a_rollout_or_a_change_is_open() {
+    let gives_up = |mut sketch: Sketch| {
+        sketch.asked.spec = Fact::Absent;
+        let mut world = build(&sketch);
+        world.state.spec_absent = Some(ago(900));
+        entries(&world) == [Entry::Unmanaged]
+    };
+    let in_flight = in_flight(Phase::Shifting, DeploymentStatus::InProgress, false);
+    let without_change = |mut sketch: Sketch| {
+        sketch.ledger.change = None;
+        sketch
+    };
+    assert!(!gives_up(without_change(in_flight)));
+    assert!(!gives_up(calm()), "a change is open");
+    assert!(gives_up(without_change(calm())));
+}
+
+/// An abort of the version that waits says nothing of the one in flight, whatever is asked for next.
+#[test]
+fn an_abort_stays_with_the_version_that_it_names_when_a_newer_spec_comes() {
+    let mut sketch = in_flight(Phase::Shifting, DeploymentStatus::InProgress, false);
+    sketch.asked.spec = Fact::Known(SpecText::NewerRevision);
+    sketch.asked.abort = Fact::Known(AbortText::InForce);
+    let aborted = |in_flight| {
+        let mut world = build(&sketch);
+        world.state.rollout.as_mut().unwrap().start.spec.version = ParameterVersion(in_flight);
+        ask(&world, |mut draft| {
+            take_orders(&mut draft);
+            take_spec(&mut draft);
+            assert!(matches!(draft.entries.as_slice(), [Entry::Accepted(_)]), "{:?}", draft.entries);
+            draft.abort
+        })
+    };
+    assert_eq!(aborted(5), Some(ParameterVersion(5)));
+    assert_eq!(aborted(4), Some(ParameterVersion(5)));
+}
+
+#[test]
 fn a_spec_that_is_back_is_not_counted_as_gone_any_more() {
     let mut world = build(&calm());
     world.state.spec_absent = Some(ago(60));
@@ -218,7 +256,8 @@ fn a_spec_waits_for_its_migration_files_or_is_refused_for_them() {
     let of_file = Problem { path: "1_expand_a.sql".into(), line: 9, ..problem.clone() };
     world.seen.plan = Fact::Known(Err(vec![of_file.clone()]));
     assert_eq!(refused(&world), of_file, "a file's problem keeps its place");
-    world.seen.plan = Fact::Known(Err(vec![Problem { path: "source".into(), line: 9, ..problem.clone() }]));
+    world.seen.plan =
+        Fact::Known(Err(vec![Problem { path: "source".into(), line: 9, column: 77, ..problem.clone() }]));
     assert_eq!(refused(&world), problem, "the source's is the spec's");
     let mut plain = asked_anew();
     plain.asked.rich = false;
