@@ -182,6 +182,11 @@ fn what_was_found_once_is_not_found_again() {
             "steps-of-its-own",
             r#"{"faults":[{"at":{"crossing":23},"what":{"clock-jump":{"by":7037,"lasts":600}}}]}"#,
         ),
+        // The time that a clock was wrong for counted as time in which nobody named the old form.
+        (
+            "an-abort-while-a-form-is-hidden",
+            r#"{"faults":[{"at":{"operation":{"of":"ssm.GetParameters","nth":198}},"what":{"clock-jump":{"by":1555,"lasts":60}}}]}"#,
+        ),
         // Somebody stopped the deployment and took nothing back: it was told for ever that traffic goes back, which it did not.
         (
             "all-at-once",

@@ -275,6 +275,7 @@ async fn one(
         observation: &observation,
         previous: tracked.status.as_ref(),
         now,
+        ahead: core.clock.ahead(),
     };
     let decision = tidegate_planner::decide(&input);
     let carried = match carry_out(core, &release, &mut state, &decision, now).await {

@@ -42,6 +42,8 @@ pub(crate) struct Draft<'a> {
     pub seen: &'a Observation,
     pub previous: Option<&'a ReleaseStatus>,
     pub now: Timestamp,
+    /// How far the time is ahead of the machine's clock.
+    pub ahead: SignedDuration,
     pub entries: Vec<Entry>,
     pub step: Option<Step>,
     pub waiting: Vec<Waiting>,
@@ -66,6 +68,7 @@ impl<'a> Draft<'a> {
             seen: input.observation,
             previous: input.previous,
             now: input.now,
+            ahead: input.ahead,
             entries: Vec::new(),
             step: None,
             waiting: Vec::new(),

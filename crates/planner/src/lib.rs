@@ -9,7 +9,7 @@
 //! traffic forward and back, `change` moves the schema, `gates` holds every gate as a small function, `engine` reads where
 //! an engine is and says what it can keep, `publish` renders the status.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
     ReleaseName, decision::Decision, ledger::ReleaseState, observation::Observation, status::ReleaseStatus,
 };
@@ -42,6 +42,8 @@ pub struct Input<'a> {
     pub previous: Option<&'a ReleaseStatus>,
     /// The time.
     pub now: Timestamp,
+    /// How far the time is ahead of the machine's clock, which was set back: windows seem to be over sooner by as much.
+    pub ahead: SignedDuration,
 }
 
 /// Decides what to do next for one release.

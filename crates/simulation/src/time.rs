@@ -71,6 +71,10 @@ impl Clock for MachineClock {
         self.steady.at(self.shown())
     }
 
+    fn ahead(&self) -> SignedDuration {
+        self.steady.ahead(self.shown())
+    }
+
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
         async move {
             loop {

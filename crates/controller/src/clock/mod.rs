@@ -21,6 +21,11 @@ pub trait Clock: Send + Sync {
     /// The time.
     fn now(&self) -> Timestamp;
 
+    /// How far [`Self::now`] is ahead of what the clock shows: it was set back, and has not been caught up with yet.
+    fn ahead(&self) -> SignedDuration {
+        SignedDuration::ZERO
+    }
+
     /// Waits until [`Self::now`] is `at` or later.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
 }
@@ -34,6 +39,10 @@ pub struct System {
 impl Clock for System {
     fn now(&self) -> Timestamp {
         self.steady.at(Timestamp::now())
+    }
+
+    fn ahead(&self) -> SignedDuration {
+        self.steady.ahead(Timestamp::now())
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
@@ -63,6 +72,11 @@ impl Steady {
         let time = slowed.map_or(shown, |slowed| slowed.max(shown));
         *last = Some((time, now));
         time
+    }
+
+    /// How far the time is ahead of what the machine's clock shows.
+    pub fn ahead(&self, shown: Timestamp) -> SignedDuration {
+        self.at(shown).duration_since(shown)
     }
 }
 
@@ -123,8 +137,10 @@ mod tests {
         assert_eq!(steady.at(second(7_200)), second(7_200));
         tokio::time::advance(Duration::from_secs(100)).await;
         assert_eq!(steady.at(second(100)), second(7_250), "two hours back");
+        assert_eq!(steady.ahead(second(100)), SignedDuration::from_secs(7_150));
         tokio::time::advance(Duration::from_secs(20_000)).await;
         assert_eq!(steady.at(second(20_100)), second(20_100), "caught up");
+        assert_eq!(steady.ahead(second(20_100)), SignedDuration::ZERO);
         assert_eq!(steady.at(second(30_000)), second(30_000), "set forward");
     }
 

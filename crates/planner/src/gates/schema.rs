@@ -291,7 +291,7 @@ pub(crate) fn recurrence_covered(draft: &Draft<'_>, change: &ChangeState) -> Gat
     let quiet = draft.now.duration_since(since);
     let wanted = quiet_wanted(change);
     if quiet >= wanted {
-        return open(gate);
+        return clock_closes(draft, gate).unwrap_or_else(|| open(gate));
     }
     let reading = closed(
         gate,
@@ -300,6 +300,20 @@ pub(crate) fn recurrence_covered(draft: &Draft<'_>, change: &ChangeState) -> Gat
         "it passes with time",
     );
     measured(reading, human(quiet), human(wanted))
+}
+
+/// By as much as the machine's clock may be wrong anyway.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
+
+/// A window that is over by a clock that was set back may not be over: nothing is hidden or removed until the clock has caught up.
+fn clock_closes(draft: &Draft<'_>, gate: Gate) -> Option<GateReading> {
+    (draft.ahead > CLOCKS_DIFFER).then(|| {
+        let message = format!(
+            "the machine's clock was set back by {}, and until it has caught up nobody knows how much time has passed",
+            human(draft.ahead)
+        );
+        closed(gate, Class::NeedsTime, message, "it passes with time; see that the machine's clock is kept right")
+    })
 }
 
 /// Rollback of grade redeploy is proven for the revision just before the serving one.
@@ -475,7 +489,7 @@ pub(crate) fn hidden_long_enough(draft: &Draft<'_>, change: &ChangeState) -> Gat
     let served =
         change.quarantine.and_then(|quarantine| quarantine.since).map(|at| draft.now.duration_since(at));
     match served {
-        Some(served) if served >= wanted => open(gate),
+        Some(served) if served >= wanted => clock_closes(draft, gate).unwrap_or_else(|| open(gate)),
         Some(_) | None => {
             let served = served.unwrap_or(SignedDuration::ZERO);
             let message = "the old form has not been hidden for long enough";

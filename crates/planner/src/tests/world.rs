@@ -35,6 +35,7 @@ pub(super) struct World {
     pub state: ReleaseState,
     pub seen: Observation,
     pub now: Timestamp,
+    pub ahead: SignedDuration,
 }
 
 impl World {
@@ -43,8 +44,8 @@ impl World {
     }
 
     pub(super) fn decide_after(&self, previous: Option<&ReleaseStatus>) -> Decision {
-        let Self { release, state, seen, now } = self;
-        decide(&Input { release, state, observation: seen, previous, now: *now })
+        let Self { release, state, seen, now, ahead } = self;
+        decide(&Input { release, state, observation: seen, previous, now: *now, ahead: *ahead })
     }
 }
 
@@ -161,7 +162,8 @@ pub(super) fn marker() -> Marker {
 
 /// Builds the world of a sketch.
 pub(super) fn build(sketch: &Sketch) -> World {
-    World { release: release(), state: state(sketch), seen: observation(sketch), now: now() }
+    let (state, seen) = (state(sketch), observation(sketch));
+    World { release: release(), state, seen, now: now(), ahead: SignedDuration::ZERO }
 }
 
 fn state(sketch: &Sketch) -> ReleaseState {

@@ -15,8 +15,9 @@ mod traffic;
 
 /// Asks something of a draft of a world, gates for example.
 pub(super) fn ask<T>(world: &World, gates: impl FnOnce(Draft<'_>) -> T) -> T {
-    let World { release, state, seen, now } = world;
-    gates(Draft::new(&Input { release, state, observation: seen, previous: None, now: *now }))
+    let World { release, state, seen, now, ahead } = world;
+    let input = Input { release, state, observation: seen, previous: None, now: *now, ahead: *ahead };
+    gates(Draft::new(&input))
 }
 
 fn rollout(world: &World) -> Rollout {

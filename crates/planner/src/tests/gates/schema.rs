@@ -164,6 +164,26 @@ fn quiet_lasts_at_least_twice_as_long_as_readers_were_ever_apart() {
 }
 
 #[test]
+fn no_window_is_over_by_a_clock_that_was_set_back_and_has_not_been_caught_up_with() {
+    let mut sketch = settled();
+    sketch.ledger.change = Some(Change::Quarantined);
+    sketch.database.journal = Fact::Known(Journal::Hidden);
+    let mut world = build(&sketch);
+    let readings = |world: &World| {
+        ask(world, |draft| {
+            let change = change(world);
+            [gates::recurrence_covered(&draft, &change), gates::hidden_long_enough(&draft, &change)]
+        })
+    };
+    world.ahead = SignedDuration::from_secs(60);
+    assert!(readings(&world).iter().all(is_open));
+    world.ahead = SignedDuration::from_secs(61);
+    for reading in readings(&world) {
+        says(reading, Class::NeedsTime, "the machine's clock was set back by 1m 1s");
+    }
+}
+
+#[test]
 fn the_revision_before_the_serving_one_can_be_deployed_again_while_it_is_registered() {
     let ready = |active| {
         let mut world = build(&settled());
