@@ -235,6 +235,8 @@ impl<'s> Stage<'s> {
     async fn reach_end(&mut self) -> bool {
         let patience = if self.setup.plan.is_hard() { PATIENCE } else { LITTLE_PATIENCE };
         let most = self.setup.scenario.within() + self.troubles() + patience;
+        // What was once told to end by itself may take until then, and as long again to come to rest.
+        let mut named = Duration::ZERO;
         loop {
             self.tick().await;
             self.converges();
@@ -244,10 +246,13 @@ impl<'s> Stage<'s> {
             if self.is_over() {
                 return true;
             }
-            let deadline = self.status().and_then(|status| self.deadline(&status)).unwrap_or_default();
-            let named = if self.setup.plan.faults.is_empty() { most } else { most.max(deadline + patience) };
+            if !self.setup.plan.faults.is_empty() {
+                let deadline = self.status().and_then(|status| self.deadline(&status));
+                let ends = deadline.unwrap_or_default().max(self.scene.clocks_settle_at());
+                named = named.max(ends + patience);
+            }
             // An end that is being watched is one.
-            if self.scene.calendar.elapsed() > named && self.there_since.is_none() {
+            if self.scene.calendar.elapsed() > most.max(named) && self.there_since.is_none() {
                 let stands = self.status().map_or_else(|| "nothing".to_owned(), |status| told(&status));
                 self.found(Invariant::Lv1, format!("after {most:?} the status is {stands}"));
                 return false;
@@ -265,7 +270,11 @@ impl<'s> Stage<'s> {
     fn is_untold(&mut self, quiet_since: Duration) {
         let ours = |deployment: &Deployed| !deployment.ended && made_for(deployment).is_some();
         let now = self.scene.calendar.elapsed();
-        if self.daemons.is_empty() || !self.scene.sandbox.world().deployed().iter().any(ours) {
+        // Without the ledger and without the spec nobody knows that there is a release.
+        if self.daemons.is_empty()
+            || self.setup.plan.forgets()
+            || !self.scene.sandbox.world().deployed().iter().any(ours)
+        {
             self.untold_since = None;
             return;
         }

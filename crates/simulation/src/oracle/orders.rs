@@ -141,7 +141,10 @@ impl Orders {
         let Ok(status) = serde_json::from_str::<Value>(text) else { return };
         self.plans.extend(status["schema"]["plan"].as_str().map(str::to_owned));
         let now = world.now();
+        // What arrives late was so when it was told.
+        let told_at = status["observedAt"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
         if !self.is_misled(now)
+            && told_at.is_none_or(|at| now.duration_since(at) <= JUST_NOW)
             && let Some(what) = self.unfounded(world, &status)
         {
             found.add(Invariant::O3, now, what);
