@@ -308,11 +308,10 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
 /// A window that is over by a clock that was set back may not be over: nothing is hidden or removed until the clock has caught up.
 fn clock_closes(draft: &Draft<'_>, gate: Gate) -> Option<GateReading> {
     (draft.ahead > CLOCKS_DIFFER).then(|| {
-        let message = format!(
-            "the machine's clock was set back by {}, and until it has caught up nobody knows how much time has passed",
-            human(draft.ahead)
-        );
-        closed(gate, Class::NeedsTime, message, "it passes with time; see that the machine's clock is kept right")
+        let message =
+            "the machine's clock was set back, and until it has caught up nobody knows how much time has passed";
+        let remedy = "it passes with time; see that the machine's clock is kept right";
+        measured(closed(gate, Class::NeedsTime, message, remedy), human(draft.ahead), human(CLOCKS_DIFFER))
     })
 }
 
