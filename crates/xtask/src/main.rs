@@ -178,7 +178,8 @@ fn bench_analysis(full: bool) -> Result<(), Failed> {
 
 /// What is changed, and which changes no test can see, stands in `.cargo/mutants.toml`.
 fn mutants(rest: &[String]) -> Result<(), Failed> {
-    let own = ["mutants", "--workspace", "--jobs", "2", "--output", "target"];
+    let told_in = run::target().display().to_string();
+    let own = ["mutants", "--workspace", "--jobs", "2", "--output", &told_in];
     run::command(tools::cargo_mutants()?, own.into_iter().chain(rest.iter().map(String::as_str)))
 }
 

@@ -467,7 +467,7 @@ fn the_end_of_the_ready_wait_is_waited_for_with_a_reason() {
 fn the_end_of_the_ready_wait_is_no_failure_whatever_the_group_says_by_then() {
     let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
     sketch.rollout.as_mut().unwrap().age = 3_570;
-    let begins = |world: &World| {
+    let is_made_again = |world: &World| {
         let decision = world.decide();
         let forgotten = decision.entries.contains(&Entry::DeploymentForgotten);
         let failed = decision.entries.iter().any(|entry| matches!(entry, Entry::RollbackDecided(_)));
@@ -477,14 +477,14 @@ fn the_end_of_the_ready_wait_is_no_failure_whatever_the_group_says_by_then() {
     let mut world = build(&sketch);
     let Fact::Known(group) = &mut world.seen.group else { panic!("the group is known") };
     group.ready_wait_minutes = Some(120);
-    assert!(!begins(&world), "half of the group's wait is over, and the deployment does not say");
+    assert!(!is_made_again(&world), "half of the group's wait is over, and the deployment does not say");
     let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("the deployments are known") };
     deployments[0].ready_wait_minutes = Some(60);
-    assert!(begins(&world));
+    assert!(is_made_again(&world));
     world.seen.group = Fact::Unknown(Why::Unreachable);
-    assert!(begins(&world));
+    assert!(is_made_again(&world));
     sketch.rollout.as_mut().unwrap().age = 600;
-    assert!(!begins(&build(&sketch)), "somebody stopped it");
+    assert!(!is_made_again(&build(&sketch)), "somebody stopped it");
 }
 
 /// The new bake makes the newer version the one in flight; the abort was of this rollout all the same.

@@ -66,7 +66,7 @@ struct Cli {
     #[arg(long)]
     long: bool,
     /// How many of the shortest rollouts a minute one core makes, measured for half a minute.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["scenario", "pace"])]
     rate: bool,
     /// So many seeds, each played twice: the same trace both times.
     #[arg(long)]
