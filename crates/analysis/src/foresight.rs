@@ -12,7 +12,7 @@ use tidegate_model::{
 
 use crate::{
     compare::{EVIDENCE_MINUTES, LIMIT},
-    evidence::{Effects, Pair, Process, Tally},
+    evidence::{Effects, Pair, Process, Tally, Weighed},
 };
 
 /// What people ask about.
@@ -29,6 +29,7 @@ const REGRESSIONS: [Regression; 5] = [
 pub fn foresee(calibration: &Calibration, share: f64, ramp: impl Fn(u32) -> f64) -> Vec<Detectable> {
     let Some(rate) = calibration.rate.filter(|_| calibration.volume >= 1.0) else { return vec![] };
     let limit = LIMIT * LN_10 - share.clamp(f64::MIN_POSITIVE, 1.0).ln();
+    let mut played = Played { process: Process::new(calibration, &Effects::errors()), weighed: vec![] };
     REGRESSIONS
         .into_iter()
         .filter_map(|regression| {
@@ -37,27 +38,41 @@ pub fn foresee(calibration: &Calibration, share: f64, ramp: impl Fn(u32) -> f64)
                 Regression::Share(added) => rate + added * (1.0 - rate),
             };
             // Where the service fails as much by itself it is no regression.
-            (green >= 1.5 * rate && green <= 1.0)
-                .then(|| Detectable { regression, minutes: minutes(calibration, rate, green, limit, &ramp) })
+            let told = green >= 1.5 * rate && green <= 1.0;
+            told.then(|| {
+                let mut usual = (Usual::default(), Usual::default());
+                let minutes = (0..EVIDENCE_MINUTES).map(|minute| {
+                    let to_green = calibration.volume * ramp(minute).clamp(0.0, 1.0);
+                    let to_blue = calibration.volume - to_green;
+                    Pair { blue: usual.0.minute(to_blue, rate), green: usual.1.minute(to_green, green) }
+                });
+                Detectable { regression, minutes: played.until(limit, minutes) }
+            })
         })
         .collect()
 }
 
-fn minutes(
-    calibration: &Calibration,
-    rate: f64,
-    green_rate: f64,
-    limit: f64,
-    ramp: &impl Fn(u32) -> f64,
-) -> Option<u32> {
-    let mut process = Process::new(calibration, &Effects::errors());
-    let (mut blue, mut green) = (Usual::default(), Usual::default());
-    (0..EVIDENCE_MINUTES).find_map(|minute| {
-        let to_green = calibration.volume * ramp(minute).clamp(0.0, 1.0);
-        let to_blue = calibration.volume - to_green;
-        process.see(&Pair { blue: blue.minute(to_blue, rate), green: green.minute(to_green, green_rate) });
-        (process.ln_evidence() >= limit).then_some(minute + 1)
-    })
+/// Minutes that are played: usual counts recur, and each is weighed once.
+struct Played {
+    /// Before the first of them.
+    process: Process,
+    weighed: Vec<(Pair, Weighed)>,
+}
+
+impl Played {
+    /// After how many of these minutes the evidence is at the limit.
+    fn until(&mut self, limit: f64, mut minutes: impl Iterator<Item = Pair>) -> Option<u32> {
+        let mut process = self.process.clone();
+        let reached = minutes.position(|pair| {
+            let known = self.weighed.iter().position(|(known, _)| *known == pair).unwrap_or_else(|| {
+                self.weighed.push((pair, process.weigh(&pair)));
+                self.weighed.len() - 1
+            });
+            process.learn(&self.weighed[known].1);
+            process.ln_evidence() >= limit
+        });
+        reached.and_then(|minute| u32::try_from(minute + 1).ok())
+    }
 }
 
 /// Failures as they are due: what is less than one is carried on to the next minute.

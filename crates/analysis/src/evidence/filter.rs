@@ -6,24 +6,39 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filter<const N: usize>(pub(super) [f64; N]);
 
+/// How likely what was seen is at each node of a hidden state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Likelihood<const N: usize> {
+    /// `ln` of it at the node where it is the likeliest.
+    most: f64,
+    /// At each node, as a part of that.
+    parts: [f64; N],
+}
+
+impl<const N: usize> Likelihood<N> {
+    pub(super) fn new(ln: [f64; N]) -> Self {
+        let most = ln.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        Self { most, parts: ln.map(|ln| (ln - most).exp()) }
+    }
+}
+
 impl<const N: usize> Filter<N> {
-    /// Weighs the nodes with the log likelihoods of what was seen; returns the log probability of seeing it.
-    pub(super) fn observe(&mut self, ln_likelihood: &[f64; N]) -> f64 {
-        let most = ln_likelihood.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    /// Weighs the nodes with the likelihood of what was seen; returns the log probability of seeing it.
+    pub(super) fn observe(&mut self, likelihood: &Likelihood<N>) -> f64 {
         let mut sum = 0.0;
-        for (p, l) in self.0.iter_mut().zip(ln_likelihood) {
-            *p *= (l - most).exp();
+        for (p, part) in self.0.iter_mut().zip(&likelihood.parts) {
+            *p *= part;
             sum += *p;
         }
         // The likeliest node may have lost all its weight long ago: then nothing is learned of where the state is.
         if sum < 1e-300 {
             self.0 = [1.0 / N as f64; N];
-            return most - 690.0;
+            return likelihood.most - 690.0;
         }
         for p in &mut self.0 {
             *p /= sum;
         }
-        most + sum.ln()
+        likelihood.most + sum.ln()
     }
 
     /// This and another filter as one, by their weights.

@@ -3,13 +3,15 @@
 //! Called by [`super::Process`] minute by minute. Both predict a minute before they see it and then learn from it, so each is a
 //! probability of everything seen so far, and their ratio is what a good release makes large at most with the odds of one to it.
 
+use std::cell::OnceCell;
+
 use tidegate_model::calibration::Dispersion;
 
 use super::{
     Effects, Pair,
-    filter::{Filter, Sticky, Walk},
+    filter::{Filter, Likelihood, Sticky, Walk},
     law::{COMMON, COMMON_FACTORS, DRIFT, DRIFT_STEP, Means, Seen, split, total, totals},
-    special::ln_add,
+    special::{ln_add, ln_add_share},
 };
 
 /// A minute keeps the common factor of the minute before with this probability.
@@ -57,7 +59,7 @@ impl Setting {
         let mut hidden = self.start();
         let mut ln = 0.0;
         for pair in pairs {
-            ln += hidden.drift.observe(&self.splits(&Seen::new(*pair), 1.0));
+            ln += hidden.drift.observe(&Likelihood::new(self.splits(&Seen::new(*pair), 1.0)));
             self.walk.step(&mut hidden.drift);
         }
         ln
@@ -87,20 +89,21 @@ impl Setting {
         Some(totals(seen, self.rate?, ratio, &self.dispersion))
     }
 
-    /// Log likelihoods of split and total together, when a share of green's requests fails on top; `None` if that is out of
-    /// the question. `least` is the log probability of the minute if nothing is wrong.
-    fn both(&self, seen: &Seen, added: f64, least: f64) -> Option<[f64; COMMON]> {
-        let rate = self.rate?;
-        if self.is_hopeless(seen, rate, added, least) {
-            return None;
-        }
+    /// Of split and total apart, when green fails `ratio` times as often.
+    fn apart(&self, seen: &Seen, ratio: f64) -> Apart {
+        let totals = self.totals(seen, ratio).map(Likelihood::new);
+        Apart { splits: Likelihood::new(self.splits(seen, ratio)), totals }
+    }
+
+    /// Of split and total together, when a share of green's requests fails on top.
+    fn both(&self, seen: &Seen, rate: f64, added: f64) -> Likelihood<COMMON> {
         let drift = self.dispersion.drift * self.dispersion.drift;
         // An outlying minute under an effect is not looked for: the alternative may be any law, and this one costs half.
         let dispersion = Dispersion { outliers: 0.0, ..self.dispersion };
         let at = COMMON_FACTORS.map(|factor| means(&seen.pair, rate * factor, added));
         let totals = at.map(|means| total(seen.failures, means, &dispersion));
         let most = totals.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        Some(std::array::from_fn(|node| {
+        Likelihood::new(std::array::from_fn(|node| {
             if totals[node] < most - UNLIKELY {
                 return f64::NEG_INFINITY;
             }
@@ -111,7 +114,8 @@ impl Setting {
     }
 
     /// True if this share on top cannot explain how many failed, however the service fails by itself: then it is not weighed
-    /// at each node. What is left out is less than `e^-HOPELESS` of the evidence.
+    /// at each node. `least` is the log probability of the minute if nothing is wrong: what is left out is less than
+    /// `e^-HOPELESS` of the evidence.
     fn is_hopeless(&self, seen: &Seen, rate: f64, added: f64, least: f64) -> bool {
         let n = seen.failures;
         let at = |node: usize| means(&seen.pair, rate * COMMON_FACTORS[node], added);
@@ -156,8 +160,7 @@ impl Track {
         if ln == f64::NEG_INFINITY {
             return;
         }
-        let sum = ln_add(self.ln, ln);
-        let share = (ln - sum).exp();
+        let (sum, share) = ln_add_share(self.ln, ln);
         self.hidden.drift.merge(share, &from.drift);
         self.hidden.common.merge(share, &from.common);
         self.ln = sum;
@@ -170,7 +173,16 @@ pub(super) struct Pairing {
     setting: Setting,
     tolerated: f64,
     null: Track,
-    alternatives: Vec<(Effect, Track)>,
+    alternatives: Vec<Alternative>,
+}
+
+/// One effect, and the hypothesis that it has begun.
+#[derive(Clone, Debug)]
+struct Alternative {
+    effect: Effect,
+    /// `ln` of its part of the prior.
+    ln_prior: f64,
+    track: Track,
 }
 
 /// How green is worse.
@@ -178,8 +190,66 @@ pub(super) struct Pairing {
 pub(super) enum Effect {
     /// It fails so many times as often.
     Times(f64),
-    /// This share of its requests fails on top.
-    Added(f64),
+    /// This share of its requests fails on top, where by itself the service fails at this rate.
+    Added { added: f64, rate: f64 },
+}
+
+/// How likely one minute is under both hypotheses of one setting. It hangs on what was counted alone, and not on what was seen
+/// before.
+#[derive(Clone, Debug)]
+pub(super) struct Likelihoods {
+    seen: Seen,
+    null: Apart,
+    /// By the effects, in their order.
+    effects: Vec<UnderEffect>,
+}
+
+#[derive(Clone, Debug)]
+enum UnderEffect {
+    Times(Apart),
+    /// Made when it is asked for first: where it is hopeless nobody does.
+    Added {
+        added: f64,
+        rate: f64,
+        both: OnceCell<Likelihood<COMMON>>,
+    },
+}
+
+/// Of how failures split, and of how many they are if that tells anything.
+#[derive(Clone, Debug)]
+struct Apart {
+    splits: Likelihood<DRIFT>,
+    totals: Option<Likelihood<COMMON>>,
+}
+
+impl Hidden {
+    fn observe(&mut self, apart: &Apart) -> f64 {
+        let totals = apart.totals.as_ref().map_or(0.0, |totals| self.common.observe(totals));
+        self.drift.observe(&apart.splits) + totals
+    }
+}
+
+impl UnderEffect {
+    /// The log probability of the minute; what is hidden moves on to the next one.
+    fn learn(&self, setting: &Setting, hidden: &mut Hidden, seen: &Seen, least: f64) -> f64 {
+        match self {
+            Self::Times(apart) => {
+                let ln = hidden.observe(apart);
+                setting.step(hidden);
+                ln
+            }
+            // The lasting difference is in the law itself here: no node of it is weighed.
+            Self::Added { added, rate, both } => {
+                let ln = if setting.is_hopeless(seen, *rate, *added, least) {
+                    f64::NEG_INFINITY
+                } else {
+                    hidden.common.observe(both.get_or_init(|| setting.both(seen, *rate, *added)))
+                };
+                setting.common.step(&mut hidden.common);
+                ln
+            }
+        }
+    }
 }
 
 impl Effect {
@@ -188,7 +258,7 @@ impl Effect {
     fn weight(self, rate: Option<f64>, volume: f64) -> f64 {
         let (preference, share) = match self {
             Self::Times(ratio) => (3.0, rate.unwrap_or(0.0) * (ratio - 1.0)),
-            Self::Added(added) => (1.0, added),
+            Self::Added { added, .. } => (1.0, added),
         };
         let a_minute = 0.1 * volume * share;
         let (plain, hopeless) = (a_minute > 60.0, a_minute < 0.02);
@@ -199,61 +269,55 @@ impl Effect {
 impl Pairing {
     pub(super) fn new(setting: Setting, effects: &Effects) -> Self {
         let hidden = setting.start();
-        let nothing = Track { ln: f64::NEG_INFINITY, hidden };
-        let alternatives = effects.of(setting.rate).into_iter().map(|effect| (effect, nothing)).collect();
-        Self { setting, tolerated: effects.tolerated, null: Track { ln: 0.0, hidden }, alternatives }
+        let track = Track { ln: f64::NEG_INFINITY, hidden };
+        let effects_of = effects.of(setting.rate);
+        let weight = |effect: Effect| effect.weight(setting.rate, setting.volume);
+        let all: f64 = effects_of.iter().copied().map(weight).sum();
+        let alternatives = effects_of
+            .iter()
+            .map(|effect| Alternative { effect: *effect, ln_prior: (weight(*effect) / all).ln(), track })
+            .collect();
+        Self { tolerated: effects.tolerated, null: Track { ln: 0.0, hidden }, alternatives, setting }
+    }
+
+    /// How likely a minute is, whatever was before it.
+    pub(super) fn weigh(&self, seen: Seen) -> Likelihoods {
+        let effects = self.alternatives.iter().map(|one| match one.effect {
+            Effect::Times(ratio) => UnderEffect::Times(self.setting.apart(&seen, ratio)),
+            Effect::Added { added, rate } => UnderEffect::Added { added, rate, both: OnceCell::new() },
+        });
+        Likelihoods { null: self.setting.apart(&seen, self.tolerated), effects: effects.collect(), seen }
     }
 
     /// Sees one more minute; a share `onset` of the prior says that green is worse from this minute on.
-    pub(super) fn see(&mut self, seen: &Seen, onset: f64) {
-        let before = self.null;
-        self.begin(before, onset);
+    pub(super) fn learn(&mut self, minute: &Likelihoods, onset: f64) {
+        self.begin(onset.ln());
         self.grow();
-        let splits = self.setting.splits(seen, self.tolerated);
-        let mut ln = self.null.hidden.drift.observe(&splits);
-        if let Some(totals) = self.setting.totals(seen, self.tolerated) {
-            ln += self.null.hidden.common.observe(&totals);
-        }
-        self.null.ln += ln;
+        let Self { setting, null, alternatives, .. } = self;
+        let ln = null.hidden.observe(&minute.null);
+        null.ln += ln;
         // How likely the split was at all, with the ways in which it comes about: that of an effect is at most one.
-        let least = ln + seen.ways;
-        self.setting.step(&mut self.null.hidden);
-        for (effect, track) in &mut self.alternatives {
-            track.ln += match *effect {
-                Effect::Times(ratio) => {
-                    let drift = track.hidden.drift.observe(&self.setting.splits(seen, ratio));
-                    let totals = self.setting.totals(seen, ratio);
-                    drift + totals.map_or(0.0, |totals| track.hidden.common.observe(&totals))
-                }
-                Effect::Added(added) => {
-                    let both = self.setting.both(seen, added, least);
-                    both.map_or(f64::NEG_INFINITY, |both| track.hidden.common.observe(&both))
-                }
-            };
-            self.setting.step(&mut track.hidden);
+        let least = ln + minute.seen.ways;
+        setting.step(&mut null.hidden);
+        for (Alternative { track, .. }, under) in alternatives.iter_mut().zip(&minute.effects) {
+            track.ln += under.learn(setting, &mut track.hidden, &minute.seen, least);
         }
     }
 
-    fn begin(&mut self, before: Track, onset: f64) {
-        let all: f64 = self
-            .alternatives
-            .iter()
-            .map(|(effect, _)| effect.weight(self.setting.rate, self.setting.volume))
-            .sum();
-        for (effect, track) in &mut self.alternatives {
-            track.receive(
-                before.ln + (onset * effect.weight(self.setting.rate, self.setting.volume) / all).ln(),
-                &before.hidden,
-            );
+    fn begin(&mut self, ln_onset: f64) {
+        let before = &self.null;
+        for Alternative { ln_prior, track, .. } in &mut self.alternatives {
+            track.receive(before.ln + ln_onset + *ln_prior, &before.hidden);
         }
     }
 
     fn grow(&mut self) {
+        let (grows, stays) = (EFFECT_GROWS.ln(), (-EFFECT_GROWS).ln_1p());
         for larger in (1..self.alternatives.len()).rev() {
             let (smaller, rest) = self.alternatives.split_at_mut(larger);
-            let (Some((_, from)), Some((_, to))) = (smaller.last_mut(), rest.first_mut()) else { continue };
-            to.receive(from.ln + EFFECT_GROWS.ln(), &from.hidden);
-            from.ln += (-EFFECT_GROWS).ln_1p();
+            let (Some(from), Some(to)) = (smaller.last_mut(), rest.first_mut()) else { continue };
+            to.track.receive(from.track.ln + grows, &from.track.hidden);
+            from.track.ln += stays;
         }
     }
 
@@ -264,7 +328,7 @@ impl Pairing {
 
     /// The same if it is worse from some minute on; `later` is the prior of the minutes to come.
     pub(super) fn alternative(&self, later: f64) -> f64 {
-        let started = self.alternatives.iter().map(|(_, track)| track.ln);
+        let started = self.alternatives.iter().map(|one| one.track.ln);
         started.fold(self.null.ln + later.ln(), ln_add)
     }
 }

@@ -17,7 +17,7 @@ mod hypothesis;
 mod law;
 mod special;
 
-use hypothesis::{Effect, Pairing, Setting};
+use hypothesis::{Effect, Likelihoods, Pairing, Setting};
 use law::Seen;
 use special::ln_add;
 use tidegate_model::calibration::Calibration;
@@ -93,11 +93,15 @@ impl Effects {
             None => times.chain(self.times_without_rate.iter().copied().map(Effect::Times)).collect(),
             Some(rate) => {
                 let added = self.added.iter().filter(|added| **added >= 2.0 * rate).copied();
-                times.chain(added.map(Effect::Added)).collect()
+                times.chain(added.map(|added| Effect::Added { added, rate })).collect()
             }
         }
     }
 }
+
+/// A minute as a process weighs it: most of the work of seeing it. Minutes with the same counts have the same.
+#[derive(Clone, Debug)]
+pub struct Weighed(Vec<Likelihoods>);
 
 /// The evidence so far.
 #[derive(Clone, Debug)]
@@ -124,12 +128,23 @@ impl Process {
 
     /// Sees one more minute.
     pub fn see(&mut self, pair: &Pair) {
+        let weighed = self.weigh(pair);
+        self.learn(&weighed);
+    }
+
+    /// What is to be known of a minute before it is learned from, whatever was before it.
+    pub fn weigh(&self, pair: &Pair) -> Weighed {
+        let seen = Seen::new(*pair);
+        Weighed(self.pairings.iter().map(|(_, pairing)| pairing.weigh(seen)).collect())
+    }
+
+    /// Learns from one more minute, which this process or one with the same calibration and effects weighed.
+    pub fn learn(&mut self, minute: &Weighed) {
         let onset = self.later * if self.started { HAZARD } else { FIRST };
         self.started = true;
         self.later -= onset;
-        let seen = Seen::new(*pair);
-        for (_, pairing) in &mut self.pairings {
-            pairing.see(&seen, onset);
+        for ((_, pairing), likely) in self.pairings.iter_mut().zip(&minute.0) {
+            pairing.learn(likely, onset);
         }
     }
 

@@ -94,7 +94,8 @@ fn both_hypotheses_are_probabilities_of_everything_that_can_be_seen() {
             for green in 0..=n {
                 let seen = pair((900.0, f64::from(n - green)), (100.0, f64::from(green)));
                 let mut pairing = Pairing::new(setting(), &effects);
-                pairing.see(&Seen::new(seen), 0.6);
+                let minute = pairing.weigh(Seen::new(seen));
+                pairing.learn(&minute, 0.6);
                 let ways = ln_factorial(n)
                     - ln_factorial(green)
                     - ln_factorial(n - green)
