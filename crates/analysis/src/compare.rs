@@ -20,6 +20,7 @@ use super::{Question, errors};
 use crate::{
     calibration::{of_slow, uncalibrated},
     evidence::{Effects, Pair, Process, Tally},
+    fewest::fewest,
     limits::{counts_already, toggle},
     values::{Values, What},
 };
@@ -304,33 +305,19 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// How many of green's in one more minute like the last would bring it to the limit alone: doubled until it is enough, then
-    /// halved in between.
+    /// How many of green's in one more minute like the last would bring it to the limit alone.
     fn needed(&self) -> Option<u32> {
         let Test::Counts(process) = &self.test else { return None };
         if self.share <= 0.0 || self.measure.is_drop() || self.peak >= LIMIT * LN_10 - self.share.ln() {
             return None;
         }
-        let enough = |count: u32| {
+        let most = self.last.green.requests.min(f64::from(u32::MAX)) as u32;
+        fewest(most, |count| {
             let mut next = process.clone();
             let green = Tally { failures: f64::from(count), ..self.last.green };
             next.see(&Pair { green, ..self.last });
-            self.share.ln() + next.ln_evidence() >= LIMIT * LN_10
-        };
-        let most = self.last.green.requests.min(f64::from(u32::MAX)) as u32;
-        let mut high = 1;
-        while high < most && !enough(high) {
-            high = high.saturating_mul(2).min(most);
-        }
-        if high > most || !enough(high) {
-            return None;
-        }
-        let mut low = high / 2;
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if enough(middle) { high = middle } else { low = middle }
-        }
-        Some(high)
+            self.share.ln() + next.ln_evidence() - LIMIT * LN_10
+        })
     }
 
     fn finding(&self, question: &Question<'_>, judged: &[&Minute], factor: f64) -> Finding {

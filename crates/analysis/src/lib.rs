@@ -20,6 +20,7 @@ mod calibration;
 mod compare;
 mod errors;
 mod evidence;
+mod fewest;
 mod foresight;
 mod gauge;
 mod guards;

@@ -60,7 +60,7 @@ pub(crate) fn long(cli: &Cli, catalogue: &Catalogue) -> bool {
     figures.extend(swept.iter().map(broken));
     figures.extend(swept.iter().filter(|swept| swept.to_see > 0).map(seen));
     figures.push(undecided(&swept));
-    figures.extend(catalogue.get(SHORTEST).map(|scenario| rate(scenario, cli.seed)));
+    figures.extend(catalogue.get(SHORTEST).map(|scenario| rate(cli, scenario)));
     println!("\nafter {:.0} minutes:", begun.elapsed().as_secs_f64() / 60.0);
     for Figure { what, aim, reached, holds } in &figures {
         let mark = if *holds { "ok  " } else { "MISS" };
@@ -104,23 +104,23 @@ fn quiet(cli: &Cli, catalogue: &Catalogue) -> Figure {
 }
 
 /// The rate by itself.
-pub(crate) fn tell_rate(catalogue: &Catalogue, seed: u64) {
-    let figure = catalogue.get(SHORTEST).map(|scenario| rate(scenario, seed));
+pub(crate) fn tell_rate(cli: &Cli, catalogue: &Catalogue) {
+    let figure = catalogue.get(SHORTEST).map(|scenario| rate(cli, scenario));
     if let Some(Figure { what, reached, .. }) = figure {
         println!("{what}: {reached}");
     }
 }
 
 /// Rollouts a minute on one core. Told, and no reason to fail: it is the machine's as much as ours.
-fn rate(scenario: &Scenario, seed: u64) -> Figure {
+fn rate(cli: &Cli, scenario: &Scenario) -> Figure {
     let mut scenario = scenario.clone();
-    scenario.pace = Some(jiff::SignedDuration::from_secs(PACE));
+    scenario.pace = Some(jiff::SignedDuration::from_secs(cli.pace.unwrap_or(PACE)));
     let (begun, mut runs, mut calls) = (Instant::now(), 0_u64, 0);
     while begun.elapsed() < MEASURED {
         let setup = Setup {
             scenario: &scenario,
             plan: &Plan::default(),
-            seed: seed.wrapping_add(runs),
+            seed: cli.seed.wrapping_add(runs),
             rest: Duration::ZERO,
             keep_trace: false,
         };

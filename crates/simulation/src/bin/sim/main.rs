@@ -66,7 +66,7 @@ struct Cli {
     #[arg(long)]
     long: bool,
     /// How many of the shortest rollouts a minute one core makes, measured for half a minute.
-    #[arg(long, conflicts_with_all = ["scenario", "pace"])]
+    #[arg(long, conflicts_with = "scenario")]
     rate: bool,
     /// So many seeds, each played twice: the same trace both times.
     #[arg(long)]
@@ -112,7 +112,7 @@ fn work(cli: &Cli, catalogue: &Catalogue) -> Result<bool, Unusable> {
         return Ok(figures::long(cli, catalogue));
     }
     if cli.rate {
-        figures::tell_rate(catalogue, cli.seed);
+        figures::tell_rate(cli, catalogue);
         return Ok(true);
     }
     let sweeps = [
