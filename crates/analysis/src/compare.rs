@@ -156,7 +156,8 @@ fn comparisons<'a>(question: &Question<'a>) -> Vec<Comparison<'a>> {
     if let Some(history) = baseline.connection_history.filter(|_| checks.database_connections.is_judged()) {
         let test = Test::Values(Values::new(What::Connections, history));
         let share = decides(checks.database_connections, SHARES.values / gauges(checks, baseline).max(1.0));
-        all.push(Comparison::new(Measure::Connections, history.describe(), share, test));
+        let usual = history.describe(Measure::Connections.unit());
+        all.push(Comparison::new(Measure::Connections, usual, share, test));
     }
     all.extend(
         checks.metrics.iter().filter_map(|(name, check)| of_the_team(question, baseline, (name, check))),
@@ -180,7 +181,9 @@ fn of_the_team<'a>(
     }
     let history = baseline.gauges.get(name).filter(|_| check.judge.by_evidence())?;
     let test = Test::Values(Values::new(What::Metric(name, check), *history));
-    Some(Comparison::new(Measure::Gauge(name), history.describe(), share, test))
+    let measure = Measure::Gauge(name);
+    let usual = history.describe(measure.unit());
+    Some(Comparison::new(measure, usual, share, test))
 }
 
 fn decides(toggle: Toggle, share: f64) -> f64 {

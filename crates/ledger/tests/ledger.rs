@@ -356,5 +356,6 @@ async fn a_file_keeps_its_identity_and_counts_how_often_it_was_opened() {
     drop(first);
     let second = world.open().await;
     assert_eq!(second.identity(), identity);
+    assert_ne!(World::new().open().await.identity(), identity, "another file is another ledger");
     assert_eq!(second.lead(&release("shop")).await.unwrap(), Lead::Leading(2));
 }

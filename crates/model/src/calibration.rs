@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::MetricName;
+use crate::{MetricName, verdict::Unit};
 
 /// Nodes of the common factor: how far the failures of a whole service are from usual, in steps.
 pub const COMMON_NODES: usize = 14;
@@ -88,9 +88,10 @@ pub struct GaugeHistory {
 }
 
 impl GaugeHistory {
-    /// In words for people.
-    pub fn describe(&self) -> String {
-        format!("{:.4} is usual, give or take {:.4}, by {} minutes", self.level, self.deviation, self.minutes)
+    /// In words for people, of a value in this unit.
+    pub fn describe(&self, unit: Unit) -> String {
+        let (level, deviation) = (unit.show(self.level), unit.show(self.deviation));
+        format!("{level} is usual, give or take {deviation}, by {} minutes", self.minutes)
     }
 }
 

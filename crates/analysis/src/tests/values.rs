@@ -56,6 +56,13 @@ fn fails_after(build: impl Fn(i64) -> World) -> Option<(i64, Finding)> {
 }
 
 #[test]
+fn connections_are_told_as_whole_ones() {
+    let gathered = connected(40.0, 80.0, 10, |_| 80.0).judgement().evidence.expect("they are compared");
+    let told = gathered.metrics.iter().find(|metric| metric.check == Check::DatabaseConnections).unwrap();
+    assert_eq!(told.calibration, "40 is usual, give or take 1, by 180 minutes");
+}
+
+#[test]
 fn a_leak_is_found_by_its_growth_well_before_the_database_is_full() {
     let leak = |n| connected(40.0, 80.0, n, |i| 80.0 + 9.0 * minutes(i + 1));
     let (after, finding) = fails_after(leak).expect("it leaks");
