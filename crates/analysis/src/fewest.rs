@@ -24,9 +24,9 @@ pub(crate) fn fewest(most: u32, excess: impl Fn(u32) -> f64) -> Option<u32> {
         let middle = low.0 + ((f64::from(width) * part).ceil() as u32).clamp(1, width - 1);
         let tried = (middle, excess(middle));
         if tried.1 >= 0.0 {
-            high = tried
+            high = tried;
         } else {
-            low = tried
+            low = tried;
         }
         straight = !straight || high.0 - low.0 < width / 2;
     }

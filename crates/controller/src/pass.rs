@@ -106,13 +106,13 @@ pub(crate) async fn batch(
     messages: mpsc::UnboundedSender<Message>,
 ) {
     let began = Instant::now();
-    let mut sound = BTreeMap::new();
+    let mut known = BTreeMap::new();
     // Side by side: a ledger that does not answer must not keep releases waiting for each other.
     let entered = tracked.into_iter().map(|(release, tracked)| enter(&core, release, tracked));
     for (release, entered) in futures_util::future::join_all(entered).await {
         let core = Arc::clone(&core);
         match entered {
-            Entered::Sound(tracked) => drop(sound.insert(release, tracked)),
+            Entered::Known(tracked) => drop(known.insert(release, tracked)),
             Entered::Followed { leader } => {
                 hand_over(&Arc::clone(&core), ticket, release.clone(), &messages, began, async move {
                     follow(&core, ticket, release, leader).await
@@ -130,8 +130,8 @@ pub(crate) async fn batch(
             }
         }
     }
-    let mut looks = look(&core, &sound).await;
-    for (release, tracked) in sound {
+    let mut looks = look(&core, &known).await;
+    for (release, tracked) in known {
         let look = looks.remove(&release);
         let span = tracing::info_span!("pass", %release);
         hand_over(&core, ticket, release.clone(), &messages, began, {
@@ -164,8 +164,8 @@ fn hand_over(
 
 /// How a release's part of the pass begins.
 enum Entered {
-    /// Its chain holds and is the newest.
-    Sound(Tracked),
+    /// What is known of it is enough to look at it.
+    Known(Tracked),
     /// Another daemon leads it.
     Followed { leader: String },
     /// Its chain does not hold.
@@ -180,10 +180,10 @@ async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (Rele
         Some(Lead::Following { leader }) => return (release, Entered::Followed { leader }),
         Some(Lead::Leading(_)) => reload(core, &release, &mut tracked).await,
         // A ledger that does not answer is not waited for twice.
-        None => {}
+        None => tracked.chain = std::mem::replace(&mut tracked.chain, Chain::Stale).unwritten(),
     }
     let entered = match &tracked.chain {
-        Chain::Sound(_) => Entered::Sound(tracked),
+        Chain::Sound(_) | Chain::Unwritten(_) => Entered::Known(tracked),
         Chain::Damaged(why) => Entered::Damaged { why: why.clone(), tracked },
         Chain::Stale => Entered::Stale(tracked),
     };
@@ -191,7 +191,7 @@ async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (Rele
 }
 
 /// Asks for the lease of a release. If the ledger cannot be asked the pass goes on with what is known, so that the release is
-/// still watched: what it would journal or send is refused without a lease.
+/// still watched, and taken back if it must be.
 async fn who_leads(core: &Core, release: &ReleaseName, tracked: &mut Tracked) -> Option<Lead> {
     let lead = match core.ledger.lead(release).await {
         Ok(lead) => lead,
@@ -209,11 +209,11 @@ async fn who_leads(core: &Core, release: &ReleaseName, tracked: &mut Tracked) ->
     Some(lead)
 }
 
-/// Reads a stale chain again.
+/// Reads a chain again that is not the newest for sure.
 async fn reload(core: &Core, release: &ReleaseName, tracked: &mut Tracked) {
     match tracked.chain {
         Chain::Sound(_) | Chain::Damaged(_) => return,
-        Chain::Stale => {}
+        Chain::Unwritten(_) | Chain::Stale => {}
     }
     match core.ledger.history(release).await {
         Ok(history) => {
@@ -238,7 +238,7 @@ async fn look(core: &Core, tracked: &BTreeMap<ReleaseName, Tracked>) -> BTreeMap
     let mut needs = BTreeMap::new();
     for (release, tracked) in tracked {
         let (spec, orders) = parameters.entry(release.clone()).or_default();
-        if let Chain::Sound(state) = &tracked.chain {
+        if let Some(state) = tracked.chain.state() {
             needs.insert(release.clone(), tidegate_planner::needs(release, state, spec, orders, now));
         }
     }
@@ -261,9 +261,9 @@ async fn one(
     mut tracked: Tracked,
     look: Option<Look>,
 ) -> Done {
-    let (Some(Look { needs, mut observation }), Chain::Sound(mut state)) =
-        (look, std::mem::replace(&mut tracked.chain, Chain::Stale))
-    else {
+    let chain = std::mem::replace(&mut tracked.chain, Chain::Stale);
+    let writes = matches!(chain, Chain::Sound(_));
+    let (Some(Look { needs, mut observation }), Some(mut state)) = (look, chain.into_state()) else {
         return failed(core, ticket, release, tracked, None);
     };
     let aws = &core.executor.aws;
@@ -278,14 +278,26 @@ async fn one(
         ahead: core.clock.ahead(),
     };
     let decision = tidegate_planner::decide(&input);
+    if !writes && !decision.changes_nothing() {
+        take_back(core, &mut tracked, state, decision).await;
+        return failed(core, ticket, release, tracked, None);
+    }
     let carried = match carry_out(core, &release, &mut state, &decision, now).await {
         Ok(carried) => carried,
-        Err(error) => return failed(core, ticket, release, tracked, Some(error)),
+        Err(Unwritten { error, what }) => {
+            if error.is_outage() {
+                match what {
+                    Missing::Decision => take_back(core, &mut tracked, state, decision).await,
+                    Missing::Resolution => tracked.chain = Chain::Unwritten(state),
+                }
+            }
+            return failed(core, ticket, release, tracked, Some(error));
+        }
     };
     let managed = !is_unmanaged(&state, &observation.spec);
     let (result, resolution) = carried.result();
     let next_look = next_look(core, &decision, result, is_in_flight(&state));
-    tracked.chain = Chain::Sound(state);
+    tracked.chain = if writes { Chain::Sound(state) } else { Chain::Unwritten(state) };
     tracked.status = Some(decision.status.clone());
     tracked.alone = false;
     if managed {
@@ -318,6 +330,20 @@ impl Carried {
     }
 }
 
+/// The ledger could not be written.
+struct Unwritten {
+    error: LedgerError,
+    what: Missing,
+}
+
+/// What is not in the ledger.
+enum Missing {
+    /// All that was decided; nothing was sent.
+    Decision,
+    /// What became of the step that was sent.
+    Resolution,
+}
+
 /// Journals the decision's entries with the intent behind them, then sends the step and journals what became of it. An
 /// answer that was lost leaves the intent open: the next passes resolve it by reading.
 async fn carry_out(
@@ -326,7 +352,7 @@ async fn carry_out(
     state: &mut ReleaseState,
     decision: &Decision,
     now: Timestamp,
-) -> Result<Carried, LedgerError> {
+) -> Result<Carried, Unwritten> {
     let mut entries = decision.entries.clone();
     let step = decision.step.as_ref().filter(|_| may_send(core, release).is_some());
     let id = state.length + entries.len() as u64;
@@ -334,7 +360,8 @@ async fn carry_out(
     if entries.is_empty() {
         return Ok(Carried::Nothing);
     }
-    journal(core, release, state, now, &entries).await?;
+    let written = journal(core, release, state, now, &entries).await;
+    written.map_err(|error| Unwritten { error, what: Missing::Decision })?;
     let Some(step) = step else { return Ok(Carried::Journaled) };
 
     let word = step.as_str();
@@ -358,9 +385,33 @@ async fn carry_out(
     core.telemetry.step(word, result);
     if let Sent::Resolved(resolution) = &sent {
         let resolved = Entry::Resolved { intent: id, resolution: resolution.clone() };
-        journal(core, release, state, core.clock.now(), &[resolved]).await?;
+        let now = core.clock.now();
+        if let Err(error) = journal(core, release, state, now, std::slice::from_ref(&resolved)).await {
+            state.apply(now, &resolved);
+            return Err(Unwritten { error, what: Missing::Resolution });
+        }
     }
     Ok(Carried::Step(sent))
+}
+
+/// What is done while the ledger cannot be written: a deployment that must be stopped is stopped. It is known from what was
+/// written, and whoever reads the ledger next finds it stopped. Nothing else is sent. What is found out meanwhile counts as if
+/// it were written, so that a version can be judged; the ledger, once it is read again, knows nothing of it.
+async fn take_back(core: &Core, tracked: &mut Tracked, mut state: Box<ReleaseState>, decision: Decision) {
+    let now = core.clock.now();
+    decision.entries.iter().for_each(|entry| state.apply(now, entry));
+    let step = decision.step.filter(|step| step.goes_without_ledger() && !core.stopping.is_cancelled());
+    if let Some(step) = step {
+        tracing::error!(step = step.as_str(), about = ?step_fields(&step), "step sent without the ledger");
+        let by = Authority { ledger: core.ledger.identity(), epoch: tracked.epoch.unwrap_or_default() };
+        let sent = core.executor.send(&step, by).await;
+        let id = state.length;
+        state.apply(now, &Entry::Intended(Box::new(Intent { id, step })));
+        if let Sent::Resolved(resolution) = sent {
+            state.apply(core.clock.now(), &Entry::Resolved { intent: id, resolution });
+        }
+    }
+    tracked.chain = Chain::Unwritten(state);
 }
 
 /// In whose name a call may be sent, if one that is sent now arrives while this process leads the release, and it is not
@@ -481,18 +532,17 @@ async fn follow(core: &Core, ticket: u64, release: ReleaseName, leader: String) 
     }
 }
 
-/// The end of a pass that could not read or write the ledger: the chain is read again before anything is done.
+/// The end of a pass that could not read or write the ledger.
 fn failed(
     core: &Core,
     ticket: u64,
     release: ReleaseName,
-    mut tracked: Tracked,
+    tracked: Tracked,
     error: Option<LedgerError>,
 ) -> Done {
     if let Some(error) = &error {
-        tracing::warn!(error = chain_of(error), "the ledger cannot be written; nothing more is done");
+        tracing::warn!(error = chain_of(error), "the ledger cannot be written; nothing goes forward");
     }
-    tracked.chain = Chain::Stale;
     let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
     let next_look = core.clock.now() + AFTER_FAILURE;
     let fatal = error.filter(|error| matches!(error, LedgerError::LockLost { .. }));

@@ -25,10 +25,39 @@ pub(crate) struct Tracked {
 pub(crate) enum Chain {
     /// Folded, and the newest as far as this process knows.
     Sound(Box<ReleaseState>),
+    /// An append failed: what was known before it, and what was done since without the ledger. It is read again as soon as
+    /// that can be; until then nothing is written, and traffic is only taken back.
+    Unwritten(Box<ReleaseState>),
     /// It does not hold: nothing may be done for the release.
     Damaged(Damage),
-    /// It must be read again before anything is done: an append failed, or a pass ended in a panic.
+    /// It must be read again before anything is done: it was never read, or a pass ended in a panic.
     Stale,
+}
+
+impl Chain {
+    /// What is known of the release, if anything is.
+    pub(crate) fn state(&self) -> Option<&ReleaseState> {
+        match self {
+            Self::Sound(state) | Self::Unwritten(state) => Some(state),
+            Self::Damaged(_) | Self::Stale => None,
+        }
+    }
+
+    /// The same, taken out.
+    pub(crate) fn into_state(self) -> Option<Box<ReleaseState>> {
+        match self {
+            Self::Sound(state) | Self::Unwritten(state) => Some(state),
+            Self::Damaged(_) | Self::Stale => None,
+        }
+    }
+
+    /// It cannot be written any more.
+    pub(crate) fn unwritten(self) -> Self {
+        match self {
+            Self::Sound(state) => Self::Unwritten(state),
+            Self::Unwritten(_) | Self::Damaged(_) | Self::Stale => self,
+        }
+    }
 }
 
 impl Tracked {

@@ -121,6 +121,18 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// True if the ledger's store failed, and not what was asked of it: nobody knows what it holds until it answers again.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Server { .. } | Self::Database { .. } => true,
+            Self::Conflict { .. }
+            | Self::Damaged { .. }
+            | Self::LockLost { .. }
+            | Self::Fenced { .. }
+            | Self::Encode { .. } => false,
+        }
+    }
+
     pub(crate) fn reading(source: sqlx::Error) -> Self {
         Self::Database { action: "read", source }
     }

@@ -36,6 +36,13 @@ pub struct Decision {
     pub next_look: Timestamp,
 }
 
+impl Decision {
+    /// True if nothing is to be written, and nothing sent.
+    pub fn changes_nothing(&self) -> bool {
+        self.entries.is_empty() && self.step.is_none()
+    }
+}
+
 /// One side effect. It carries everything it needs: the executor makes no choices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -109,6 +116,28 @@ impl Step {
         "create-snapshot",
         "purge",
     ];
+
+    /// True of what may be sent though the ledger cannot be written: it takes traffic back to what served before, ends what is
+    /// known by its own name, and is the same done twice. A ledger that is gone must keep nobody on a version that fails; it may
+    /// well lie in the database that the version harms.
+    pub fn goes_without_ledger(&self) -> bool {
+        match self {
+            Self::StopDeployment { .. } => true,
+            Self::RegisterTaskDefinition(_)
+            | Self::CreateDeploymentConfig { .. }
+            | Self::CreateDeployment(_)
+            | Self::ContinueTraffic { .. }
+            | Self::ContinueTermination { .. }
+            | Self::RunTask(_)
+            | Self::CreateSnapshot { .. }
+            | Self::Verify(_)
+            | Self::Expand(_)
+            | Self::Backfill(_)
+            | Self::Hide(_)
+            | Self::Unhide(_)
+            | Self::Purge(_) => false,
+        }
+    }
 
     /// The step's word, for log and metrics.
     pub fn as_str(&self) -> &'static str {

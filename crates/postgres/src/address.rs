@@ -87,6 +87,8 @@ mod tests {
             ("mysql://hunter2@db/ledger", AddressError::Url),
             ("postgres://hunter2", AddressError::Url),
             ("postgres://hunter2/", AddressError::Url),
+            ("postgres:///hunter2", AddressError::Url),
+            ("postgres://db/hunter2/ledger", AddressError::Url),
             ("hunter2", AddressError::Url),
         ] {
             let error = url.parse::<Address>().unwrap_err();

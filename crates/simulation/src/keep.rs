@@ -39,7 +39,9 @@ impl Keep {
             let action = if changes { "write" } else { "read" };
             Err(LedgerError::Database { action, source })
         };
-        match self.scene.cross(&self.machine, &crossing, perform).await {
+        let passed = self.scene.cross(&self.machine, &crossing, perform).await;
+        self.machine.asked_ledger(matches!(passed, Passed::Answer(..)));
+        match passed {
             Passed::Answer(result, _) => result,
             Passed::Failed(Failure::Silence) => {
                 tokio::time::sleep(PATIENCE).await;

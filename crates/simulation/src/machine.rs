@@ -29,6 +29,8 @@ struct State {
     frozen_until: Option<Instant>,
     /// The newest epoch that it was granted.
     epoch: u64,
+    /// True if its last request to the ledger failed.
+    without_ledger: bool,
     /// Orders and spec as the last answer that reached it had them.
     read: Read,
 }
@@ -102,6 +104,17 @@ impl Machine {
 
     pub(crate) fn epoch(&self) -> u64 {
         self.state().epoch
+    }
+
+    /// How its last request to the ledger ended.
+    pub(crate) fn asked_ledger(&self, answered: bool) {
+        self.state().without_ledger = !answered;
+    }
+
+    /// True if it may send this though the ledger has no intent of it, and nobody knows who leads: a stop, when the ledger does
+    /// not answer (R5).
+    pub(crate) fn may_send_unwritten(&self, operation: &str) -> bool {
+        operation == "StopDeployment" && self.state().without_ledger
     }
 
     pub(crate) fn has_read(&self, asked: &[String], found: BTreeMap<String, String>) {

@@ -28,6 +28,8 @@ pub(crate) struct Journal {
     refused: BTreeMap<String, Vec<Timestamp>>,
     /// When each deployment was stopped last.
     stopped: BTreeMap<String, Timestamp>,
+    /// Those of them that were stopped without the ledger, which cannot tell later that they were.
+    unwritten: BTreeSet<String>,
     /// Calls that arrived twice by a fault.
     pub(crate) twice: usize,
     /// Snapshots that somebody deleted: they may be made again.
@@ -83,7 +85,11 @@ impl Journal {
         pending: &mut Vec<(Invariant, String)>,
     ) {
         let Effect { operation, about } = effect;
-        if !self.intended.contains(effect) {
+        let unwritten = machine.may_send_unwritten(operation);
+        if unwritten {
+            self.unwritten.insert(about.clone());
+        }
+        if !self.intended.contains(effect) && !unwritten {
             pending.push((Invariant::J1, format!("{operation} of {about} has no intent in the ledger")));
         }
         if self.outgrown && !self.late {
@@ -98,7 +104,7 @@ impl Journal {
         }
         self.order += 1;
         self.sent.insert(effect.clone(), self.order);
-        if machine.epoch() < self.epoch && !self.late && self.lost.is_none() {
+        if machine.epoch() < self.epoch && !self.late && self.lost.is_none() && !unwritten {
             let (ours, newest) = (machine.epoch(), self.epoch);
             let what = format!("{operation} of {about} came in epoch {ours}, after one of epoch {newest}");
             pending.push((Invariant::E1, what));
@@ -130,7 +136,8 @@ impl Journal {
         const AGAIN: SignedDuration = SignedDuration::from_secs(50);
         let before = self.stopped.insert(deployment.to_owned(), now);
         let soon = before.is_some_and(|before| now.duration_since(before) < AGAIN);
-        if soon && self.twice == 0 && !self.late && self.lost.is_none() {
+        let unwritten = self.unwritten.contains(deployment);
+        if soon && self.twice == 0 && !self.late && self.lost.is_none() && !unwritten {
             found.add(Invariant::Lv2, now, format!("{deployment} was stopped again at once"));
         }
     }

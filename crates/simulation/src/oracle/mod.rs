@@ -160,9 +160,11 @@ impl Invariant {
             Self::R4 => "who has read an abort sends nothing forward",
             Self::E1 => "effects come in the order of epochs",
             Self::E2 => "who lost the lease writes nothing to the ledger",
-            Self::E3 => "who holds no lease sends nothing",
+            Self::E3 => "who holds no lease sends nothing, but for a stop while the ledger does not answer",
             Self::E4 => "a lease is granted to another one only after its end",
-            Self::J1 => "the intent is in the ledger before its effect is in the world",
+            Self::J1 => {
+                "the intent is in the ledger before its effect is in the world, but for a stop while the ledger does not answer"
+            }
             Self::J2 => "a call is repeated only after reading what became of it",
             Self::J3 => "one intent makes at most one thing",
             Self::J4 => "the ledger's chain holds",
@@ -369,7 +371,7 @@ impl Oracles {
 
     /// A call leaves a daemon.
     pub(crate) fn sends(&mut self, machine: &Machine, call: &Call, (now, at): (Duration, Timestamp)) {
-        if Effect::of(call).is_some() {
+        if Effect::of(call).is_some() && !machine.may_send_unwritten(&call.operation) {
             self.found.add_if(self.leases.sends(machine.number, &call.operation, now), at);
         }
     }
