@@ -60,11 +60,6 @@ impl LockMode {
     pub fn blocks_writes(self) -> bool {
         self >= Self::Share
     }
-
-    /// True if readers wait as well.
-    pub fn blocks_reads(self) -> bool {
-        self == Self::AccessExclusive
-    }
 }
 
 impl fmt::Display for LockMode {

@@ -28,6 +28,12 @@ fn refused(name: &str, text: &str, code: &str) {
     assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
 }
 
+/// What is told of a single statement.
+fn told(text: &str) -> Statement {
+    let lint = lint(vec![RawFile { name: "1_expand_a.sql".into(), text: text.into() }]);
+    lint.files.into_iter().flat_map(|file| file.statements).next().expect(text)
+}
+
 fn shop() -> Vec<RawFile> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/migrations");
     crate::source::read_folder(folder.join("structured-address").to_str().unwrap(), &[folder]).unwrap()
@@ -192,5 +198,34 @@ fn no_problem_quotes_the_text() {
         for problem in read(&[("1_expand_a.sql", &text)]).unwrap_err() {
             assert!(!problem.to_string().contains(canary), "{problem}");
         }
+    }
+}
+
+#[test]
+fn a_statement_is_told_in_sql_s_own_words() {
+    for (text, what) in [
+        ("ALTER TABLE customers ADD CHECK (credit > 0) NOT VALID;", "ALTER TABLE ADD CHECK"),
+        (
+            "ALTER TABLE customers ADD FOREIGN KEY (id) REFERENCES orders NOT VALID;",
+            "ALTER TABLE ADD FOREIGN KEY",
+        ),
+        ("ALTER TABLE customers ADD UNIQUE (email);", "ALTER TABLE ADD UNIQUE"),
+        (
+            "ALTER TABLE customers ADD COLUMN a text, ADD COLUMN b text, ADD UNIQUE (b);",
+            "ALTER TABLE ADD COLUMN, ADD UNIQUE",
+        ),
+        ("WITH gone AS (DELETE FROM orders RETURNING id) SELECT count(*) FROM gone;", "SELECT"),
+    ] {
+        assert_eq!(told(text).what, what, "{text}");
+    }
+}
+
+#[test]
+fn what_postgresql_refuses_in_a_transaction_is_told() {
+    for (text, transactional) in [
+        ("ALTER TABLE events DETACH PARTITION events_2025 CONCURRENTLY;", false),
+        ("ALTER TABLE events DETACH PARTITION events_2025;", true),
+    ] {
+        assert_eq!(told(text).transactional, transactional, "{text}");
     }
 }

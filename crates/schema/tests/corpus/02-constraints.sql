@@ -101,3 +101,33 @@ ALTER TABLE customers RENAME CONSTRAINT credit_positive TO credit_not_negative;
 
 --= expand | incompatible | ACCESS EXCLUSIVE on public.orders | catalog only | MIGR112!
 ALTER TABLE orders ALTER CONSTRAINT orders_customer DEFERRABLE INITIALLY DEFERRED;
+
+--= expand | incompatible | ACCESS EXCLUSIVE on public.customers | reads the table | MIGR102! MIGR111!
+--@ not live: since PostgreSQL 18
+ALTER TABLE customers ADD CONSTRAINT phone_there NOT NULL phone;
+
+--= expand | incompatible | ACCESS EXCLUSIVE on public.customers | catalog only | MIGR111!
+--@ not live: since PostgreSQL 18
+ALTER TABLE customers ADD CONSTRAINT phone_there NOT NULL phone NOT VALID;
+
+--= expand | additive | - | catalog only |
+--@ not live: since PostgreSQL 18
+CREATE TABLE carts (id bigint PRIMARY KEY, note text);
+ALTER TABLE carts ADD CONSTRAINT note_there NOT NULL note;
+
+--= expand | incompatible | ACCESS EXCLUSIVE on public.customers | reads the table | MIGR102! MIGR105! MIGR107 MIGR111!
+--# A check of something else proves nothing.
+ALTER TABLE customers ADD CONSTRAINT address_filled CHECK (address <> '') NOT VALID;
+ALTER TABLE customers VALIDATE CONSTRAINT address_filled;
+ALTER TABLE customers ALTER COLUMN address SET NOT NULL;
+
+--= expand | incompatible | ACCESS EXCLUSIVE on public.customers | reads the table | MIGR102! MIGR111!
+--# Nor does one of another column, or of another table.
+CREATE TABLE carts (address text CONSTRAINT carts_address CHECK (address IS NOT NULL), phone text);
+ALTER TABLE carts ADD CONSTRAINT address_known CHECK (address IS NOT NULL);
+ALTER TABLE customers ALTER COLUMN address SET NOT NULL;
+
+--= expand | incompatible | ACCESS EXCLUSIVE on public.customers | reads the table | MIGR102! MIGR105! MIGR107 MIGR111!
+ALTER TABLE customers ADD CONSTRAINT phone_known CHECK (phone IS NOT NULL) NOT VALID;
+ALTER TABLE customers VALIDATE CONSTRAINT phone_known;
+ALTER TABLE customers ALTER COLUMN address SET NOT NULL;

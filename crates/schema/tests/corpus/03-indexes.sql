@@ -73,3 +73,18 @@ ALTER INDEX customers_email SET (fillfactor = 70);
 
 --= expand | incompatible | ACCESS EXCLUSIVE on public.orders | rewrites the table | MIGR101!
 CLUSTER orders USING orders_pkey;
+
+--= expand | destructive | - | catalog only | MIGR115!
+--# Nobody else knows an index of a table that the file makes.
+CREATE TABLE carts (id bigint PRIMARY KEY, customer_id bigint);
+CREATE INDEX carts_customer ON carts (customer_id);
+DROP INDEX carts_customer;
+
+--= expand | destructive | ACCESS EXCLUSIVE on public.customers | builds an index | MIGR103! MIGR115!
+CREATE INDEX customers_name ON customers (name);
+DROP INDEX customers_name;
+
+--= expand | incompatible | SHARE on public.regions | builds an index | MIGR004! MIGR103~
+--# What adds nothing has no place in an expand file, allowed or not.
+-- tidegate: allow MIGR103 one row for each region
+REINDEX TABLE regions;

@@ -103,3 +103,15 @@ COMMENT ON TABLE customers IS 'people';
 
 --= expand | additive | SHARE UPDATE EXCLUSIVE on public.customers | catalog only |
 COMMENT ON COLUMN public.customers.address IS 'as version 1 writes it';
+
+--= expand | incompatible | ACCESS EXCLUSIVE on public.regions | rewrites the table | MIGR004! MIGR101~
+-- tidegate: allow MIGR101 one row for each region
+ALTER TABLE regions SET UNLOGGED;
+
+--= expand | destructive | SHARE UPDATE EXCLUSIVE on public.events; ACCESS EXCLUSIVE on public.events_2025; ACCESS EXCLUSIVE on public.regions | catalog only | MIGR106 MIGR115! MIGR120! MIGR121!
+--@ not live: cannot run in a transaction
+ALTER TABLE regions ADD COLUMN size integer;
+ALTER TABLE events DETACH PARTITION events_2025 CONCURRENTLY;
+
+--= expand | additive | - | catalog only |
+COMMENT ON TYPE public.order_status IS 'where it stands';
