@@ -351,6 +351,25 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_is_shown_without_its_constants() {
+        let text = "SELECT address FROM customers WHERE email = 'hunter2' AND id = 5";
+        let shown = on_parser_stack(|| shown(text)).unwrap();
+        assert_eq!(shown, "SELECT address FROM customers WHERE email = ? AND id = ?");
+    }
+
+    #[test]
+    fn more_statements_than_are_kept_are_no_evidence() {
+        let found = |count: usize| {
+            let statements =
+                (0..count).map(|i| statement(&format!("SELECT address AS a{i} FROM customers"))).collect();
+            let mut readings = Readings::default();
+            on_parser_stack(|| namers(&mut readings, reader_of("address"), statements)).unwrap()
+        };
+        assert_eq!(found(MOST_NAMERS).map(|all| all.len()), Some(MOST_NAMERS));
+        assert_eq!(found(MOST_NAMERS + 1), None);
+    }
+
+    #[test]
     fn what_is_no_longer_among_the_statements_is_forgotten() {
         let mut readings = Readings::default();
         let mut keep = |texts: &[&str]| {

@@ -32,7 +32,7 @@ pub(super) fn alter(statement: &AlterTable, known: &mut Known) -> Effect {
             .cost(Cost::Rewrite)
             .rule(Rule::RewriteUnderLock, node);
     };
-    let mut whole = Effect { what: String::new(), ..Effect::new("") };
+    let mut whole = Effect::new("");
     for action in statement.actions() {
         whole.join(one(&action, &table, known));
     }

@@ -214,6 +214,10 @@ fn a_statement_is_told_in_sql_s_own_words() {
             "ALTER TABLE customers ADD COLUMN a text, ADD COLUMN b text, ADD UNIQUE (b);",
             "ALTER TABLE ADD COLUMN, ADD UNIQUE",
         ),
+        ("VACUUM /* why */ customers;", "VACUUM"),
+        ("INSERT INTO orders (total) VALUES (1);", "INSERT"),
+        ("DROP TEXT SEARCH DICTIONARY IF EXISTS plain;", "DROP TEXT"),
+        ("CREATE TEXT SEARCH DICTIONARY plain (TEMPLATE = simple);", "CREATE TEXT SEARCH"),
         ("WITH gone AS (DELETE FROM orders RETURNING id) SELECT count(*) FROM gone;", "SELECT"),
     ] {
         assert_eq!(told(text).what, what, "{text}");
@@ -228,4 +232,14 @@ fn what_postgresql_refuses_in_a_transaction_is_told() {
     ] {
         assert_eq!(told(text).transactional, transactional, "{text}");
     }
+}
+
+#[test]
+fn what_hides_drift_is_told_once() {
+    let both = told("ALTER TABLE IF EXISTS customers ADD COLUMN IF NOT EXISTS city text;");
+    let codes: Vec<&str> = both.findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(codes, ["MIGR119", "MIGR119"], "each at its place");
+    let one = told("DROP TABLE IF EXISTS customers;");
+    let codes: Vec<&str> = one.findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(codes, ["MIGR115", "MIGR119"]);
 }

@@ -108,3 +108,6 @@ ALTER TABLE ONLY customers ADD COLUMN nickname text;
 --= expand | additive | ACCESS EXCLUSIVE on public.regions | rewrites the table | MIGR101~
 -- tidegate: allow MIGR101 two hundred rows
 ALTER TABLE regions ADD COLUMN token uuid DEFAULT gen_random_uuid();
+
+--= expand | additive | ACCESS EXCLUSIVE on public.customers | rewrites the table | MIGR101!
+ALTER TABLE customers ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY NOT NULL;

@@ -128,6 +128,6 @@ ALTER TABLE carts ADD CONSTRAINT address_known CHECK (address IS NOT NULL);
 ALTER TABLE customers ALTER COLUMN address SET NOT NULL;
 
 --= expand | incompatible | ACCESS EXCLUSIVE on public.customers | reads the table | MIGR102! MIGR105! MIGR107 MIGR111!
-ALTER TABLE customers ADD CONSTRAINT phone_known CHECK (phone IS NOT NULL) NOT VALID;
-ALTER TABLE customers VALIDATE CONSTRAINT phone_known;
+ALTER TABLE customers ADD CONSTRAINT credit_known CHECK (credit IS NOT NULL) NOT VALID;
+ALTER TABLE customers VALIDATE CONSTRAINT credit_known;
 ALTER TABLE customers ALTER COLUMN address SET NOT NULL;

@@ -65,3 +65,7 @@ CREATE TABLESPACE fast LOCATION '/fast';
 --= expand | incompatible | - | catalog only | MIGR004!
 --@ not live: nobody listens
 NOTIFY channel;
+
+--= expand | incompatible | - | catalog only | MIGR113!
+--# Rights that were passed on go too, and nothing else.
+REVOKE SELECT ON customers FROM PUBLIC CASCADE;
