@@ -172,6 +172,11 @@ fn what_was_found_once_is_not_found_again() {
             "all-at-once",
             r#"{"faults":[{"at":{"operation":{"of":"codedeploy.BatchGetDeploymentGroups","nth":28}},"what":{"mangled":"missing-members"}}]}"#,
         ),
+        // Somebody deployed right behind the rollback, before that was written: the listener was to be put back for ever.
+        (
+            "a-version-that-fails-while-the-ledger-is-gone",
+            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"foreign":"deploys-through"},"lasts":600}}}]}"#,
+        ),
         // One probe got no answer: the version had failed for good.
         (
             "all-at-once",

@@ -17,6 +17,7 @@ use crate::{
     draft::{Direction, Draft},
     engine::codedeploy::{self, Where},
     gates,
+    traffic::{Split, split_at_rest},
 };
 
 /// A stop that was accepted but shows no effect is sent again after this long. Source: StopDeployment may answer Pending
@@ -122,7 +123,8 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
             }
         }
         Some(Fact::Known(DeploymentStatus::Succeeded)) => {
-            if serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group) {
+            let serves = serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group);
+            if serves || by.as_deref().is_some_and(|by| was_replaced(draft, by)) {
                 end(draft, cause);
             } else {
                 let what = "CodeDeploy's rollback has ended";
@@ -135,6 +137,22 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
         }
         None => without_rollback(draft, rollout, cause),
     }
+}
+
+/// True if a deployment that began after this one has succeeded, and production follows it: what this one brought back, somebody
+/// has replaced since. The listener is then where it should be, and is not asked to be put back.
+fn was_replaced(draft: &Draft<'_>, id: &str) -> bool {
+    let seen = draft.seen;
+    let (Some(all), Some(service), Some(listeners)) =
+        (seen.deployments.known(), seen.service.known(), seen.listeners.known())
+    else {
+        return false;
+    };
+    let Some(this) = all.iter().find(|deployment| deployment.id == id) else { return false };
+    let later = |other: &&Deployment| other.created > this.created;
+    all.iter().filter(later).any(|other| other.status == DeploymentStatus::Succeeded)
+        && all.iter().all(|deployment| deployment.status.is_terminal())
+        && matches!(split_at_rest(service, listeners), Split::Expected(_))
 }
 
 /// The deployment stopped and CodeDeploy has named no rollback (yet).

@@ -52,10 +52,11 @@ pub(super) fn add(found: &Constraint, table: &TableName, known: &mut Known) -> E
             if key.using_index().is_some() { scan(effect, !new_table, node) } else { effect }
         }
         Constraint::ExcludeConstraint(_) => build(effect, true, new_table, node),
+        // PostgreSQL's grammar has no such constraints of a table: the parser knows more than the server.
         Constraint::DefaultConstraint(_)
         | Constraint::GeneratedConstraint(_)
         | Constraint::NullConstraint(_)
-        | Constraint::ReferencesConstraint(_) => Effect { expands: false, ..effect },
+        | Constraint::ReferencesConstraint(_) => effect,
     };
     if own {
         effect.class(if new_table { PhaseClass::Additive } else { PhaseClass::DataDependent })
