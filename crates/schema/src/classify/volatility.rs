@@ -133,6 +133,7 @@ mod tests {
             "now() + interval '1 day'",
             "ARRAY['a']",
             "current_timestamp",
+            "pg_catalog.upper('x')",
             "NULL",
             "-1",
         ] {

@@ -89,3 +89,8 @@ CREATE SEQUENCE invoice_number START 1000;
 
 --= expand | incompatible | - | catalog only | MIGR004!
 ALTER SEQUENCE ticket RESTART WITH 1;
+
+--= expand | additive | - | catalog only |
+--# Nobody reads a table that the change makes.
+CREATE TABLE carts (id bigint PRIMARY KEY, note text);
+ALTER TABLE carts ALTER COLUMN note TYPE varchar(50);
