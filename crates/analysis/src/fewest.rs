@@ -40,7 +40,9 @@ mod tests {
     use super::*;
 
     /// How an excess grows with a count.
-    const SHAPES: [(&str, fn(f64) -> f64); 4] = [
+    type Shape = (&'static str, fn(f64) -> f64);
+
+    const SHAPES: [Shape; 4] = [
         ("straight", |count| count),
         ("bent up", |count| count * count),
         ("bent down", f64::sqrt),

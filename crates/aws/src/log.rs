@@ -23,9 +23,12 @@ mod tests {
 
     use super::*;
 
-    /// Remembers of which lines it was asked, and what was said of them.
+    /// Whose line, at which level, and what was said of it.
+    type Line = (&'static str, Level, bool);
+
+    /// Remembers of which lines it was asked.
     #[derive(Clone, Default)]
-    struct Asked(Arc<Mutex<Vec<(&'static str, Level, bool)>>>);
+    struct Asked(Arc<Mutex<Vec<Line>>>);
 
     impl Subscriber for Asked {
         fn enabled(&self, metadata: &Metadata<'_>) -> bool {
