@@ -2,7 +2,8 @@
 //!
 //! Started by the controller, which owns the releases between passes. Reads are shared by all due releases; from then on
 //! each release is a task of its own, so that a slow step or a panic of one does not touch another. Nothing in here
-//! chooses: what to read is the planner's `needs`, what to do is its decision.
+//! chooses: what to read is the planner's `needs`, what to do is its decision. While the ledger cannot be written nothing is
+//! sent but a step that goes without it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

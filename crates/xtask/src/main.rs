@@ -47,7 +47,7 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// Does a test fail for every change of what decides? Changes one thing at a time, and tests each: some seconds for one.
+    /// Does a test fail for every change of what decides, is kept and is shown? Changes one thing at a time, and tests each: some seconds for one.
     Mutants {
         /// Handed to cargo-mutants: `--re gates/schema`, for example.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
