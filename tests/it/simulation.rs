@@ -177,6 +177,12 @@ fn what_was_found_once_is_not_found_again() {
             "a-version-that-fails-while-the-ledger-is-gone",
             r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"foreign":"deploys-through"},"lasts":600}}}]}"#,
         ),
+        // A copy of the ledger was restored in which the rollout had not begun to deploy, and it was over: the listener was to be
+        // put back for ever.
+        (
+            "a-hold-before-the-schema-change",
+            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ListDeployments","nth":200}},"what":{"ledger-restored":{"ago":1356}}}]}"#,
+        ),
         // One probe got no answer: the version had failed for good.
         (
             "all-at-once",

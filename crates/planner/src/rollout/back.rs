@@ -141,7 +141,7 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
 
 /// True if a deployment that began after this one has succeeded, and production follows it: what this one brought back, somebody
 /// has replaced since. The listener is then where it should be, and is not asked to be put back.
-fn was_replaced(draft: &Draft<'_>, id: &str) -> bool {
+pub(super) fn was_replaced(draft: &Draft<'_>, id: &str) -> bool {
     let seen = draft.seen;
     let (Some(all), Some(service), Some(listeners)) =
         (seen.deployments.known(), seen.service.known(), seen.listeners.known())

@@ -79,7 +79,7 @@ fn carry_on(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
         Where::Ready => verifying(draft, deployment),
         Where::Shifting { asked } => shifting(draft, deployment, asked),
         Where::Shifted { waiting } => shifted(draft, deployment, waiting),
-        Where::Succeeded => retired(draft),
+        Where::Succeeded => retired(draft, deployment),
         Where::Ended { code, rolled_back_by } => {
             ended(draft, rollout, deployment, (&code, rolled_back_by.is_some()));
         }
@@ -420,14 +420,19 @@ fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
 }
 
 /// CodeDeploy says that it succeeded. That is never believed alone: listener, task sets, health and revision must agree,
-/// read twice.
-fn retired(draft: &mut Draft<'_>) {
+/// read twice. What somebody has deployed since is no disagreement.
+fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
     enter(draft, RolloutPhase::Retiring);
     let Some(rollout) = draft.rollout() else { return };
     draft.look_in(10);
     if let Some(problem) = disagreement(draft, &rollout) {
-        let message = format!("CodeDeploy says succeeded, but {problem}");
-        draft.held(Held::TrafficDisagrees, message);
+        if back::was_replaced(draft, &deployment.id) {
+            draft.note(Entry::RolloutEnded(RolloutEnd::RolledBack(Cause::Superseded)));
+            draft.look_in(1);
+        } else {
+            let message = format!("CodeDeploy says succeeded, but {problem}");
+            draft.held(Held::TrafficDisagrees, message);
+        }
         return;
     }
     let far_enough = rollout.confirmed_at.is_none_or(|at| draft.now >= at + CONFIRM_APART);

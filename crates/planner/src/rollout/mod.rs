@@ -37,7 +37,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>) {
 
 /// A deployment of ours that is under way and that the ledger knows nothing of is taken over: the call that made it was refused
 /// by what was told, and carried out all the same, as one is that arrives twice. One that has ended was made under a newer copy of
-/// the ledger, and what became of it counts.
+/// the ledger, and what became of it counts; so does what somebody else has deployed.
 fn find_own(draft: &mut Draft<'_>) {
     let Some(rollout) = draft.rollout().filter(|rollout| rollout.deployment.is_none()) else { return };
     if !draft.state.open.is_empty() {

@@ -3,7 +3,7 @@
 
 use tidegate_model::{
     Digest, Fact,
-    ledger::{Accepted, Cause, Entry, Rollout, RolloutKind, RolloutPhase, RolloutStart},
+    ledger::{Accepted, Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase, RolloutStart},
     name::Marker,
     observation::{Deployment, DeploymentStatus, Service, TargetGroup},
     revision::{RevisionArn, TaskDefinition},
@@ -54,7 +54,7 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
         return;
     }
     if let Some(end) = failed_under(draft, &accepted) {
-        let tidegate_model::ledger::RolloutEnd::RolledBack(cause) = end else { return };
+        let RolloutEnd::RolledBack(cause) = end else { return };
         let message = format!("the revision of spec version {} failed: {cause}", accepted.version);
         draft.held(Held::RevisionFailed, message);
         at_rest(draft);
@@ -186,27 +186,56 @@ fn went_back(deployment: &&Deployment) -> bool {
     deployment.rolled_back_by.is_some() || takes_back(deployment)
 }
 
-/// A rollout that has no deployment yet learns of what was deployed while a newer copy of the ledger was in use: the version is not
-/// tried once more.
+/// A rollout that has no deployment yet learns of what was deployed without it: by this release while a newer copy of the ledger was
+/// in use, so that the version is not tried once more, or by somebody else.
 pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
     let Fact::Known(deployments) = draft.seen.deployments.clone() else { return };
-    let Some(newest) = newest_unknown(draft, &rollout.start.spec, &deployments) else { return };
-    let learnt = match (&rollout.start.kind, takes_back(newest)) {
-        (RolloutKind::Forward, true) => Entry::RollbackDecided(lost_cause(draft)),
-        (RolloutKind::Forward, false) | (RolloutKind::Redeploy { .. }, true) if is_its_end(draft, newest) => {
-            Entry::DeploymentKnown(newest.id.clone())
+    let newest = newest_unknown(draft, &rollout.start.spec, &deployments);
+    let learnt = newest.and_then(|newest| match (&rollout.start.kind, takes_back(newest)) {
+        (RolloutKind::Forward, true) => Some(Entry::RollbackDecided(lost_cause(draft))),
+        (RolloutKind::Forward, false) if newest.status == DeploymentStatus::Succeeded => None,
+        (RolloutKind::Forward, false) => Some(Entry::DeploymentKnown(newest.id.clone())),
+        (RolloutKind::Redeploy { to, .. }, true) if was_its_end(draft, newest, to) => {
+            Some(Entry::DeploymentKnown(newest.id.clone()))
         }
-        (RolloutKind::Forward, false) | (RolloutKind::Redeploy { .. }, true | false) => return,
-    };
-    draft.note(learnt);
-    draft.look_in(1);
+        (RolloutKind::Redeploy { .. }, true | false) => None,
+    });
+    if let Some(learnt) = learnt {
+        draft.note(learnt);
+        draft.look_in(1);
+    } else if rollout.phase == RolloutPhase::Preflight {
+        begin_anew(draft, rollout, &deployments);
+    }
 }
 
-/// True if a deployment's end is that of the rollout: what succeeded and does not serve any more was replaced by somebody since.
-fn is_its_end(draft: &Draft<'_>, deployment: &Deployment) -> bool {
+/// True if a redeploy's end is that of the rollout: what succeeded and does not serve any more was replaced by somebody since.
+fn was_its_end(draft: &Draft<'_>, deployment: &Deployment, to: &RevisionArn) -> bool {
     let serves = draft.seen.service.known().and_then(Service::primary).map(|set| &set.revision);
-    let brought = deployment.target.known().and_then(|target| target.green.as_ref());
-    deployment.status != DeploymentStatus::Succeeded || serves.is_some() && serves == brought
+    deployment.status != DeploymentStatus::Succeeded || serves == Some(to)
+}
+
+/// What serves at rest is not the blue that the rollout started from: if it is what the spec asks for, the rollout is at its end,
+/// and otherwise it starts again, from what serves now. Its old blue could not be gone back to.
+fn begin_anew(draft: &mut Draft<'_>, rollout: &Rollout, deployments: &[Deployment]) {
+    let (Some(service), Some(listeners)) = (draft.seen.service.known(), draft.seen.listeners.known()) else {
+        return;
+    };
+    let start = &rollout.start;
+    let still_blue = service
+        .primary()
+        .is_none_or(|set| set.revision == start.blue && set.target_group.as_ref() == Some(&start.blue_group));
+    let at_rest = matches!(split_at_rest(service, listeners), Split::Expected(_))
+        && deployments.iter().all(|deployment| deployment.status.is_terminal());
+    if still_blue || !at_rest {
+        return;
+    }
+    let Some(serving) = serving(draft) else { return };
+    if serving.digest == start.spec.desired {
+        draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
+        draft.look_in(1);
+    } else {
+        self::start(draft, &start.spec, &serving, RolloutKind::Forward, false);
+    }
 }
 
 /// Takes over what is in flight. Roles come from the deployment's own task set where green is primary already.

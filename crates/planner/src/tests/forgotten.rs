@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Decision,
-    ledger::Entry,
-    observation::DeploymentStatus,
+    ledger::{Cause, Entry, RolloutEnd},
+    observation::{Deployment, DeploymentStatus},
     waiting::{Held, Reason},
 };
 
@@ -66,6 +66,61 @@ fn a_version_that_was_taken_back_under_a_newer_copy_of_the_ledger_goes_back() {
 fn a_version_that_succeeded_once_and_does_not_serve_is_deployed() {
     let world = ended(DeploymentStatus::Succeeded, false, "i80");
     assert!(!learns(&world.decide()));
+}
+
+/// A rollout in preflight, and what serves at rest is not the blue that it started from.
+fn replaced(by: Serving, listener: (u32, u32, bool)) -> World {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Succeeded, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.service = Fact::Known(by);
+    sketch.traffic.listeners = Fact::Known(listener);
+    build(&sketch)
+}
+
+#[test]
+fn a_rollout_that_was_carried_out_under_a_newer_copy_of_the_ledger_is_at_its_end() {
+    let world = replaced(Serving::Green, (0, 100, false));
+    let decision = world.decide();
+    assert_eq!(decision.entries.first(), Some(&Entry::RolloutEnded(RolloutEnd::Settled)));
+    assert_eq!(word(&decision), None);
+    // Nothing is at its end while traffic is on both colours, or on the one that does not serve.
+    for listener in [(50, 50, false), (100, 0, false)] {
+        let ends = |entry: &Entry| matches!(entry, Entry::RolloutEnded(_) | Entry::RolloutStarted(_));
+        assert!(!replaced(Serving::Green, listener).decide().entries.iter().any(ends), "{listener:?}");
+    }
+}
+
+#[test]
+fn a_rollout_that_has_made_no_deployment_starts_again_from_what_somebody_has_deployed_meanwhile() {
+    let mut world = replaced(Serving::Green, (0, 100, false));
+    let primary = world.seen.service.known().unwrap().primary().unwrap().clone();
+    let definition = world.seen.revisions.get_mut(&primary.revision.0).unwrap();
+    *definition = definition.clone().map(|mut found| {
+        found.content["containerDefinitions"][0]["image"] = "somebody:else".into();
+        found
+    });
+    let decision = world.decide();
+    let Some(Entry::RolloutStarted(start)) = decision.entries.first() else { panic!("{decision:?}") };
+    let began = &world.state.rollout.as_ref().unwrap().start;
+    assert_eq!((&start.spec, &start.blue), (&began.spec, &primary.revision));
+    assert_eq!((&start.blue_group, &start.green_group), (&began.green_group, &began.blue_group));
+    world.state = after(&world, &decision);
+    assert!(!world.decide().entries.iter().any(|entry| matches!(entry, Entry::RolloutStarted(_))));
+}
+
+#[test]
+fn a_rollout_whose_success_somebody_has_replaced_ends_as_superseded() {
+    let mut world = build(&in_flight(Phase::Retiring, DeploymentStatus::Succeeded, false));
+    let ends = Entry::RolloutEnded(RolloutEnd::RolledBack(Cause::Superseded));
+    let held = world.decide();
+    assert!(held.waiting.iter().any(|wait| wait.reason == Reason::Held(Held::TrafficDisagrees)));
+    assert!(!held.entries.contains(&ends));
+    world.seen.deployments = world.seen.deployments.map(|mut all| {
+        let created = all[0].created + SignedDuration::from_mins(1);
+        all.insert(0, Deployment { id: "d-NEWER".into(), created, marker: None, ..all[0].clone() });
+        all
+    });
+    assert_eq!(world.decide().entries.first(), Some(&ends));
 }
 
 #[test]
