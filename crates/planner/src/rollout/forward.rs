@@ -13,7 +13,7 @@ use tidegate_model::{
     waiting::{Class, Held, OnDeadline, Reason},
 };
 
-use super::{back, judge, provision};
+use super::{back, judge, provision, start};
 use crate::{
     draft::{Direction, Draft},
     engine::codedeploy::{self, Where},
@@ -38,7 +38,7 @@ pub(super) fn go_on(draft: &mut Draft<'_>) {
         return;
     }
     let Some(id) = rollout.deployment.clone() else {
-        if frozen(draft, &rollout, None, None) == Frozen::No {
+        if !start::waits_for_another(draft, &rollout) && frozen(draft, &rollout, None, None) == Frozen::No {
             provision::preflight(draft, &rollout);
         }
         return;

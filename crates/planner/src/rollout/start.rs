@@ -142,24 +142,43 @@ fn start(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, kind: Ro
 
 /// A deployment is in flight that this ledger did not start: ours by its marker is adopted, anything else holds.
 fn consider_active(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, active: &Deployment) {
-    match &active.marker {
-        Some(marker) if !active.is_rollback && is_of(marker, draft, accepted) => {
-            let active = active.clone();
-            adopt(draft, accepted, serving, &active);
-        }
-        Some(marker) if &marker.release == draft.release && marker.version > accepted.version => {
-            let message = format!(
-                "deployment {} was made for spec version {}, the ledger knows {}",
-                active.id, marker.version, accepted.version
-            );
-            draft.held(Held::LedgerBehind, message).on(active.id.clone());
-        }
-        Some(_) | None => {
-            let what = if active.is_rollback { "a rollback" } else { "a deployment that is not ours" };
-            let message = format!("{what}, {}, is in progress on the group", active.id);
-            draft.held(Held::ForeignDeployment, message).on(active.id.clone());
-        }
+    let ours = active.marker.as_ref().is_some_and(|marker| is_of(marker, draft, accepted));
+    if ours && !active.is_rollback {
+        adopt(draft, accepted, serving, active);
+    } else {
+        held_for(draft, accepted, active);
     }
+}
+
+fn held_for(draft: &mut Draft<'_>, accepted: &Accepted, active: &Deployment) {
+    let ours = active.marker.as_ref().filter(|marker| &marker.release == draft.release);
+    let (held, message) = match ours.filter(|marker| marker.version > accepted.version) {
+        Some(newer) => {
+            let (version, known) = (newer.version, accepted.version);
+            let message = format!(
+                "deployment {} was made for spec version {version}, the ledger knows {known}",
+                active.id
+            );
+            (Held::LedgerBehind, message)
+        }
+        None => {
+            let what = if active.is_rollback { "a rollback" } else { "a deployment that is not ours" };
+            (Held::ForeignDeployment, format!("{what}, {}, is in progress on the group", active.id))
+        }
+    };
+    draft.held(held, message).on(active.id.clone());
+}
+
+/// Holds a rollout that has made no deployment while another one is in progress, and says whether it does: where traffic goes
+/// is that one's to say, and no edit.
+pub(super) fn waits_for_another(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
+    let Fact::Known(deployments) = draft.seen.deployments.clone() else { return false };
+    // A call in doubt may have made it.
+    let active = deployments.iter().find(|d| !d.status.is_terminal()).filter(|_| draft.state.open.is_empty());
+    if let Some(active) = active {
+        held_for(draft, &rollout.start.spec, active);
+    }
+    active.is_some()
 }
 
 fn is_of(marker: &Marker, draft: &Draft<'_>, accepted: &Accepted) -> bool {

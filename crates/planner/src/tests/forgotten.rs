@@ -6,6 +6,7 @@ use tidegate_model::{
     Fact,
     decision::Decision,
     ledger::{Cause, Entry, RolloutEnd},
+    name::{Marker, ParameterVersion},
     observation::{Deployment, DeploymentStatus},
     waiting::{Held, Reason},
 };
@@ -106,6 +107,28 @@ fn a_rollout_that_has_made_no_deployment_starts_again_from_what_somebody_has_dep
     assert_eq!((&start.blue_group, &start.green_group), (&began.green_group, &began.blue_group));
     world.state = after(&world, &decision);
     assert!(!world.decide().entries.iter().any(|entry| matches!(entry, Entry::RolloutStarted(_))));
+}
+
+#[test]
+fn a_rollout_that_has_made_no_deployment_waits_for_one_that_is_under_way_and_takes_its_traffic_for_no_edit() {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::InProgress, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    let mut world = build(&sketch);
+    let version = world.state.rollout.as_ref().unwrap().start.spec.version;
+    let marker = world.seen.deployments.known().unwrap()[0].marker.clone().unwrap();
+    let newer = Marker { version: ParameterVersion(version.0 + 1), ..marker };
+    for (marker, held) in [(None, Held::ForeignDeployment), (Some(newer), Held::LedgerBehind)] {
+        world.seen.deployments = world.seen.deployments.map(|mut all| {
+            all[0].marker = marker;
+            all
+        });
+        let decision = world.decide();
+        let reasons: Vec<Reason> = decision.waiting.iter().map(|wait| wait.reason).collect();
+        assert!(reasons.contains(&Reason::Held(held)), "{reasons:?}");
+        assert!(!reasons.contains(&Reason::Held(Held::ListenerEdited)));
+        assert_eq!(word(&decision), None);
+    }
 }
 
 #[test]
