@@ -141,3 +141,17 @@ impl LedgerError {
         Self::Database { action: "write", source }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_fails_is_an_outage_and_what_it_refuses_is_none() {
+        let release: ReleaseName = "shop".parse().expect("a name");
+        assert!(LedgerError::reading(sqlx::Error::PoolTimedOut).is_outage());
+        assert!(LedgerError::writing(sqlx::Error::WorkerCrashed).is_outage());
+        assert!(!LedgerError::Fenced { release }.is_outage());
+        assert!(!LedgerError::LockLost { path: "ledger.db".into() }.is_outage());
+    }
+}

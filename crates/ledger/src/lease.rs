@@ -83,3 +83,22 @@ pub(crate) fn new_holder() -> String {
     let host = told.map_or_else(|_| "host".to_owned(), |name| name.trim().to_owned());
     format!("{host}-{}-{:08x}", std::process::id(), rand::rng().random::<u32>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_relied_on_for_two_thirds_of_its_term_and_not_an_instant_longer() {
+        let lease = Lease::granted(7, Some(TERM), Instant::now());
+        let two_thirds = TERM * 2 / 3;
+        assert!(lease.covers(two_thirds - Duration::from_millis(1)));
+        assert!(!lease.covers(two_thirds));
+        assert!(lease.is_fresh());
+        tokio::time::advance(two_thirds - FRESH).await;
+        assert!(!lease.is_fresh());
+        let own = Lease::granted(7, None, Instant::now());
+        assert!(own.covers(TERM * 1_000));
+        assert!(!own.is_fresh(), "what never ends is not renewed either");
+    }
+}

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -96,6 +96,32 @@ impl World {
         assert!(matches!(refused, LedgerError::Damaged { .. }), "{refused}");
         assert!(ledger.history(&release("shop")).await.is_err());
         why.clone()
+    }
+}
+
+/// What is logged meanwhile.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn begin(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -358,4 +384,21 @@ async fn a_file_keeps_its_identity_and_counts_how_often_it_was_opened() {
     assert_eq!(second.identity(), identity);
     assert_ne!(World::new().open().await.identity(), identity, "another file is another ledger");
     assert_eq!(second.lead(&release("shop")).await.unwrap(), Lead::Leading(2));
+}
+
+#[tokio::test]
+async fn rows_under_a_name_that_is_no_release_s_are_told_and_left_out() {
+    let world = World::filled().await;
+    let log = Log::default();
+    let _until_the_end = log.begin();
+    assert_eq!(world.open().await.load().await.unwrap().len(), 2);
+    assert!(!log.text().contains("no release's"), "{}", log.text());
+    world.tamper("UPDATE entries SET release = 'No Release' WHERE release = 'other'").await;
+    let loaded = world.open().await.load().await.unwrap();
+    assert_eq!(loaded.keys().collect::<Vec<_>>(), [&release("shop")]);
+    assert!(
+        log.text().contains("the ledger has rows under a name that is no release's rows=1"),
+        "{}",
+        log.text()
+    );
 }

@@ -34,23 +34,23 @@ pub(crate) fn unsettled(learned: [f64; COMMON], doubt: f64) -> [f64; COMMON] {
 /// The weights of the common factor's nodes, and the log likelihood of all totals with them.
 pub(crate) fn common(history: &[Pair], rate: f64, dispersion: &Dispersion) -> ([f64; COMMON], f64) {
     let every = history.len().div_ceil(SAMPLE).max(1);
-    let sample: Vec<[f64; COMMON]> = history
+    let sample: Vec<(f64, [f64; COMMON])> = history
         .iter()
         .step_by(every)
         .filter(|pair| pair.blue.requests + pair.green.requests > 0.0)
-        .map(|pair| totals(&Seen::new(*pair), rate, 1.0, dispersion))
+        .map(|pair| {
+            let ln = totals(&Seen::new(*pair), rate, 1.0, dispersion);
+            let most = ln.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            (most, ln.map(|ln| (ln - most).exp()))
+        })
         .collect();
     let mut weights = even();
     let mut likelihood = 0.0;
     for _ in 0..ROUNDS {
         let mut sums = [0.5; COMMON];
         likelihood = 0.0;
-        for ln in &sample {
-            let most = ln.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let mut posterior = [0.0; COMMON];
-            for ((p, l), w) in posterior.iter_mut().zip(ln).zip(&weights) {
-                *p = (l - most).exp() * w;
-            }
+        for (most, parts) in &sample {
+            let posterior: [f64; COMMON] = std::array::from_fn(|node| parts[node] * weights[node]);
             let sum: f64 = posterior.iter().sum();
             likelihood += most + sum.ln();
             sums.iter_mut().zip(&posterior).for_each(|(s, p)| *s += p / sum);
