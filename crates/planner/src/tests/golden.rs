@@ -74,7 +74,7 @@ fn quarantined() -> Sketch {
     sketch
 }
 
-fn baked() -> Sketch {
+pub(super) fn baked() -> Sketch {
     let mut sketch = in_flight(Phase::Baking, DeploymentStatus::InProgress, true);
     sketch.rollout.as_mut().unwrap().baked = true;
     sketch.traffic.service = Fact::Known(Serving::GreenWithBlue);
@@ -562,7 +562,7 @@ fn a_backfill_that_may_fill_the_storage_is_not_begun() {
 }
 
 /// Green failed a little more often than blue over fifteen minutes: enough to wait, not enough to go back.
-fn suspect(world: &mut World) {
+pub(super) fn suspect(world: &mut World) {
     let counts = |requests, failures| Counts { requests: Some(requests), failures, ..Counts::default() };
     let minutes: Vec<Minute> = world
         .seen

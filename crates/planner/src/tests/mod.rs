@@ -20,6 +20,7 @@ mod golden;
 mod intake;
 mod observed;
 mod resolve;
+mod rollout;
 mod sketch;
 mod tool;
 mod world;
