@@ -4,25 +4,19 @@ use tidegate_model::{
     decision::Step,
     fact::Why,
     gate::Gate,
-    ledger::{Cause, RolloutPhase},
+    ledger::{Rollout, RolloutPhase},
+    revision::TaskDefinition,
     waiting::OnDeadline,
 };
 
 use super::{
     super::{
         golden::{baked, suspect},
-        sketch::{Asked, Minutes, Serving, SpecText},
+        sketch::{Asked, Minutes, Serving, SpecText, none},
         world::{ago, blue_group, revision},
     },
     *,
 };
-
-fn turns_back(decision: &Decision) -> Option<&Cause> {
-    decision.entries.iter().find_map(|entry| match entry {
-        Entry::RollbackDecided(cause) => Some(cause),
-        _ => None,
-    })
-}
 
 fn advances(decision: &Decision, phase: RolloutPhase) -> bool {
     decision.entries.contains(&Entry::Advanced(phase))
@@ -380,4 +374,90 @@ fn a_success_counts_only_where_listener_task_sets_and_health_agree() {
     assert!(!with_seen(|sketch| sketch.traffic.health = Fact::Known(false)));
     assert!(!with_seen(|sketch| sketch.traffic.service = Fact::Unknown(Why::Throttled)));
     assert!(!with_seen(|sketch| sketch.traffic.service = Fact::Known(Serving::Nothing)));
+}
+
+/// The deployment is over, long enough after it was ready for the wait to be over as well.
+fn over(change: fn(&mut World)) -> Decision {
+    let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
+    sketch.rollout.as_mut().unwrap().age = 3_600;
+    let mut world = build(&sketch);
+    change(&mut world);
+    world.decide()
+}
+
+#[test]
+fn a_deployment_that_ended_is_made_again_only_if_nothing_but_the_ready_wait_was_over() {
+    let failed = |decision: &Decision| {
+        let forgotten = decision.entries.contains(&Entry::DeploymentForgotten);
+        let failed = matches!(turns_back(decision), Some(Cause::DeploymentEnded { .. }));
+        assert_ne!(forgotten, failed);
+        failed
+    };
+    let rollout = |world: &mut World, change: fn(&mut Rollout)| change(world.state.rollout.as_mut().unwrap());
+    assert!(!failed(&over(|_| {})));
+    for change in [
+        (|rollout| rollout.phase = RolloutPhase::Provisioning) as fn(&mut Rollout),
+        |rollout| rollout.continue_sent = Some(ago(60)),
+        |rollout| rollout.probe_failure = Some("status 500".into()),
+        |rollout| rollout.since = ago(3_539),
+    ] {
+        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
+        sketch.rollout.as_mut().unwrap().age = 3_600;
+        let mut world = build(&sketch);
+        rollout(&mut world, change);
+        assert!(failed(&world.decide()));
+    }
+    let alarm = over(|world| {
+        world.seen.deployments = world.seen.deployments.clone().map(|mut all| {
+            all[0].error = Some("ALARM_ACTIVE".into());
+            all
+        });
+    });
+    assert!(failed(&alarm), "CodeDeploy stopped it for an alarm");
+}
+
+#[test]
+fn a_deployment_that_codedeploy_takes_back_is_made_again_once_that_is_over() {
+    let taken_back = |rollback| {
+        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
+        sketch.rollout.as_mut().unwrap().age = 3_600;
+        sketch.traffic.deployments = sketch.traffic.deployments.clone().map(|mut all| {
+            (all.ours, all.rollback) = (Some((DeploymentStatus::Stopped, false, true)), rollback);
+            all
+        });
+        build(&sketch).decide()
+    };
+    let waits = taken_back(DeploymentStatus::InProgress);
+    assert_eq!(told(&waits, Reason::RollingBack).unwrap().blocked_by.as_deref(), Some("d-1"));
+    assert!(!waits.entries.contains(&Entry::DeploymentForgotten));
+    assert!(taken_back(DeploymentStatus::Succeeded).entries.contains(&Entry::DeploymentForgotten));
+}
+
+#[test]
+fn a_deployment_is_made_for_the_container_and_port_that_the_service_has() {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.deployments = Fact::Known(none());
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    let decision = build(&sketch).decide();
+    let Some(Step::CreateDeployment(create)) = &decision.step else { panic!("{:?}", decision.step) };
+    assert_eq!((create.container.as_str(), create.port), ("app", 80));
+    assert_eq!(create.revision, revision(2));
+}
+
+#[test]
+fn a_revision_that_is_there_already_is_not_registered_again() {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
+    let flight = sketch.rollout.as_mut().unwrap();
+    (flight.deployment, flight.green) = (false, false);
+    sketch.traffic.deployments = Fact::Known(none());
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    let decision = build(&sketch).decide();
+    assert!(decision.entries.contains(&Entry::GreenKnown(revision(2))));
+    assert_eq!(word(&decision), Some("create-deployment"));
+    let mut world = build(&sketch);
+    for found in world.seen.revisions.values_mut() {
+        *found = found.clone().map(|found| TaskDefinition { active: false, ..found });
+    }
+    assert_eq!(word(&world.decide()), Some("register-task-definition"), "it was deregistered");
 }

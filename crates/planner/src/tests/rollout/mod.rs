@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Decision,
-    ledger::{Entry, RolloutEnd},
+    ledger::{Cause, Entry, RolloutEnd},
     observation::{DeploymentStatus, TaskSet},
     waiting::{Held, Reason, Waiting},
 };
@@ -17,7 +17,9 @@ use super::{
 };
 
 mod back;
+mod engine;
 mod forward;
+mod judged;
 mod traffic;
 
 /// What a decision tells of a reason, if it waits for it.
@@ -27,6 +29,13 @@ fn told(decision: &Decision, reason: Reason) -> Option<&Waiting> {
 
 fn holds(decision: &Decision, held: Held) -> bool {
     told(decision, Reason::Held(held)).is_some()
+}
+
+fn turns_back(decision: &Decision) -> Option<&Cause> {
+    decision.entries.iter().find_map(|entry| match entry {
+        Entry::RollbackDecided(cause) => Some(cause),
+        _ => None,
+    })
 }
 
 fn ends(decision: &Decision) -> Option<&RolloutEnd> {

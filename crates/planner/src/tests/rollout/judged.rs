@@ -1,0 +1,63 @@
+//! What a verdict does to a rollout, and what is kept of it.
+
+use tidegate_model::{ledger::Judged, observation::ColorHealth};
+
+use super::{
+    super::{
+        golden::baked,
+        sketch::Minutes,
+        world::{ago, blue_group, green_group},
+    },
+    *,
+};
+
+/// Traffic moves, and so much of it is on green.
+fn shifting(green: u32, minutes: Minutes) -> Sketch {
+    let mut sketch = in_flight(Phase::Shifting, DeploymentStatus::InProgress, false);
+    sketch.rollout.as_mut().unwrap().sent.1 = Some(60);
+    sketch.traffic.listeners = Fact::Known((100 - green, green, false));
+    sketch.traffic.minutes = Fact::Known(minutes);
+    sketch
+}
+
+fn kept(decision: &Decision) -> Option<&Judged> {
+    decision.entries.iter().find_map(|entry| match entry {
+        Entry::Judged(judged) => Some(&**judged),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_green_that_fails_goes_back_and_what_it_was_judged_by_is_kept() {
+    let world = build(&shifting(20, Minutes::GreenFails));
+    let decision = world.decide();
+    let cause = turns_back(&decision);
+    assert!(matches!(cause, Some(Cause::Verdict(finding)) if finding.measured > 0.4), "{cause:?}");
+    let judged = kept(&decision).expect("it is kept");
+    assert_eq!((&judged.blue, &judged.green), (&blue_group(), &green_group()));
+    assert_eq!(judged.weight, 0.2);
+    assert_eq!(judged.ramp_minutes, 12, "a fifth of the traffic every three minutes");
+    assert_eq!(judged.traffic_since, ago(900));
+    assert_eq!(Some(&judged.minutes), world.seen.minutes.known());
+    let targets = world.seen.health.known().unwrap();
+    let health = ColorHealth { blue: targets[&blue_group()], green: targets[&green_group()] };
+    assert_eq!(judged.health, Some(health));
+}
+
+#[test]
+fn a_shift_goes_back_for_silence_where_requests_are_due_and_a_bake_only_waits() {
+    let cause = |green, minutes| turns_back(&build(&shifting(green, minutes)).decide()).cloned();
+    assert_eq!(cause(20, Minutes::BlueOnly), Some(Cause::NoData { minutes: 15 }));
+    assert_eq!(cause(1, Minutes::BlueOnly), None, "one request a minute may fail to come");
+    assert_eq!(cause(20, Minutes::GreenOnly), None);
+
+    let mut silent = baked();
+    silent.traffic.minutes = Fact::Known(Minutes::BlueOnly);
+    let mut world = build(&silent);
+    world.state.rollout.as_mut().unwrap().bake.running_since = Some(ago(300));
+    let decision = world.decide();
+    assert_eq!((turns_back(&decision), word(&decision)), (None, None));
+    assert!(decision.entries.contains(&Entry::BakeClock { running: false }));
+    let message = &told(&decision, Reason::Baking).unwrap().message;
+    assert!(message.ends_with("of 1h: green reports no requests"), "{message}");
+}
