@@ -20,6 +20,7 @@ mod back;
 mod engine;
 mod forward;
 mod judged;
+mod start;
 mod traffic;
 
 /// What a decision tells of a reason, if it waits for it.

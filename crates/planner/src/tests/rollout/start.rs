@@ -1,0 +1,260 @@
+//! Whether a rollout begins, and what becomes of deployments that this ledger did not make.
+
+use tidegate_model::{
+    ledger::{RolloutKind, RolloutStart},
+    name::{Marker, ParameterVersion},
+    observation::Deployment,
+    revision::TaskDefinition,
+};
+
+use super::{
+    super::{
+        sketch::{AbortText, Change, Serving, calm, none},
+        world::{OURS, blue_group, definition, green_group, revision},
+    },
+    *,
+};
+
+fn starts(decision: &Decision) -> Option<&RolloutStart> {
+    decision.entries.iter().find_map(|entry| match entry {
+        Entry::RolloutStarted(start) => Some(&**start),
+        _ => None,
+    })
+}
+
+fn knows(decision: &Decision) -> bool {
+    decision.entries.contains(&Entry::DeploymentKnown(OURS.into()))
+}
+
+/// Nothing is in flight in the ledger, and there is a deployment of ours.
+fn found(status: DeploymentStatus, change: impl Fn(&mut Deployment)) -> World {
+    let mut sketch = calm();
+    sketch.traffic.deployments = in_flight(Phase::Provisioning, status, false).traffic.deployments;
+    let mut world = build(&sketch);
+    let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
+    let marker = deployments[0].marker.as_mut().unwrap();
+    marker.intent = "i80".into();
+    change(&mut deployments[0]);
+    world
+}
+
+#[test]
+fn a_rollout_begins_from_what_serves_into_the_other_group() {
+    let decision = build(&calm()).decide();
+    let start = starts(&decision).unwrap();
+    assert_eq!(start.kind, RolloutKind::Forward);
+    assert_eq!((&start.blue, &start.blue_digest), (&revision(1), &definition(1, true).digest()));
+    assert_eq!((&start.blue_group, &start.green_group), (&blue_group(), &green_group()));
+    assert!(!start.adopted);
+}
+
+#[test]
+fn a_deployment_in_flight_is_adopted_if_it_was_made_for_this_very_spec() {
+    let active = |change: &dyn Fn(&mut Deployment)| {
+        let decision = found(DeploymentStatus::InProgress, change).decide();
+        let adopted = starts(&decision).is_some_and(|start| start.adopted);
+        assert_eq!(adopted, knows(&decision));
+        let held =
+            [Held::ForeignDeployment, Held::LedgerBehind].into_iter().find(|held| holds(&decision, *held));
+        (adopted, held)
+    };
+    let marked = |change: fn(&mut Marker)| {
+        active(&|deployment| change(deployment.marker.as_mut().expect("it has a marker")))
+    };
+    let foreign = (false, Some(Held::ForeignDeployment));
+    assert_eq!(active(&|_| {}), (true, None));
+    assert_eq!(active(&|deployment| deployment.is_rollback = true), foreign);
+    assert_eq!(active(&|deployment| deployment.marker = None), foreign);
+    assert_eq!(marked(|marker| marker.hash = "0badc0de".into()), foreign, "the version was written anew");
+    assert_eq!(marked(|marker| marker.version = ParameterVersion(4)), foreign);
+    assert_eq!(marked(|marker| marker.version = ParameterVersion(6)), (false, Some(Held::LedgerBehind)));
+    assert_eq!(marked(|marker| marker.release = "other".parse().unwrap()), foreign);
+    let of_another = marked(|marker| {
+        marker.release = "other".parse().unwrap();
+        marker.version = ParameterVersion(6);
+    });
+    assert_eq!(of_another, foreign);
+}
+
+#[test]
+fn a_deployment_that_is_adopted_behind_the_flip_has_its_colours_from_its_own_task_set() {
+    let mut world = found(DeploymentStatus::InProgress, |_| {});
+    let flipped = |serving| {
+        let mut sketch = calm();
+        sketch.traffic.service = Fact::Known(serving);
+        build(&sketch).seen.service
+    };
+    world.seen.service = flipped(Serving::GreenWithBlue);
+    let decision = world.decide();
+    let start = starts(&decision).unwrap();
+    assert_eq!(
+        (&start.blue, &start.blue_group, &start.green_group),
+        (&revision(1), &blue_group(), &green_group())
+    );
+    assert!(decision.entries.contains(&Entry::GreenKnown(revision(2))));
+
+    world.seen.service = flipped(Serving::Green);
+    let decision = world.decide();
+    assert!(starts(&decision).is_none());
+    assert!(told(&decision, Reason::Unobserved).is_some(), "nobody knows what was blue");
+}
+
+#[test]
+fn what_went_back_before_the_ledger_was_lost_is_not_tried_again() {
+    let gone = |status, change: &dyn Fn(&mut Deployment)| {
+        let decision = found(status, change).decide();
+        let start = starts(&decision).expect("one begins").clone();
+        (start.adopted, knows(&decision), turns_back(&decision).cloned())
+    };
+    let rolled_back = |deployment: &mut Deployment| deployment.rolled_back_by = Some("d-2".into());
+    // CodeDeploy's own rollback is newer, and is no deployment of a version.
+    let mut world = found(DeploymentStatus::Stopped, rolled_back);
+    let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
+    let ours = deployments[0].clone();
+    let created = ours.created + SignedDuration::from_secs(9);
+    deployments.push(Deployment { id: "d-2".into(), is_rollback: true, marker: None, created, ..ours });
+    assert!(knows(&world.decide()));
+    let takes_back = |deployment: &mut Deployment| deployment.marker.as_mut().unwrap().intent = "r80".into();
+    let (adopted, known, back) = gone(DeploymentStatus::Stopped, &rolled_back);
+    assert_eq!((adopted, known), (true, true));
+    assert!(matches!(back, None | Some(Cause::DeploymentEnded { .. })));
+    let (adopted, known, back) = gone(DeploymentStatus::Succeeded, &takes_back);
+    assert_eq!((adopted, known), (true, false));
+    assert!(matches!(back, Some(Cause::DeploymentEnded { .. })), "{back:?}");
+    assert_eq!(gone(DeploymentStatus::Succeeded, &|_| {}), (false, false, None), "somebody has replaced it");
+}
+
+#[test]
+fn a_redeployment_that_is_not_known_counts_if_it_ended_badly_or_if_what_it_brought_serves() {
+    let counts = |status, serves| {
+        let mut sketch = in_flight(Phase::Redeploying, status, false);
+        sketch.rollout.as_mut().unwrap().deployment = false;
+        sketch.traffic.service = Fact::Known(serves);
+        let mut world = build(&sketch);
+        let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
+        deployments[0].marker.as_mut().unwrap().intent = "r80".into();
+        knows(&world.decide())
+    };
+    assert!(counts(DeploymentStatus::Succeeded, Serving::Green));
+    assert!(!counts(DeploymentStatus::Succeeded, Serving::Blue), "somebody has replaced it");
+    assert!(counts(DeploymentStatus::Failed, Serving::Blue));
+}
+
+#[test]
+fn what_has_gone_back_learns_of_no_deployment_that_went_forward() {
+    let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::Stopped, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    let mut world = build(&sketch);
+    let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
+    deployments[0].marker.as_mut().unwrap().intent = "i80".into();
+    assert!(!knows(&world.decide()));
+}
+
+#[test]
+fn an_abort_of_what_has_settled_deploys_the_revision_before_it_again() {
+    let mut sketch = calm();
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    assert!(starts(&build(&sketch).decide()).is_none(), "what is wanted serves");
+    sketch.asked.abort = Fact::Known(AbortText::InForce);
+    let mut world = build(&sketch);
+    let decision = world.decide();
+    let back = RolloutKind::Redeploy { to: revision(1), cause: Cause::Ordered };
+    assert_eq!(starts(&decision).map(|start| &start.kind), Some(&back));
+    world.state.previous = None;
+    let decision = world.decide();
+    assert!(starts(&decision).is_none());
+    assert!(
+        decision.entries.iter().any(|entry| matches!(entry, Entry::OrderIgnored { .. })),
+        "{decision:#?}"
+    );
+}
+
+#[test]
+fn a_revision_that_failed_is_not_tried_again_and_a_spec_that_may_be_gone_begins_nothing() {
+    let mut failed = calm();
+    failed.ledger.failed = true;
+    let decision = build(&failed).decide();
+    assert!(starts(&decision).is_none());
+    assert!(holds(&decision, Held::RevisionFailed));
+    let mut gone = calm();
+    gone.asked.spec = Fact::Absent;
+    gone.ledger.change = None;
+    assert!(starts(&build(&gone).decide()).is_none());
+}
+
+#[test]
+fn at_rest_a_listener_that_is_not_wholly_on_what_serves_was_edited() {
+    let mut sketch = calm();
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    for (listener, edited) in [((0, 100, false), false), ((1, 99, false), true), ((0, 100, true), true)] {
+        sketch.traffic.listeners = Fact::Known(listener);
+        let decision = build(&sketch).decide();
+        assert_eq!(holds(&decision, Held::ListenerEdited), edited, "{listener:?}");
+    }
+}
+
+#[test]
+fn a_rollout_that_has_made_no_deployment_knows_its_blue_by_revision_and_group() {
+    let anew = |change: &dyn Fn(&mut TaskSet), listener| {
+        let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
+        sketch.rollout.as_mut().unwrap().deployment = false;
+        sketch.traffic.deployments = Fact::Known(none());
+        sketch.traffic.service = Fact::Known(Serving::Blue);
+        sketch.traffic.listeners = Fact::Known(listener);
+        let mut world = build(&sketch);
+        serving_as(&mut world, change);
+        let (other, content) = (revision(9), serde_json::json!({ "family": "shop" }));
+        let other = TaskDefinition { arn: other, content, ..definition(1, true) };
+        world.seen.revisions.insert(revision(9).0, Fact::Known(other));
+        starts(&world.decide()).map(|start| (start.blue.clone(), start.green_group.clone()))
+    };
+    let blue_serves = (100, 0, false);
+    assert_eq!(anew(&|_| {}, blue_serves), None);
+    assert_eq!(anew(&|set| set.revision = revision(9), blue_serves), Some((revision(9), green_group())));
+    let moved = anew(&|set| set.target_group = Some(green_group()), (0, 100, false));
+    assert_eq!(moved, Some((revision(1), blue_group())));
+    let unread = anew(&|set| set.target_group = Some(green_group()), blue_serves);
+    assert_eq!(unread, None, "the listener says something else");
+}
+
+#[test]
+fn a_revision_that_names_what_was_purged_is_not_deployed_any_more() {
+    let settled = |change| {
+        let mut sketch = calm();
+        sketch.traffic.service = Fact::Known(Serving::Green);
+        sketch.traffic.listeners = Fact::Known((0, 100, false));
+        sketch.asked.abort = Fact::Known(AbortText::InForce);
+        sketch.ledger.change = change;
+        sketch
+    };
+    // Blue names the old form.
+    let purged = build(&settled(Some(Change::Purged)));
+    let decision = purged.decide();
+    assert!(holds(&decision, Held::RestoreOnly));
+    assert!(starts(&decision).is_none());
+    for change in [None, Some(Change::Marked)] {
+        let decision = build(&settled(change)).decide();
+        assert!(!holds(&decision, Held::RestoreOnly) && starts(&decision).is_some(), "{change:?}");
+    }
+    let mut another = purged;
+    another.state.previous = Some((revision(1), definition(9, true).digest()));
+    assert!(starts(&another.decide()).is_some(), "it names nothing of it");
+}
+
+#[test]
+fn a_version_that_names_what_was_purged_is_held() {
+    let held = |change, namer: u32| {
+        let mut sketch = calm();
+        sketch.ledger.change = Some(change);
+        let mut world = build(&sketch);
+        let namers = &mut world.state.change.as_mut().unwrap().namers;
+        *namers = [definition(namer, true).digest()].into();
+        let decision = world.decide();
+        assert_ne!(holds(&decision, Held::NamesPurged), starts(&decision).is_some());
+        holds(&decision, Held::NamesPurged)
+    };
+    assert!(held(Change::Purged, 2));
+    assert!(!held(Change::Purged, 1));
+    assert!(!held(Change::Marked, 2), "the old form is there");
+}
