@@ -61,3 +61,21 @@ fn a_shift_goes_back_for_silence_where_requests_are_due_and_a_bake_only_waits() 
     let message = &told(&decision, Reason::Baking).unwrap().message;
     assert!(message.ends_with("of 1h: green reports no requests"), "{message}");
 }
+
+#[test]
+fn nothing_is_concluded_from_metrics_while_somebody_else_says_where_traffic_goes() {
+    let mut edited = shifting(60, Minutes::GreenFails);
+    edited.traffic.deployments = edited.traffic.deployments.clone().map(|mut all| {
+        all.target = Fact::Known((Some(20), false));
+        all
+    });
+    let mut baking = baked();
+    baking.traffic.minutes = Fact::Known(Minutes::GreenFails);
+    assert!(turns_back(&build(&baking).decide()).is_some());
+    baking.traffic.listeners = Fact::Known((50, 50, false));
+    for sketch in [edited, baking] {
+        let decision = build(&sketch).decide();
+        assert!(holds(&decision, Held::ListenerEdited));
+        assert_eq!(turns_back(&decision), None);
+    }
+}

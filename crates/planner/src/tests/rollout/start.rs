@@ -9,7 +9,7 @@ use tidegate_model::{
 
 use super::{
     super::{
-        sketch::{AbortText, Change, Serving, calm, none},
+        sketch::{AbortText, Change, Serving, Tool, calm, none},
         world::{OURS, blue_group, definition, green_group, revision},
     },
     *,
@@ -237,6 +237,10 @@ fn a_revision_that_names_what_was_purged_is_not_deployed_any_more() {
         let decision = build(&settled(change)).decide();
         assert!(!holds(&decision, Held::RestoreOnly) && starts(&decision).is_some(), "{change:?}");
     }
+    let mut told = settled(Some(Change::SnapshotNamed));
+    told.database.tool = Some(Tool::Running);
+    let decision = build(&told).decide();
+    assert!(holds(&decision, Held::RestoreOnly), "the team's own tool was told to contract");
     let mut another = purged;
     another.state.previous = Some((revision(1), definition(9, true).digest()));
     assert!(starts(&another.decide()).is_some(), "it names nothing of it");
