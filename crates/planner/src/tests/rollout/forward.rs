@@ -352,23 +352,27 @@ fn a_success_is_read_twice_ten_seconds_apart() {
 
 #[test]
 fn a_success_counts_only_where_listener_task_sets_and_health_agree() {
-    let agrees = |change: &dyn Fn(&mut World)| {
+    let problem = |change: &dyn Fn(&mut World)| {
         let mut world = build(&succeeded(1, 600));
         change(&mut world);
         let decision = world.decide();
-        let agrees = ends(&decision).is_some();
-        assert_ne!(agrees, holds(&decision, Held::TrafficDisagrees));
-        agrees
+        let held = told(&decision, Reason::Held(Held::TrafficDisagrees)).map(|wait| wait.message.clone());
+        assert_eq!(held.is_none(), ends(&decision).is_some());
+        held
     };
-    assert!(agrees(&|_| {}));
-    assert!(!agrees(&|world| serving_as(world, |set| set.revision = revision(1))));
-    assert!(!agrees(&|world| serving_as(world, |set| set.target_group = Some(blue_group()))));
+    assert_eq!(problem(&|_| {}), None);
+    let changes: [fn(&mut TaskSet); 2] =
+        [|set| set.revision = revision(1), |set| set.target_group = Some(blue_group())];
+    for change in changes {
+        let problem = problem(&|world| serving_as(world, change)).unwrap();
+        assert!(problem.starts_with("CodeDeploy says succeeded, but the primary task set runs"), "{problem}");
+    }
     let with = |change: fn(&mut Sketch)| {
         let mut sketch = succeeded(1, 600);
         change(&mut sketch);
         build(&sketch)
     };
-    let with_seen = |change: fn(&mut Sketch)| agrees(&|world| world.seen = with(change).seen);
+    let with_seen = |change: fn(&mut Sketch)| problem(&|world| world.seen = with(change).seen).is_none();
     assert!(!with_seen(|sketch| sketch.traffic.listeners = Fact::Known((1, 99, false))));
     assert!(!with_seen(|sketch| sketch.traffic.listeners = Fact::Unknown(Why::Throttled)));
     assert!(!with_seen(|sketch| sketch.traffic.health = Fact::Known(false)));

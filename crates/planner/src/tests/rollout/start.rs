@@ -107,12 +107,14 @@ fn what_went_back_before_the_ledger_was_lost_is_not_tried_again() {
         (start.adopted, knows(&decision), turns_back(&decision).cloned())
     };
     let rolled_back = |deployment: &mut Deployment| deployment.rolled_back_by = Some("d-2".into());
-    // CodeDeploy's own rollback is newer, and is no deployment of a version.
+    // CodeDeploy's own rollback is newer, and so is what somebody else deployed before it.
     let mut world = found(DeploymentStatus::Stopped, rolled_back);
     let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
     let ours = deployments[0].clone();
-    let created = ours.created + SignedDuration::from_secs(9);
-    deployments.push(Deployment { id: "d-2".into(), is_rollback: true, marker: None, created, ..ours });
+    for (id, is_rollback) in [("d-2", true), ("d-9", false)] {
+        let created = ours.created + SignedDuration::from_secs(9);
+        deployments.push(Deployment { id: id.into(), is_rollback, marker: None, created, ..ours.clone() });
+    }
     assert!(knows(&world.decide()));
     let takes_back = |deployment: &mut Deployment| deployment.marker.as_mut().unwrap().intent = "r80".into();
     let (adopted, known, back) = gone(DeploymentStatus::Stopped, &rolled_back);
@@ -261,4 +263,20 @@ fn a_version_that_names_what_was_purged_is_held() {
     assert!(held(Change::Purged, 2));
     assert!(!held(Change::Purged, 1));
     assert!(!held(Change::Marked, 2), "the old form is there");
+}
+
+#[test]
+fn a_deployment_under_way_for_this_spec_is_taken_over_though_the_ledger_has_given_it_up() {
+    let taken = |status, is_rollback| {
+        let mut sketch = in_flight(Phase::Preflight, status, false);
+        sketch.rollout.as_mut().unwrap().deployment = false;
+        let mut world = build(&sketch);
+        world.state.deployments = vec![OURS.into()];
+        let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
+        deployments[0].is_rollback = is_rollback;
+        knows(&world.decide())
+    };
+    assert!(taken(DeploymentStatus::InProgress, false));
+    assert!(!taken(DeploymentStatus::InProgress, true), "CodeDeploy brings what was before it back");
+    assert!(!taken(DeploymentStatus::Stopped, false), "it has ended, as the ledger knows");
 }
