@@ -35,7 +35,7 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
         draft.unobserved("what runs on the deployment group", why);
         return;
     };
-    if let Some(active) = deployments.iter().find(|d| !d.status.is_terminal()) {
+    if let Some(active) = in_progress(&deployments) {
         consider_active(draft, &accepted, &serving, active);
         return;
     }
@@ -82,6 +82,10 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
     if abort {
         draft.note(Entry::RollbackDecided(Cause::Ordered));
     }
+}
+
+fn in_progress(deployments: &[Deployment]) -> Option<&Deployment> {
+    deployments.iter().find(|deployment| !deployment.status.is_terminal())
 }
 
 /// The primary task set's revision with its content's digest and both target groups, if all of it is known.
@@ -174,7 +178,7 @@ fn held_for(draft: &mut Draft<'_>, accepted: &Accepted, active: &Deployment) {
 pub(super) fn waits_for_another(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
     let Fact::Known(deployments) = draft.seen.deployments.clone() else { return false };
     // A call in doubt may have made it.
-    let active = deployments.iter().find(|d| !d.status.is_terminal()).filter(|_| draft.state.open.is_empty());
+    let active = in_progress(&deployments).filter(|_| draft.state.open.is_empty());
     if let Some(active) = active {
         held_for(draft, &rollout.start.spec, active);
     }
