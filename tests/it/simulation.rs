@@ -183,6 +183,12 @@ fn what_was_found_once_is_not_found_again() {
             "a-hold-before-the-schema-change",
             r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ListDeployments","nth":200}},"what":{"ledger-restored":{"ago":1356}}}]}"#,
         ),
+        // CodeDeploy did not clear away what it took back: the next version settled behind the same group, and every other request
+        // reached the one before.
+        (
+            "a-newer-version-before-any-traffic",
+            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"codedeploy":"rollback-fails"},"lasts":600}}}]}"#,
+        ),
         // One probe got no answer: the version had failed for good.
         (
             "all-at-once",

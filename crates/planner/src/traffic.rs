@@ -3,7 +3,8 @@
 use tidegate_model::{
     Fact,
     ledger::{Rollout, RolloutPhase},
-    observation::{Listeners, Observation, Service, TargetGroup},
+    observation::{Listeners, Observation, Service, TargetGroup, TaskSet, TaskSetStatus},
+    revision::RevisionArn,
 };
 
 /// How production traffic stands against expectation.
@@ -68,4 +69,19 @@ pub(crate) fn split_at_rest(service: &Service, listeners: &Listeners) -> Split {
         .percent(primary)
         .map_or_else(|| "rules that disagree".to_owned(), |p| format!("{p:.0} % on {primary}"));
     Split::Edited { found, expected: format!("100 % on {primary}, the primary task set's group") }
+}
+
+/// A task set of another revision behind a group: a deployment that has ended and was not cleared away, so that some requests
+/// reach it.
+pub(crate) fn left_behind<'s>(
+    service: &'s Service,
+    revision: Option<&RevisionArn>,
+    group: &TargetGroup,
+) -> Option<&'s TaskSet> {
+    service.task_sets.iter().find(|set| {
+        set.target_group.as_ref() == Some(group)
+            && Some(&set.revision) != revision
+            && set.status != TaskSetStatus::Draining
+            && set.running > 0
+    })
 }

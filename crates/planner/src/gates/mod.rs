@@ -16,7 +16,9 @@ pub(crate) use schema::{
     rollout_at_rest, snapshot_available,
 };
 pub(crate) use spec::{not_held, not_superseded, spec_there, spec_valid};
-pub(crate) use traffic::{baked, engine_ready, green_healthy, healthy_so_far, rollback_ready, verified};
+pub(crate) use traffic::{
+    baked, engine_ready, green_healthy, healthy_so_far, not_cleared, rollback_ready, verified,
+};
 
 fn open(gate: Gate) -> GateReading {
     GateReading { gate, state: GateState::Open }

@@ -7,15 +7,15 @@ use tidegate_model::{
     Fact,
     duration::human,
     gate::{Gate, GateReading},
-    ledger::Rollout,
-    observation::{DeploymentGroup, DeploymentStatus, Service, TargetGroup},
+    ledger::{Rollout, RolloutKind},
+    observation::{DeploymentGroup, DeploymentStatus, Service, TargetGroup, TaskSet},
     spec::Traffic,
     verdict::Verdict,
     waiting::Class,
 };
 
 use super::{closed, measured, not_applicable, open, unknown};
-use crate::{draft::Draft, engine::codedeploy};
+use crate::{draft::Draft, engine::codedeploy, traffic::left_behind};
 
 /// Group, listeners, target groups and alarms give what the spec asks; nothing foreign runs, no alarm is red, blue is
 /// healthy. Every problem stands in the message, with the exact setting to change.
@@ -70,7 +70,15 @@ fn traffic_problems(draft: &Draft<'_>, rollout: &Rollout, service: &Service) -> 
     if let Some(problem) = too_few_healthy(draft, &rollout.start.blue_group, service, "blue") {
         problems.push(problem);
     }
+    let start = &rollout.start;
+    if let Some(set) = left_behind(service, rollout.green.as_ref(), &start.green_group) {
+        problems.push(not_cleared(set));
+    }
     problems
+}
+
+pub(crate) fn not_cleared(set: &TaskSet) -> String {
+    format!("{} still runs behind green's target group in task set {}; delete that set", set.revision, set.id)
 }
 
 /// Says so if a colour has fewer healthy targets than the service wants tasks.
@@ -153,6 +161,11 @@ pub(crate) fn green_healthy(draft: &Draft<'_>, rollout: &Rollout) -> GateReading
             "look at the service's events if it stays so",
         );
         return measured(reading, set.running.to_string(), wanted.to_string());
+    }
+    // Going back does not wait for it: that is told once it has.
+    let forward = rollout.start.kind == RolloutKind::Forward;
+    if let Some(other) = left_behind(service, Some(green), group).filter(|_| forward) {
+        return closed(gate, Class::NeedsFix, not_cleared(other), "it is looked at again by itself");
     }
     match too_few_healthy(draft, group, service, "green") {
         Some(problem) => {

@@ -6,7 +6,7 @@ use tidegate_model::{
     Fact,
     decision::Step,
     ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
-    observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet, TaskSetStatus},
+    observation::{Deployment, DeploymentStatus, TargetGroup},
     revision::RevisionArn,
     waiting::{Class, Held, Reason},
 };
@@ -17,7 +17,7 @@ use crate::{
     draft::{Direction, Draft},
     engine::codedeploy::{self, Where},
     gates,
-    traffic::{Split, split_at_rest},
+    traffic::{Split, left_behind, split_at_rest},
 };
 
 /// A stop that was accepted but shows no effect is sent again after this long. Source: StopDeployment may answer Pending
@@ -180,7 +180,9 @@ fn being_read(
 ) {
     let known = draft.seen.listeners.known();
     let elsewhere = known.is_some_and(|listeners| !listeners.production.forwards_only_to(group));
-    let left = left_behind(draft, revision, group).map(|set| (set.id.clone(), set.revision.clone()));
+    let service = draft.seen.service.known();
+    let left = service.and_then(|service| left_behind(service, Some(revision), group));
+    let left = left.map(|set| (set.id.clone(), set.revision.clone()));
     let for_long = draft.now >= rollout.since + ROLLBACK_NAMED;
     if elsewhere && for_long {
         let message = format!("{what}, and the listener does not forward to {group} alone");
@@ -205,19 +207,7 @@ fn serves_alone(draft: &Draft<'_>, revision: &RevisionArn, group: &TargetGroup) 
     let on_group = draft.seen.listeners.known().is_some_and(|l| l.production.forwards_only_to(group));
     on_group
         && primary.is_some_and(|set| &set.revision == revision && set.target_group.as_ref() == Some(group))
-        && left_behind(draft, revision, group).is_none()
-}
-
-/// Another revision's task set behind a group: a deployment that has ended and was not cleared away, so that some requests still
-/// reach it.
-fn left_behind<'d>(draft: &'d Draft<'_>, revision: &RevisionArn, group: &TargetGroup) -> Option<&'d TaskSet> {
-    let service = draft.seen.service.known()?;
-    service.task_sets.iter().find(|set| {
-        set.target_group.as_ref() == Some(group)
-            && &set.revision != revision
-            && set.status != TaskSetStatus::Draining
-            && set.running > 0
-    })
+        && draft.seen.service.known().is_some_and(|s| left_behind(s, Some(revision), group).is_none())
 }
 
 /// True if production forwards to green alone: only then may what it replaces be deleted. Otherwise the wait says why not.

@@ -18,7 +18,7 @@ use crate::{
     draft::{Direction, Draft},
     engine::codedeploy::{self, Where},
     gates,
-    traffic::{Split, green_percent, split},
+    traffic::{Split, green_percent, left_behind, split},
 };
 
 /// CodeDeploy gives an installation this long. Source: Install waits up to 60 minutes for steady state.
@@ -461,6 +461,9 @@ fn disagreement(draft: &Draft<'_>, rollout: &Rollout) -> Option<String> {
     }
     if !listeners.production.forwards_only_to(group) {
         return Some("the production listener does not forward to green alone".into());
+    }
+    if let Some(other) = left_behind(service, rollout.green.as_ref(), group) {
+        return Some(gates::not_cleared(other));
     }
     let reading = gates::green_healthy(draft, rollout);
     (!reading.lets_pass()).then(|| "green is not healthy at full size".into())

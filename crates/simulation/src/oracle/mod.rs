@@ -23,6 +23,7 @@ use crate::{
 
 mod chronicle;
 pub(crate) mod convergence;
+mod doubt;
 mod journal;
 mod leases;
 mod orders;
@@ -49,6 +50,7 @@ pub enum Invariant {
     E2,
     E3,
     E4,
+    E5,
     J1,
     J2,
     J3,
@@ -69,7 +71,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -85,6 +87,7 @@ impl Invariant {
         Self::E2,
         Self::E3,
         Self::E4,
+        Self::E5,
         Self::J1,
         Self::J2,
         Self::J3,
@@ -121,6 +124,7 @@ impl Invariant {
             Self::E2 => "E2",
             Self::E3 => "E3",
             Self::E4 => "E4",
+            Self::E5 => "E5",
             Self::J1 => "J1",
             Self::J2 => "J2",
             Self::J3 => "J3",
@@ -162,6 +166,7 @@ impl Invariant {
             Self::E2 => "who lost the lease writes nothing to the ledger",
             Self::E3 => "who holds no lease sends nothing, but for a stop while the ledger does not answer",
             Self::E4 => "a lease is granted to another one only after its end",
+            Self::E5 => "what became of a call is read before another one is sent, once it can land no more",
             Self::J1 => {
                 "the intent is in the ledger before its effect is in the world, but for a stop while the ledger does not answer"
             }
@@ -210,6 +215,7 @@ pub(crate) struct Oracles {
     journal: journal::Journal,
     leases: leases::Leases,
     chronicle: chronicle::Chronicle,
+    doubts: doubt::Doubts,
     orders: orders::Orders,
     schema: schema::Schema,
     /// What was about to happen when it was asked, if it then does.
@@ -313,8 +319,8 @@ impl Oracles {
             | What::Downgrade(Newer::Members)
             | What::Fail(..)
             | What::Outage { .. }
-            | What::Absent { .. }
-            | What::ClockJump { .. } => {}
+            | What::Absent { .. } => {}
+            What::ClockJump { .. } => self.doubts.clock_was_wrong = true,
         }
     }
 
@@ -323,6 +329,7 @@ impl Oracles {
         self.journal.lose();
         self.leases.lose();
         self.chronicle = chronicle::Chronicle::default();
+        self.doubts.forget();
     }
 
     /// Something happened to the world: what is so because of it is nobody's fault.
@@ -354,6 +361,7 @@ impl Oracles {
     /// A machine appended rows to the release's ledger.
     pub(crate) fn appended(&mut self, machine: u32, epoch: u64, rows: &[Sealed], at: Timestamp) {
         self.journal.appended(rows);
+        self.doubts.appended(rows, at, &mut self.found);
         self.chronicle.appended(rows, at, &mut self.found);
         self.found.add_if(self.leases.appended(machine, epoch), at);
     }

@@ -5,6 +5,7 @@ use tidegate_model::{
     fact::Why,
     gate::Gate,
     ledger::{Rollout, RolloutPhase},
+    observation::TaskSetStatus,
     revision::TaskDefinition,
     waiting::OnDeadline,
 };
@@ -13,7 +14,7 @@ use super::{
     super::{
         golden::{baked, suspect},
         sketch::{Asked, Minutes, Serving, SpecText, none},
-        world::{ago, blue_group, revision},
+        world::{ago, blue_group, green_group, revision},
     },
     *,
 };
@@ -464,4 +465,54 @@ fn a_revision_that_is_there_already_is_not_registered_again() {
         *found = found.clone().map(|found| TaskDefinition { active: false, ..found });
     }
     assert_eq!(word(&world.decide()), Some("register-task-definition"), "it was deregistered");
+}
+
+/// A task set of a version before, behind green's group, in this state.
+fn left_behind(world: &mut World, status: TaskSetStatus, running: u32) {
+    world.seen.service = world.seen.service.clone().map(|mut service| {
+        let set = TaskSet {
+            id: "set-9".into(),
+            status,
+            revision: revision(9),
+            target_group: Some(green_group()),
+            running,
+            ..service.task_sets[0].clone()
+        };
+        service.task_sets.push(set);
+        service
+    });
+}
+
+#[test]
+fn what_a_deployment_before_left_behind_green_s_group_keeps_the_next_one_from_its_requests() {
+    let mut preflight = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
+    preflight.rollout.as_mut().unwrap().deployment = false;
+    preflight.traffic.deployments = Fact::Known(none());
+    preflight.traffic.service = Fact::Known(Serving::Blue);
+    let ready = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
+    for (sketch, step, gate) in
+        [(preflight, "create-deployment", Gate::EngineReady), (ready, "continue-traffic", Gate::GreenHealthy)]
+    {
+        for (status, running, keeps) in [
+            (TaskSetStatus::Active, 2, true),
+            (TaskSetStatus::Active, 0, false),
+            (TaskSetStatus::Draining, 2, false),
+        ] {
+            let mut world = build(&sketch);
+            left_behind(&mut world, status, running);
+            let decision = world.decide();
+            assert_eq!(word(&decision), (!keeps).then_some(step), "{status:?}, {running} tasks");
+            let wait = told(&decision, Reason::Gate(gate)).map(|wait| wait.message.clone());
+            assert_eq!(
+                wait.is_some_and(|message| message.contains("in task set set-9; delete that set")),
+                keeps
+            );
+        }
+    }
+    let mut settling = build(&succeeded(1, 600));
+    left_behind(&mut settling, TaskSetStatus::Active, 2);
+    let decision = settling.decide();
+    assert_eq!(ends(&decision), None);
+    let held = told(&decision, Reason::Held(Held::TrafficDisagrees)).unwrap();
+    assert!(held.message.contains("in task set set-9; delete that set"), "{}", held.message);
 }
