@@ -296,7 +296,7 @@ pub enum Cause {
     },
     /// An abort order.
     Ordered,
-    /// A newer spec asks for something else, and no production traffic had moved.
+    /// A newer spec asks for something else and no production traffic had moved, or somebody has deployed something else since.
     Superseded,
     /// CodeDeploy ended the deployment by itself.
     DeploymentEnded {
@@ -318,7 +318,7 @@ impl std::fmt::Display for Cause {
             }
             Self::ProbeFailed { what } => write!(f, "verification failed: {what}"),
             Self::Ordered => f.write_str("an abort was ordered"),
-            Self::Superseded => f.write_str("a newer spec asks for something else"),
+            Self::Superseded => f.write_str("something newer is asked for, or was deployed since"),
             Self::DeploymentEnded { code } => write!(f, "CodeDeploy ended the deployment ({code})"),
             Self::FreezeOver => f.write_str(
                 "the listener stayed edited by hand until AWS would have deleted the serving tasks",

@@ -70,8 +70,7 @@ fn traffic_problems(draft: &Draft<'_>, rollout: &Rollout, service: &Service) -> 
     if let Some(problem) = too_few_healthy(draft, &rollout.start.blue_group, service, "blue") {
         problems.push(problem);
     }
-    let start = &rollout.start;
-    if let Some(set) = left_behind(service, rollout.green.as_ref(), &start.green_group) {
+    if let Some(set) = left_behind(service, rollout.green.as_ref(), &rollout.start.green_group) {
         problems.push(not_cleared(set));
     }
     problems

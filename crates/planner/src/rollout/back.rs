@@ -6,7 +6,7 @@ use tidegate_model::{
     Fact,
     decision::Step,
     ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
-    observation::{Deployment, DeploymentStatus, TargetGroup},
+    observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet},
     revision::RevisionArn,
     waiting::{Class, Held, Reason},
 };
@@ -203,11 +203,10 @@ fn end(draft: &mut Draft<'_>, cause: Cause) {
 
 /// The primary task set runs this revision behind this group, no other revision does, and production forwards to it alone.
 fn serves_alone(draft: &Draft<'_>, revision: &RevisionArn, group: &TargetGroup) -> bool {
-    let primary = draft.seen.service.known().and_then(|service| service.primary().cloned());
+    let Some(service) = draft.seen.service.known() else { return false };
     let on_group = draft.seen.listeners.known().is_some_and(|l| l.production.forwards_only_to(group));
-    on_group
-        && primary.is_some_and(|set| &set.revision == revision && set.target_group.as_ref() == Some(group))
-        && draft.seen.service.known().is_some_and(|s| left_behind(s, Some(revision), group).is_none())
+    let serves = |set: &TaskSet| &set.revision == revision && set.target_group.as_ref() == Some(group);
+    on_group && service.primary().is_some_and(serves) && left_behind(service, Some(revision), group).is_none()
 }
 
 /// True if production forwards to green alone: only then may what it replaces be deleted. Otherwise the wait says why not.

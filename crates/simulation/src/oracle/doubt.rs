@@ -47,7 +47,7 @@ impl Doubts {
             }
             Entry::Resolved { intent, resolution } => {
                 let (step, since) = self.open.remove(intent)?;
-                let nothing = *resolution == Resolution::NotApplied && leaves_something(&step);
+                let nothing = *resolution == Resolution::NotApplied && !is_simply_made_again(&step);
                 let early = at.duration_since(since) < MAY_LAND && !self.clock_was_wrong;
                 (nothing && early).then(|| {
                     let (step, after) = (step.as_str(), at.duration_since(since).as_secs());
@@ -93,9 +93,9 @@ fn goes_forward(step: &Step) -> bool {
     }
 }
 
-/// False of a step that is simply made again.
-fn leaves_something(step: &Step) -> bool {
-    !matches!(step, Step::Verify(_) | Step::Backfill(_))
+/// True of a step that leaves nothing behind that a second one would repeat.
+fn is_simply_made_again(step: &Step) -> bool {
+    matches!(step, Step::Verify(_) | Step::Backfill(_))
 }
 
 #[cfg(test)]

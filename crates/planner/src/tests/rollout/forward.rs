@@ -382,7 +382,7 @@ fn a_success_counts_only_where_listener_task_sets_and_health_agree() {
 }
 
 /// The deployment is over, long enough after it was ready for the wait to be over as well.
-fn over(change: fn(&mut World)) -> Decision {
+fn over(change: impl Fn(&mut World)) -> Decision {
     let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
     sketch.rollout.as_mut().unwrap().age = 3_600;
     let mut world = build(&sketch);
@@ -398,7 +398,6 @@ fn a_deployment_that_ended_is_made_again_only_if_nothing_but_the_ready_wait_was_
         assert_ne!(forgotten, failed);
         failed
     };
-    let rollout = |world: &mut World, change: fn(&mut Rollout)| change(world.state.rollout.as_mut().unwrap());
     assert!(!failed(&over(|_| {})));
     for change in [
         (|rollout| rollout.phase = RolloutPhase::Provisioning) as fn(&mut Rollout),
@@ -406,11 +405,7 @@ fn a_deployment_that_ended_is_made_again_only_if_nothing_but_the_ready_wait_was_
         |rollout| rollout.probe_failure = Some("status 500".into()),
         |rollout| rollout.since = ago(3_539),
     ] {
-        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
-        sketch.rollout.as_mut().unwrap().age = 3_600;
-        let mut world = build(&sketch);
-        rollout(&mut world, change);
-        assert!(failed(&world.decide()));
+        assert!(failed(&over(|world| change(world.state.rollout.as_mut().unwrap()))));
     }
     let alarm = over(|world| {
         world.seen.deployments = world.seen.deployments.clone().map(|mut all| {

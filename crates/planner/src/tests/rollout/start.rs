@@ -119,7 +119,7 @@ fn what_went_back_before_the_ledger_was_lost_is_not_tried_again() {
     let takes_back = |deployment: &mut Deployment| deployment.marker.as_mut().unwrap().intent = "r80".into();
     let (adopted, known, back) = gone(DeploymentStatus::Stopped, &rolled_back);
     assert_eq!((adopted, known), (true, true));
-    assert!(matches!(back, None | Some(Cause::DeploymentEnded { .. })));
+    assert!(matches!(back, Some(Cause::DeploymentEnded { .. })), "{back:?}");
     let (adopted, known, back) = gone(DeploymentStatus::Succeeded, &takes_back);
     assert_eq!((adopted, known), (true, false));
     assert!(matches!(back, Some(Cause::DeploymentEnded { .. })), "{back:?}");
