@@ -204,6 +204,7 @@ async fn who_leads(core: &Core, release: &ReleaseName, tracked: &mut Tracked) ->
     if let Lead::Leading(epoch) = lead {
         if tracked.epoch != Some(epoch) && matches!(tracked.chain, Chain::Sound(_)) {
             tracked.chain = Chain::Stale;
+            tracked.set_before = None;
         }
         tracked.epoch = Some(epoch);
     }
@@ -270,6 +271,7 @@ async fn one(
     let aws = &core.executor.aws;
     core.executor.schema.look(aws, &release, &needs, &mut observation).await;
     let now = core.clock.now();
+    let set_forward = tracked.set_forward(core.clock.set_forward(), &state);
     let input = Input {
         release: &release,
         state: &state,
@@ -277,10 +279,11 @@ async fn one(
         previous: tracked.status.as_ref(),
         now,
         ahead: core.clock.ahead(),
+        set_forward,
     };
     let decision = tidegate_planner::decide(&input);
     if !writes && !decision.changes_nothing() {
-        take_back(core, &mut tracked, state, decision).await;
+        take_back(core, &mut tracked, state, decision, now).await;
         return failed(core, ticket, release, tracked, None);
     }
     let carried = match carry_out(core, &release, &mut state, &decision, now).await {
@@ -288,7 +291,7 @@ async fn one(
         Err(Unwritten { error, what }) => {
             if error.is_outage() {
                 match what {
-                    Missing::Decision => take_back(core, &mut tracked, state, decision).await,
+                    Missing::Decision => take_back(core, &mut tracked, state, decision, now).await,
                     Missing::Resolution => tracked.chain = Chain::Unwritten(state),
                 }
             }
@@ -398,8 +401,13 @@ async fn carry_out(
 /// What is done while the ledger cannot be written: a deployment that must be stopped is stopped. It is known from what was
 /// written, and whoever reads the ledger next finds it stopped. Nothing else is sent. What is found out meanwhile counts as if
 /// it were written, so that a version can be judged; the ledger, once it is read again, knows nothing of it.
-async fn take_back(core: &Core, tracked: &mut Tracked, mut state: Box<ReleaseState>, decision: Decision) {
-    let now = core.clock.now();
+async fn take_back(
+    core: &Core,
+    tracked: &mut Tracked,
+    mut state: Box<ReleaseState>,
+    decision: Decision,
+    now: Timestamp,
+) {
     decision.entries.iter().for_each(|entry| state.apply(now, entry));
     let step = decision.step.filter(|step| step.goes_without_ledger() && !core.stopping.is_cancelled());
     if let Some(step) = step {

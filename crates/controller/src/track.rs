@@ -1,5 +1,6 @@
 //! What the controller keeps of a release between passes. Everything in it can be had again from ledger and world.
 
+use jiff::SignedDuration;
 use tidegate_ledger::{Damage, Loaded};
 use tidegate_model::{Digest, Fact, ledger::ReleaseState, orders::ParameterRead, status::ReleaseStatus};
 
@@ -10,6 +11,9 @@ pub(crate) struct Tracked {
     pub chain: Chain,
     /// The epoch of the lease under which the chain was read. In another one somebody else may have appended meanwhile.
     pub epoch: Option<u64>,
+    /// How much further the clock had been set forward than the chain knows, when it was first read: by that much windows do
+    /// not move, they began later or under another daemon's clock. `None` until then.
+    pub set_before: Option<SignedDuration>,
     /// What was last decided to be published.
     pub status: Option<ReleaseStatus>,
     /// The transition that the status parameter shows; `None` until it was written by this process.
@@ -62,7 +66,21 @@ impl Chain {
 
 impl Tracked {
     pub(crate) fn new(chain: Chain) -> Self {
-        Self { chain, epoch: None, status: None, written: None, write_failing: false, alone: false }
+        Self {
+            chain,
+            epoch: None,
+            set_before: None,
+            status: None,
+            written: None,
+            write_failing: false,
+            alone: false,
+        }
+    }
+
+    /// How far a clock that was set forward by `altogether` was set since the chain last noted it.
+    pub(crate) fn set_forward(&mut self, altogether: SignedDuration, state: &ReleaseState) -> SignedDuration {
+        let unknown = altogether.saturating_sub(state.set_forward);
+        unknown.saturating_sub(*self.set_before.get_or_insert(unknown))
     }
 }
 
@@ -100,6 +118,20 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_forward_is_noted_once_and_again_if_the_ledger_lost_it() {
+        let hours = SignedDuration::from_hours;
+        let mut tracked = Tracked::new(Chain::Stale);
+        let mut state = ReleaseState::default();
+        assert_eq!(tracked.set_forward(hours(5), &state), SignedDuration::ZERO, "before the chain was read");
+        assert_eq!(tracked.set_forward(hours(7), &state), hours(2));
+        let unwritten = state.clone();
+        state.apply(Timestamp::UNIX_EPOCH, &Entry::ClockSetForward { by: hours(2) });
+        assert_eq!(tracked.set_forward(hours(7), &state), SignedDuration::ZERO);
+        assert_eq!(tracked.set_forward(hours(8), &state), hours(1));
+        assert_eq!(tracked.set_forward(hours(8), &unwritten), hours(3));
+    }
 
     #[test]
     fn only_a_complete_read_makes_a_release_unmanaged() {

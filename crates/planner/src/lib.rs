@@ -11,7 +11,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
-    ReleaseName, decision::Decision, ledger::ReleaseState, observation::Observation, status::ReleaseStatus,
+    ReleaseName,
+    decision::Decision,
+    ledger::{Entry, ReleaseState},
+    observation::Observation,
+    status::ReleaseStatus,
 };
 
 mod calibration;
@@ -44,14 +48,19 @@ pub struct Input<'a> {
     pub now: Timestamp,
     /// How far the time is ahead of the machine's clock, which was set back: windows seem to be over sooner by as much.
     pub ahead: SignedDuration,
+    /// How far the machine's clock was set forward since that was last noted: time that never passed.
+    pub set_forward: SignedDuration,
 }
 
 /// Decides what to do next for one release.
 ///
-/// A calibration that was read for is noted before anything else. The order is the interlock: people first (spec and orders), then calls in doubt, then traffic (going back before
+/// That the clock was set, and a calibration that was read for, are noted before anything else. The order is the interlock: people first (spec and orders), then calls in doubt, then traffic (going back before
 /// going forward), then schema; the first step that is proposed is the only one.
 pub fn decide(input: &Input<'_>) -> Decision {
     let mut draft = draft::Draft::new(input);
+    if input.set_forward.is_positive() {
+        draft.note(Entry::ClockSetForward { by: input.set_forward });
+    }
     calibration::take(&mut draft);
     intake::take_orders(&mut draft);
     intake::take_spec(&mut draft);

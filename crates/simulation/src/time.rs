@@ -75,6 +75,10 @@ impl Clock for MachineClock {
         self.steady.ahead(self.shown())
     }
 
+    fn set_forward(&self) -> SignedDuration {
+        self.steady.set_forward()
+    }
+
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
         async move {
             loop {

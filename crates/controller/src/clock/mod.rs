@@ -26,6 +26,12 @@ pub trait Clock: Send + Sync {
         SignedDuration::ZERO
     }
 
+    /// How far it was set forward altogether while this process ran: time that [`Self::now`] shows and that never passed. Asked
+    /// after [`Self::now`], so that a step in between is counted too often rather than not at all.
+    fn set_forward(&self) -> SignedDuration {
+        SignedDuration::ZERO
+    }
+
     /// Waits until [`Self::now`] is `at` or later.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
 }
@@ -45,6 +51,10 @@ impl Clock for System {
         self.steady.ahead(Timestamp::now())
     }
 
+    fn set_forward(&self) -> SignedDuration {
+        self.steady.set_forward()
+    }
+
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             while let Some(left) = left(at, self.now()) {
@@ -57,21 +67,46 @@ impl Clock for System {
 /// A clock that is set forward while somebody sleeps is noticed after this long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// A machine's clock made steady: it follows where it is set forward, and where it is set back it goes on at half its pace
-/// until it has been caught up with. It never goes back, and it never stands still: a daemon that waited for a clock to
-/// catch up would not see an abort for as long.
+/// Between two readings a clock gains less than this by drift, and by how long reading takes.
+const SET_FORWARD: SignedDuration = SignedDuration::from_secs(1);
+
+/// A machine's clock made steady: it follows where it is set forward, and tells how far; where it is set back it goes on at
+/// half its pace until it has been caught up with. It never goes back, and it never stands still: a daemon that waited for a
+/// clock to catch up would not see an abort for as long. Nor does it lag behind a clock that was set forward: metrics and
+/// deadlines of AWS are read by it.
 #[derive(Debug, Default)]
-pub struct Steady(Mutex<Option<(Timestamp, Instant)>>);
+pub struct Steady(Mutex<Readings>);
+
+#[derive(Debug, Default)]
+struct Readings {
+    /// The time at the last reading, and when that was.
+    last: Option<(Timestamp, Instant)>,
+    set_forward: SignedDuration,
+}
 
 impl Steady {
     /// The time, when the machine's clock shows `shown`.
     pub fn at(&self, shown: Timestamp) -> Timestamp {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let slowed = last.and_then(|(time, since)| time.saturating_add((now - since) / 2).ok());
-        let time = slowed.map_or(shown, |slowed| slowed.max(shown));
-        *last = Some((time, now));
+        let mut time = shown;
+        if let Some((before, since)) = readings.last {
+            let passed = now - since;
+            time = before.saturating_add(passed / 2).map_or(shown, |slowed| slowed.max(shown));
+            let gained = time
+                .duration_since(before)
+                .saturating_sub(SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX));
+            if gained >= SET_FORWARD {
+                readings.set_forward = readings.set_forward.saturating_add(gained);
+            }
+        }
+        readings.last = Some((time, now));
         time
+    }
+
+    /// How far the machine's clock was set forward altogether between the readings.
+    pub fn set_forward(&self) -> SignedDuration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).set_forward
     }
 
     /// How far the time is ahead of what the machine's clock shows.
@@ -141,7 +176,19 @@ mod tests {
         tokio::time::advance(Duration::from_secs(20_000)).await;
         assert_eq!(steady.at(second(20_100)), second(20_100), "caught up");
         assert_eq!(steady.ahead(second(20_100)), SignedDuration::ZERO);
+        assert_eq!(steady.set_forward(), SignedDuration::ZERO);
         assert_eq!(steady.at(second(30_000)), second(30_000), "set forward");
+        assert_eq!(steady.set_forward(), SignedDuration::from_secs(9_900));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_drifts_was_not_set() {
+        let steady = Steady::default();
+        for turn in 1..=1_000 {
+            steady.at(Timestamp::UNIX_EPOCH + SignedDuration::from_millis(10_900) * turn);
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        assert_eq!(steady.set_forward(), SignedDuration::ZERO);
     }
 
     #[test]

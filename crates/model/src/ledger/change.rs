@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Broken, Entry, EvidenceMark, OpenedChange, ReaderSeen};
+use super::{Broken, Entry, EvidenceMark, OpenedChange, ReaderSeen, state::moved};
 use crate::{
     Digest,
     decision::{Outcome, Step},
@@ -107,6 +107,19 @@ impl ChangeState {
         self.quiet_since = Some(at);
     }
 
+    /// Moves the beginning of every window that runs.
+    pub(super) fn move_windows(&mut self, by: SignedDuration) {
+        let Self { quiet_since, last_reader, quarantine, run, .. } = self;
+        moved(by, quiet_since.iter_mut());
+        moved(by, last_reader.iter_mut().map(|(_, seen)| seen));
+        if let Some(Quarantine { marked_at, since, .. }) = quarantine {
+            moved(by, since.iter_mut().chain([marked_at]));
+        }
+        if let Some(TaskRun { began, end, .. }) = run {
+            moved(by, end.iter_mut().map(|(_, at)| at).chain([began]));
+        }
+    }
+
     pub(super) fn apply(&mut self, at: Timestamp, entry: &Entry) {
         match entry {
             Entry::EvidenceMarked(mark) => {
@@ -160,6 +173,7 @@ impl ChangeState {
             | Entry::SpecAbsent { .. }
             | Entry::Unmanaged
             | Entry::OrderIgnored { .. }
+            | Entry::ClockSetForward { .. }
             | Entry::Hold { .. }
             | Entry::RolloutStarted(_)
             | Entry::Advanced(_)

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -54,6 +54,12 @@ pub enum Entry {
         modified: Timestamp,
         /// Why it does not count.
         why: String,
+    },
+    /// The clock of the daemon was set forward by this much since its last entry, so windows that run seem to be over sooner by
+    /// as much. A machine that was suspended looks the same.
+    ClockSetForward {
+        /// By how much; never negative.
+        by: SignedDuration,
     },
     /// A hold order was read as present, or, once it had been, as absent. It ends with two absent reads.
     Hold {

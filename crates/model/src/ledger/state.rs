@@ -64,6 +64,8 @@ pub struct ReleaseState {
     pub hold: Option<Hold>,
     /// Orders told as not counting: name to (version, modified).
     pub ignored: BTreeMap<String, (ParameterVersion, Timestamp)>,
+    /// How far clocks of daemons were set forward altogether.
+    pub set_forward: SignedDuration,
     /// The newest events, oldest first.
     pub events: Vec<Event>,
 }
@@ -182,6 +184,13 @@ impl BakeClock {
     }
 }
 
+/// Moves beginnings of windows; one that cannot be later stays.
+pub(super) fn moved<'a>(by: SignedDuration, beginnings: impl IntoIterator<Item = &'a mut Timestamp>) {
+    for beginning in beginnings {
+        *beginning = beginning.saturating_add(by).unwrap_or(*beginning);
+    }
+}
+
 impl ReleaseState {
     /// Folds one entry that was appended at `at`.
     pub fn apply(&mut self, at: Timestamp, entry: &Entry) {
@@ -195,11 +204,13 @@ impl ReleaseState {
                 // What was deployed for the old incarnation says nothing of the next one.
                 let deployments = std::mem::take(&mut self.deployments);
                 let (length, events) = (self.length, std::mem::take(&mut self.events));
-                *self = Self { length, events, deployments, ..Self::default() };
+                let set_forward = self.set_forward;
+                *self = Self { length, events, deployments, set_forward, ..Self::default() };
             }
             Entry::OrderIgnored { order, version, modified, why: _ } => {
                 self.ignored.insert(order.clone(), (*version, *modified));
             }
+            Entry::ClockSetForward { by } => self.move_windows(*by),
             Entry::Hold { present } => self.hold(at, *present),
             Entry::Calibrated(calibrated) => self.calibrated = Some((Calibrated::clone(calibrated), at)),
             Entry::RolloutStarted(start) => self.rollout = Some(Rollout::new(start, at)),
@@ -244,6 +255,23 @@ impl ReleaseState {
                     rollout.apply(at, entry);
                 }
             }
+        }
+    }
+
+    /// Moves the beginning of every window that runs, so that what was served of it stays what it was. What is compared with
+    /// times of AWS or of the server stays.
+    fn move_windows(&mut self, by: SignedDuration) {
+        let Self { set_forward, spec_absent, rollout, change, open, refusals, .. } = self;
+        *set_forward = set_forward.saturating_add(by);
+        moved(by, spec_absent.iter_mut());
+        moved(by, open.iter_mut().map(|(_, since)| since));
+        moved(by, refusals.iter_mut().flat_map(|refusals| [&mut refusals.since, &mut refusals.last]));
+        if let Some(rollout) = rollout {
+            let Rollout { bake, confirmed_at, stop_sent, retire_sent, .. } = rollout;
+            moved(by, [&mut bake.running_since, confirmed_at, stop_sent, retire_sent].into_iter().flatten());
+        }
+        if let Some(change) = change {
+            change.move_windows(by);
         }
     }
 
@@ -439,6 +467,7 @@ impl Rollout {
             | Entry::SpecAbsent { .. }
             | Entry::Unmanaged
             | Entry::OrderIgnored { .. }
+            | Entry::ClockSetForward { .. }
             | Entry::Hold { .. }
             | Entry::Calibrated(_)
             | Entry::RolloutStarted(_)

@@ -1,7 +1,7 @@
 //! Which ledger entries people want to read as events, and in what words.
 
 use super::{Broken, Entry, EventKind, Resolution, RolloutEnd, RolloutKind};
-use crate::{calibration::Calibration, decision::Outcome};
+use crate::{calibration::Calibration, decision::Outcome, duration::human};
 
 /// The event that an entry is: kind, CamelCase reason, sentence. `None` for bookkeeping.
 pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)> {
@@ -24,6 +24,14 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         }
         Entry::OrderIgnored { order, version, why, modified: _ } => {
             (Warning, "OrderIgnored", format!("order {order} version {version} does not count: {why}"))
+        }
+        Entry::ClockSetForward { by } => {
+            let by = human(*by);
+            (
+                Warning,
+                "ClockSetForward",
+                format!("the machine's clock was set forward by {by}; that time counts for no window"),
+            )
         }
         Entry::Hold { present: true } => (Normal, "Held", "a hold is ordered".into()),
         Entry::RolloutStarted(start) => match &start.kind {

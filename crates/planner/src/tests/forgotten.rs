@@ -13,7 +13,7 @@ use tidegate_model::{
 
 use super::{
     after,
-    golden::in_flight,
+    golden::{self, in_flight},
     sketch::{Asked, Change, Phase, Serving, Sketch, calm},
     word,
     world::{World, build},
@@ -166,9 +166,7 @@ fn a_spec_is_given_up_only_if_it_stays_away() {
 
 /// A release at rest without an open change: what is desired serves.
 fn settled() -> Sketch {
-    let mut sketch = calm();
-    sketch.traffic.service = Fact::Known(Serving::Green);
-    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    let mut sketch = golden::settled();
     sketch.ledger.change = Some(Change::Purged);
     sketch
 }

@@ -59,7 +59,7 @@ fn preflight() -> Sketch {
 }
 
 /// Green serves alone; contract is due.
-fn settled() -> Sketch {
+pub(super) fn settled() -> Sketch {
     let mut sketch = calm();
     sketch.traffic.service = Fact::Known(Serving::Green);
     sketch.traffic.listeners = Fact::Known((0, 100, false));

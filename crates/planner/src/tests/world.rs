@@ -36,6 +36,7 @@ pub(super) struct World {
     pub seen: Observation,
     pub now: Timestamp,
     pub ahead: SignedDuration,
+    pub set_forward: SignedDuration,
 }
 
 impl World {
@@ -44,8 +45,9 @@ impl World {
     }
 
     pub(super) fn decide_after(&self, previous: Option<&ReleaseStatus>) -> Decision {
-        let Self { release, state, seen, now, ahead } = self;
-        decide(&Input { release, state, observation: seen, previous, now: *now, ahead: *ahead })
+        let Self { release, state, seen, now, ahead, set_forward } = self;
+        let (now, ahead, set_forward) = (*now, *ahead, *set_forward);
+        decide(&Input { release, state, observation: seen, previous, now, ahead, set_forward })
     }
 }
 
@@ -163,7 +165,14 @@ pub(super) fn marker() -> Marker {
 /// Builds the world of a sketch.
 pub(super) fn build(sketch: &Sketch) -> World {
     let (state, seen) = (state(sketch), observation(sketch));
-    World { release: release(), state, seen, now: now(), ahead: SignedDuration::ZERO }
+    World {
+        release: release(),
+        state,
+        seen,
+        now: now(),
+        ahead: SignedDuration::ZERO,
+        set_forward: SignedDuration::ZERO,
+    }
 }
 
 fn state(sketch: &Sketch) -> ReleaseState {

@@ -15,8 +15,9 @@ mod traffic;
 
 /// Asks something of a draft of a world, gates for example.
 pub(super) fn ask<T>(world: &World, gates: impl FnOnce(Draft<'_>) -> T) -> T {
-    let World { release, state, seen, now, ahead } = world;
-    let input = Input { release, state, observation: seen, previous: None, now: *now, ahead: *ahead };
+    let World { release, state, seen, now, ahead, set_forward } = world;
+    let (now, ahead, set_forward) = (*now, *ahead, *set_forward);
+    let input = Input { release, state, observation: seen, previous: None, now, ahead, set_forward };
     gates(Draft::new(&input))
 }
 

@@ -13,20 +13,13 @@ use tidegate_model::{
 
 use super::{
     super::{
-        sketch::{Change, Evidence, Journal, Serving, Sketch, Snapshot, calm},
+        golden::settled,
+        sketch::{Change, Evidence, Journal, Snapshot, calm},
         world::{World, ago, build, now},
     },
     ask, change, closed, days, is_open, says,
 };
 use crate::gates;
-
-/// Green serves alone, and the old form may be contracted.
-fn settled() -> Sketch {
-    let mut sketch = calm();
-    sketch.traffic.service = Fact::Known(Serving::Green);
-    sketch.traffic.listeners = Fact::Known((0, 100, false));
-    sketch
-}
 
 /// A day has this many seconds.
 const DAY: i64 = 86_400;
