@@ -419,12 +419,16 @@ fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
     }
 }
 
-/// CodeDeploy says that it succeeded. That is never believed alone: listener, task sets, health and revision must agree,
-/// read twice. What somebody has deployed since is no disagreement.
+/// CodeDeploy says that it succeeded. That is never believed alone: listener, task sets and revision must agree, and green be
+/// healthy, read twice. What somebody has deployed since is no disagreement.
 fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
     enter(draft, RolloutPhase::Retiring);
     let Some(rollout) = draft.rollout() else { return };
     draft.look_in(10);
+    if draft.seen.service.unknown().is_some() || draft.seen.listeners.unknown().is_some() {
+        draft.unobserved("what serves", "it was not read");
+        return;
+    }
     if let Some(problem) = disagreement(draft, &rollout) {
         if back::was_replaced(draft, &deployment.id) {
             draft.note(Entry::RolloutEnded(RolloutEnd::RolledBack(Cause::Superseded)));
@@ -433,6 +437,11 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
             let message = format!("CodeDeploy says succeeded, but {problem}");
             draft.held(Held::TrafficDisagrees, message);
         }
+        return;
+    }
+    // Tasks that an autoscaler has just added are no disagreement.
+    let healthy = gates::green_healthy(draft, &rollout);
+    if !draft.pass_gates(vec![healthy]) {
         return;
     }
     let far_enough = rollout.confirmed_at.is_none_or(|at| draft.now >= at + CONFIRM_APART);
@@ -450,9 +459,9 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
 }
 
 fn disagreement(draft: &Draft<'_>, rollout: &Rollout) -> Option<String> {
-    let Some(service) = draft.seen.service.known() else { return Some("the service is not known".into()) };
+    let Some(service) = draft.seen.service.known() else { return Some("the service does not exist".into()) };
     let Some(listeners) = draft.seen.listeners.known() else {
-        return Some("the listeners are not known".into());
+        return Some("the listeners do not exist".into());
     };
     let group = &rollout.start.green_group;
     let Some(primary) = service.primary() else { return Some("the service has no primary task set".into()) };
@@ -462,11 +471,7 @@ fn disagreement(draft: &Draft<'_>, rollout: &Rollout) -> Option<String> {
     if !listeners.production.forwards_only_to(group) {
         return Some("the production listener does not forward to green alone".into());
     }
-    if let Some(other) = left_behind(service, rollout.green.as_ref(), group) {
-        return Some(gates::not_cleared(other));
-    }
-    let reading = gates::green_healthy(draft, rollout);
-    (!reading.lets_pass()).then(|| "green is not healthy at full size".into())
+    left_behind(service, rollout.green.as_ref(), group).map(gates::not_cleared)
 }
 
 /// The deployment ended without success. After the Ready wait with a gate closed the revision has not failed.

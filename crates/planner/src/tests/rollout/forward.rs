@@ -352,7 +352,7 @@ fn a_success_is_read_twice_ten_seconds_apart() {
 }
 
 #[test]
-fn a_success_counts_only_where_listener_task_sets_and_health_agree() {
+fn a_success_counts_only_where_listener_and_task_sets_agree() {
     let problem = |change: &dyn Fn(&mut World)| {
         let mut world = build(&succeeded(1, 600));
         change(&mut world);
@@ -375,10 +375,23 @@ fn a_success_counts_only_where_listener_task_sets_and_health_agree() {
     };
     let with_seen = |change: fn(&mut Sketch)| problem(&|world| world.seen = with(change).seen).is_none();
     assert!(!with_seen(|sketch| sketch.traffic.listeners = Fact::Known((1, 99, false))));
-    assert!(!with_seen(|sketch| sketch.traffic.listeners = Fact::Unknown(Why::Throttled)));
-    assert!(!with_seen(|sketch| sketch.traffic.health = Fact::Known(false)));
-    assert!(!with_seen(|sketch| sketch.traffic.service = Fact::Unknown(Why::Throttled)));
     assert!(!with_seen(|sketch| sketch.traffic.service = Fact::Known(Serving::Nothing)));
+}
+
+#[test]
+fn what_is_not_read_or_not_healthy_yet_keeps_a_success_waiting_and_is_no_disagreement() {
+    let waits: [(fn(&mut Sketch), Reason); 3] = [
+        (|sketch| sketch.traffic.listeners = Fact::Unknown(Why::Throttled), Reason::Unobserved),
+        (|sketch| sketch.traffic.service = Fact::Unknown(Why::Throttled), Reason::Unobserved),
+        (|sketch| sketch.traffic.health = Fact::Known(false), Reason::Gate(Gate::GreenHealthy)),
+    ];
+    for (change, reason) in waits {
+        let mut sketch = succeeded(1, 600);
+        change(&mut sketch);
+        let decision = build(&sketch).decide();
+        assert!(told(&decision, reason).is_some());
+        assert!(!holds(&decision, Held::TrafficDisagrees) && ends(&decision).is_none());
+    }
 }
 
 /// The deployment is over, long enough after it was ready for the wait to be over as well.
