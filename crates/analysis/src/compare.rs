@@ -315,11 +315,12 @@ impl<'a> Comparison<'a> {
             return None;
         }
         let most = self.last.green.requests.min(f64::from(u32::MAX)) as u32;
-        fewest(most, |count| {
+        let short_of = |process: &Process| self.share.ln() + process.ln_evidence() - LIMIT * LN_10;
+        fewest(most, short_of(process), |count| {
             let mut next = process.clone();
             let green = Tally { failures: f64::from(count), ..self.last.green };
             next.see(&Pair { green, ..self.last });
-            self.share.ln() + next.ln_evidence() - LIMIT * LN_10
+            short_of(&next)
         })
     }
 

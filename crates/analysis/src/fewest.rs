@@ -5,10 +5,10 @@
 /// So many are tried first.
 const FIRST: u32 = 8;
 
-/// The fewest, up to `most`, at which this is not below zero: a count is dear to try, so the bracket grows fast, and is narrowed
-/// where a straight line between its ends crosses zero, and in its middle in between.
-pub(crate) fn fewest(most: u32, excess: impl Fn(u32) -> f64) -> Option<u32> {
-    let mut low = (0, f64::NEG_INFINITY);
+/// The fewest, up to `most`, at which this is not below zero; about `none` it is at none. A count is dear to try, so the bracket
+/// grows fast, and is narrowed where a straight line between its ends crosses zero, and in its middle in between.
+pub(crate) fn fewest(most: u32, none: f64, excess: impl Fn(u32) -> f64) -> Option<u32> {
+    let mut low = (0, none);
     let mut high = (most.min(FIRST), excess(most.min(FIRST)));
     while high.1 < 0.0 && high.0 < most {
         let next = high.0.saturating_mul(4).min(most);
@@ -20,7 +20,7 @@ pub(crate) fn fewest(most: u32, excess: impl Fn(u32) -> f64) -> Option<u32> {
     let mut straight = true;
     while high.0 - low.0 > 1 {
         let width = high.0 - low.0;
-        let part = if straight && low.1.is_finite() { low.1 / (low.1 - high.1) } else { 0.5 };
+        let part = if straight { low.1 / (low.1 - high.1) } else { 0.5 };
         let middle = low.0 + ((f64::from(width) * part).ceil() as u32).clamp(1, width - 1);
         let tried = (middle, excess(middle));
         if tried.1 >= 0.0 {
@@ -59,17 +59,20 @@ mod tests {
                     grows(f64::from(count)) - grows(f64::from(limit))
                 };
                 let expected = (1..=most).find(|count| grows(f64::from(*count)) >= grows(f64::from(limit)));
-                assert_eq!(fewest(most, excess), expected, "{shape}, {limit}");
-                assert!(tries.get() <= 24, "{shape}, {limit}: {} tries", tries.get());
+                for none in [0.0, -1.0, -1e3, grows(0.0) - grows(f64::from(limit))] {
+                    tries.set(0);
+                    assert_eq!(fewest(most, none, excess), expected, "{shape}, {limit}, {none}");
+                    assert!(tries.get() <= 24, "{shape}, {limit}, {none}: {} tries", tries.get());
+                }
             }
         }
     }
 
     #[test]
     fn no_count_is_enough_where_the_most_are_not() {
-        assert_eq!(fewest(100, |count| f64::from(count) - 101.0), None);
-        assert_eq!(fewest(100, |count| f64::from(count) - 100.0), Some(100));
-        assert_eq!(fewest(0, |_| 1.0), None, "there is nothing that could fail");
-        assert_eq!(fewest(3, |count| f64::from(count) - 1.0), Some(1));
+        assert_eq!(fewest(100, -101.0, |count| f64::from(count) - 101.0), None);
+        assert_eq!(fewest(100, -100.0, |count| f64::from(count) - 100.0), Some(100));
+        assert_eq!(fewest(0, -1.0, |_| 1.0), None, "there is nothing that could fail");
+        assert_eq!(fewest(3, -1.0, |count| f64::from(count) - 1.0), Some(1));
     }
 }

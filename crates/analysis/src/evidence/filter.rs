@@ -6,6 +6,26 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filter<const N: usize>(pub(super) [f64; N]);
 
+/// A probability as `e` to the power of `most`, times `part`: a product of many is taken without a logarithm for each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scaled {
+    pub(super) most: f64,
+    pub(super) part: f64,
+}
+
+impl Scaled {
+    /// What cannot be.
+    pub(super) const ZERO: Self = Self { most: f64::NEG_INFINITY, part: 0.0 };
+
+    pub(super) fn times(self, other: Self) -> Self {
+        Self { most: self.most + other.most, part: self.part * other.part }
+    }
+
+    pub(super) fn ln(self) -> f64 {
+        self.most + self.part.ln()
+    }
+}
+
 /// How likely what was seen is at each node of a hidden state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Likelihood<const N: usize> {
@@ -23,8 +43,8 @@ impl<const N: usize> Likelihood<N> {
 }
 
 impl<const N: usize> Filter<N> {
-    /// Weighs the nodes with the likelihood of what was seen; returns the log probability of seeing it.
-    pub(super) fn observe(&mut self, likelihood: &Likelihood<N>) -> f64 {
+    /// Weighs the nodes with the likelihood of what was seen; returns the probability of seeing it.
+    pub(super) fn observe(&mut self, likelihood: &Likelihood<N>) -> Scaled {
         let mut sum = 0.0;
         for (p, part) in self.0.iter_mut().zip(&likelihood.parts) {
             *p *= part;
@@ -33,12 +53,16 @@ impl<const N: usize> Filter<N> {
         // The likeliest node may have lost all its weight long ago: then nothing is learned of where the state is.
         if sum < 1e-300 {
             self.0 = [1.0 / N as f64; N];
-            return likelihood.most - 690.0;
+            return Scaled { most: likelihood.most - 690.0, part: 1.0 };
         }
         for p in &mut self.0 {
             *p /= sum;
         }
-        likelihood.most + sum.ln()
+        // The product of two of them is no nought.
+        if sum < 1e-150 {
+            return Scaled { most: likelihood.most + sum.ln(), part: 1.0 };
+        }
+        Scaled { most: likelihood.most, part: sum }
     }
 
     /// This and another filter as one, by their weights.

@@ -3,15 +3,15 @@
 //! Called by [`super::Process`] minute by minute. Both predict a minute before they see it and then learn from it, so each is a
 //! probability of everything seen so far, and their ratio is what a good release makes large at most with the odds of one to it.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, sync::Arc};
 
 use tidegate_model::calibration::Dispersion;
 
 use super::{
     Effects, Pair,
-    filter::{Filter, Likelihood, Sticky, Walk},
+    filter::{Filter, Likelihood, Scaled, Sticky, Walk},
     law::{COMMON, COMMON_FACTORS, DRIFT, DRIFT_STEP, Means, Seen, split, total, totals},
-    special::{ln_add, ln_add_share},
+    special::ln_add,
 };
 
 /// A minute keeps the common factor of the minute before with this probability.
@@ -59,7 +59,7 @@ impl Setting {
         let mut hidden = self.start();
         let mut ln = 0.0;
         for pair in pairs {
-            ln += hidden.drift.observe(&Likelihood::new(self.splits(&Seen::new(*pair), 1.0)));
+            ln += hidden.drift.observe(&Likelihood::new(self.splits(&Seen::new(*pair), 1.0))).ln();
             self.walk.step(&mut hidden.drift);
         }
         ln
@@ -147,32 +147,37 @@ struct Hidden {
     common: Filter<COMMON>,
 }
 
-/// A hypothesis so far: the log probability of everything seen, and what it thinks of what is hidden.
+/// An alternative so far: the probability of everything seen, in units that all of a pairing share, and what it thinks of what is
+/// hidden.
 #[derive(Clone, Copy, Debug)]
 struct Track {
-    ln: f64,
+    part: f64,
     hidden: Hidden,
 }
 
 impl Track {
-    /// Takes over `ln` worth of another hypothesis, with its view of what is hidden.
-    fn receive(&mut self, ln: f64, from: &Hidden) {
-        if ln == f64::NEG_INFINITY {
+    /// Takes over so much of another hypothesis, with its view of what is hidden.
+    fn receive(&mut self, part: f64, from: &Hidden) {
+        if part <= 0.0 {
             return;
         }
-        let (sum, share) = ln_add_share(self.ln, ln);
+        self.part += part;
+        let share = part / self.part;
         self.hidden.drift.merge(share, &from.drift);
         self.hidden.common.merge(share, &from.common);
-        self.ln = sum;
     }
 }
 
 /// Both hypotheses under one setting.
 #[derive(Clone, Debug)]
 pub(super) struct Pairing {
-    setting: Setting,
+    setting: Arc<Setting>,
     tolerated: f64,
-    null: Track,
+    /// `ln` of the probability of everything seen if green is as blue, and what is thought of what is hidden then.
+    null: (f64, Hidden),
+    /// `ln` of the unit of the alternatives' probabilities. It moves with them, so that no part of it is out of range; one that is
+    /// less than `e^-700` of the largest is nothing: that costs evidence only after there was far more than decides.
+    unit: f64,
     alternatives: Vec<Alternative>,
 }
 
@@ -180,8 +185,8 @@ pub(super) struct Pairing {
 #[derive(Clone, Debug)]
 struct Alternative {
     effect: Effect,
-    /// `ln` of its part of the prior.
-    ln_prior: f64,
+    /// Its part of the prior.
+    prior: f64,
     track: Track,
 }
 
@@ -223,30 +228,30 @@ struct Apart {
 }
 
 impl Hidden {
-    fn observe(&mut self, apart: &Apart) -> f64 {
-        let totals = apart.totals.as_ref().map_or(0.0, |totals| self.common.observe(totals));
-        self.drift.observe(&apart.splits) + totals
+    fn observe(&mut self, apart: &Apart) -> Scaled {
+        let splits = self.drift.observe(&apart.splits);
+        apart.totals.as_ref().map_or(splits, |totals| self.common.observe(totals).times(splits))
     }
 }
 
 impl UnderEffect {
-    /// The log probability of the minute; what is hidden moves on to the next one.
-    fn learn(&self, setting: &Setting, hidden: &mut Hidden, seen: &Seen, least: f64) -> f64 {
+    /// The probability of the minute; what is hidden moves on to the next one.
+    fn learn(&self, setting: &Setting, hidden: &mut Hidden, seen: &Seen, least: f64) -> Scaled {
         match self {
             Self::Times(apart) => {
-                let ln = hidden.observe(apart);
+                let probability = hidden.observe(apart);
                 setting.step(hidden);
-                ln
+                probability
             }
             // The lasting difference is in the law itself here: no node of it is weighed.
             Self::Added { added, rate, both } => {
-                let ln = if setting.is_hopeless(seen, *rate, *added, least) {
-                    f64::NEG_INFINITY
+                let probability = if setting.is_hopeless(seen, *rate, *added, least) {
+                    Scaled::ZERO
                 } else {
                     hidden.common.observe(both.get_or_init(|| setting.both(seen, *rate, *added)))
                 };
                 setting.common.step(&mut hidden.common);
-                ln
+                probability
             }
         }
     }
@@ -269,15 +274,16 @@ impl Effect {
 impl Pairing {
     pub(super) fn new(setting: Setting, effects: &Effects) -> Self {
         let hidden = setting.start();
-        let track = Track { ln: f64::NEG_INFINITY, hidden };
+        let track = Track { part: 0.0, hidden };
         let effects_of = effects.of(setting.rate);
         let weight = |effect: Effect| effect.weight(setting.rate, setting.volume);
         let all: f64 = effects_of.iter().copied().map(weight).sum();
         let alternatives = effects_of
             .iter()
-            .map(|effect| Alternative { effect: *effect, ln_prior: (weight(*effect) / all).ln(), track })
+            .map(|effect| Alternative { effect: *effect, prior: weight(*effect) / all, track })
             .collect();
-        Self { tolerated: effects.tolerated, null: Track { ln: 0.0, hidden }, alternatives, setting }
+        let (tolerated, unit) = (effects.tolerated, f64::NEG_INFINITY);
+        Self { setting: Arc::new(setting), tolerated, null: (0.0, hidden), unit, alternatives }
     }
 
     /// How likely a minute is, whatever was before it.
@@ -293,43 +299,69 @@ impl Pairing {
     pub(super) fn learn(&mut self, minute: &Likelihoods, onset: f64) {
         self.begin(onset.ln());
         self.grow();
-        let Self { setting, null, alternatives, .. } = self;
-        let ln = null.hidden.observe(&minute.null);
-        null.ln += ln;
+        let Self { setting, null: (null, hidden), unit, alternatives, .. } = self;
+        let ln = hidden.observe(&minute.null).ln();
+        *null += ln;
+        setting.step(hidden);
         // How likely the split was at all, with the ways in which it comes about: that of an effect is at most one.
         let least = ln + minute.seen.ways;
-        setting.step(&mut null.hidden);
-        for (Alternative { track, .. }, under) in alternatives.iter_mut().zip(&minute.effects) {
-            track.ln += under.learn(setting, &mut track.hidden, &minute.seen, least);
+        let of = |(one, under): (&mut Alternative, &UnderEffect)| {
+            let probability = under.learn(setting, &mut one.track.hidden, &minute.seen, least);
+            one.track.part *= probability.part;
+            probability.most
+        };
+        let mosts: Vec<f64> = alternatives.iter_mut().zip(&minute.effects).map(of).collect();
+        let most = mosts.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        for (one, own) in alternatives.iter_mut().zip(mosts) {
+            one.track.part *= if own == most { 1.0 } else { (own - most).exp() };
+        }
+        *unit += most;
+        self.keep_in_range();
+    }
+
+    /// Takes the largest part for the unit where it is far from one.
+    fn keep_in_range(&mut self) {
+        let largest = self.alternatives.iter().map(|one| one.track.part).fold(0.0, f64::max);
+        if largest == 0.0 || self.unit == f64::NEG_INFINITY {
+            self.unit = f64::NEG_INFINITY;
+        } else if !(1e-100..=1e100).contains(&largest) {
+            self.unit += largest.ln();
+            self.alternatives.iter_mut().for_each(|one| one.track.part /= largest);
         }
     }
 
     fn begin(&mut self, ln_onset: f64) {
-        let before = &self.null;
-        for Alternative { ln_prior, track, .. } in &mut self.alternatives {
-            track.receive(before.ln + ln_onset + *ln_prior, &before.hidden);
+        let Self { null: (null, hidden), unit, alternatives, .. } = self;
+        let begins = *null + ln_onset;
+        if begins > *unit {
+            let shrinks = (*unit - begins).exp();
+            alternatives.iter_mut().for_each(|one| one.track.part *= shrinks);
+            *unit = begins;
+        }
+        let part = (begins - *unit).exp();
+        for Alternative { prior, track, .. } in alternatives {
+            track.receive(part * *prior, hidden);
         }
     }
 
     fn grow(&mut self) {
-        let (grows, stays) = (EFFECT_GROWS.ln(), (-EFFECT_GROWS).ln_1p());
         for larger in (1..self.alternatives.len()).rev() {
             let (smaller, rest) = self.alternatives.split_at_mut(larger);
             let (Some(from), Some(to)) = (smaller.last_mut(), rest.first_mut()) else { continue };
-            to.track.receive(from.track.ln + grows, &from.track.hidden);
-            from.track.ln += stays;
+            to.track.receive(EFFECT_GROWS * from.track.part, &from.track.hidden);
+            from.track.part *= 1.0 - EFFECT_GROWS;
         }
     }
 
     /// Log probability of everything seen if green is as blue.
     pub(super) fn null(&self) -> f64 {
-        self.null.ln
+        self.null.0
     }
 
     /// The same if it is worse from some minute on; `later` is the prior of the minutes to come.
     pub(super) fn alternative(&self, later: f64) -> f64 {
-        let started = self.alternatives.iter().map(|one| one.track.ln);
-        started.fold(self.null.ln + later.ln(), ln_add)
+        let started: f64 = self.alternatives.iter().map(|one| one.track.part).sum();
+        ln_add(self.unit + started.ln(), self.null.0 + later.ln())
     }
 }
 

@@ -85,13 +85,3 @@ pub(super) fn ln_add(a: f64, b: f64) -> f64 {
     let (high, low) = if a >= b { (a, b) } else { (b, a) };
     if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
-
-/// `ln(e^a + e^b)`, and the share of `e^b` in the sum.
-pub(super) fn ln_add_share(a: f64, b: f64) -> (f64, f64) {
-    if a == f64::NEG_INFINITY {
-        return (b, 1.0);
-    }
-    let less = (-(a - b).abs()).exp();
-    let share = if b >= a { 1.0 / (1.0 + less) } else { less / (1.0 + less) };
-    (a.max(b) + less.ln_1p(), share)
-}

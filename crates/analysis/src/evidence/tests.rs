@@ -218,3 +218,16 @@ fn no_count_makes_the_evidence_anything_but_a_number() {
         }
     }
 }
+
+/// Probabilities of whole releases are kept in a unit that moves: the evidence is what their logarithms give, far beyond what a
+/// number can be the `e` to the power of.
+#[test]
+fn evidence_beyond_the_range_of_a_number_is_kept() {
+    let known = calibration(Some(1e-3), INDEPENDENT);
+    let (calm, harmed) = (pair((9e5, 900.0), (1e5, 100.0)), pair((9e5, 900.0), (1e5, 60_000.0)));
+    let after = |minutes: &[Pair]| (ln_evidence(&known, minutes) * 1e3).round() / 1e3;
+    assert_eq!(after(&[calm, calm]), -1.101);
+    assert_eq!(after(&[calm, harmed]), 133555.701);
+    assert_eq!(after(&[harmed, harmed, harmed]), 400678.778);
+    assert_eq!(after(&[harmed, calm, harmed]), 267040.997);
+}
