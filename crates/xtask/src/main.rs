@@ -156,10 +156,13 @@ fn test(rest: &[String]) -> Result<(), Failed> {
 }
 
 /// Builds the simulation alone: nothing else is built with its profile, so nothing else would have use for more.
+/// As a release where its speed is told or hours of it are to come; otherwise as what is built sooner.
 fn sim(rest: &[String]) -> Result<(), Failed> {
     run::say("building; the first time this takes some ten minutes");
-    cargo(["build", "--locked", "-p", "tidegate-simulation", "--profile", "sim"])?;
-    let program = run::target().join("sim").join("sim");
+    let whole = rest.iter().any(|argument| argument == "--long" || argument == "--rate");
+    let profile = if whole { "release" } else { "sim" };
+    cargo(["build", "--locked", "-p", "tidegate-simulation", "--profile", profile])?;
+    let program = run::target().join(profile).join("sim");
     run::command(program, rest.iter().map(String::as_str))
 }
 

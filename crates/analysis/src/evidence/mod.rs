@@ -19,7 +19,7 @@ mod special;
 
 use hypothesis::{Effect, Likelihoods, Pairing, Setting};
 use law::Seen;
-use special::ln_add;
+use special::ln_sum;
 use tidegate_model::calibration::Calibration;
 
 /// Requests and failures of one group in one minute.
@@ -151,7 +151,7 @@ impl Process {
     /// `ln E`: 0 if nothing speaks for either.
     pub fn ln_evidence(&self) -> f64 {
         let sum = |ln: &dyn Fn(&Pairing) -> f64| {
-            self.pairings.iter().map(|(weight, pairing)| weight + ln(pairing)).fold(f64::NEG_INFINITY, ln_add)
+            ln_sum(&self.pairings.iter().map(|(weight, pairing)| weight + ln(pairing)).collect::<Vec<_>>())
         };
         if self.pairings.is_empty() {
             return 0.0;

@@ -80,6 +80,16 @@ pub(super) fn ln_negative_binomial(n: f64, mean: f64, variance: f64) -> f64 {
     ln_rising(r, n, (mean + r) / mean) - r * (mean / r).ln_1p()
 }
 
+/// `ln` of the sum of `e` to the power of each; minus infinity for none.
+pub(super) fn ln_sum(all: &[f64]) -> f64 {
+    let most = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if most == f64::NEG_INFINITY {
+        most
+    } else {
+        most + all.iter().map(|ln| (ln - most).exp()).sum::<f64>().ln()
+    }
+}
+
 /// `ln(e^a + e^b)`.
 pub(super) fn ln_add(a: f64, b: f64) -> f64 {
     let (high, low) = if a >= b { (a, b) } else { (b, a) };

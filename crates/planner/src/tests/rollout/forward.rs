@@ -380,18 +380,16 @@ fn a_success_counts_only_where_listener_and_task_sets_agree() {
 
 #[test]
 fn what_is_not_read_or_not_healthy_yet_keeps_a_success_waiting_and_is_no_disagreement() {
-    let waits: [(fn(&mut Sketch), Reason); 3] = [
-        (|sketch| sketch.traffic.listeners = Fact::Unknown(Why::Throttled), Reason::Unobserved),
-        (|sketch| sketch.traffic.service = Fact::Unknown(Why::Throttled), Reason::Unobserved),
-        (|sketch| sketch.traffic.health = Fact::Known(false), Reason::Gate(Gate::GreenHealthy)),
-    ];
-    for (change, reason) in waits {
+    let waits_for = |reason, change: fn(&mut Sketch)| {
         let mut sketch = succeeded(1, 600);
         change(&mut sketch);
         let decision = build(&sketch).decide();
         assert!(told(&decision, reason).is_some());
         assert!(!holds(&decision, Held::TrafficDisagrees) && ends(&decision).is_none());
-    }
+    };
+    waits_for(Reason::Unobserved, |sketch| sketch.traffic.listeners = Fact::Unknown(Why::Throttled));
+    waits_for(Reason::Unobserved, |sketch| sketch.traffic.service = Fact::Unknown(Why::Throttled));
+    waits_for(Reason::Gate(Gate::GreenHealthy), |sketch| sketch.traffic.health = Fact::Known(false));
 }
 
 /// The deployment is over, long enough after it was ready for the wait to be over as well.
