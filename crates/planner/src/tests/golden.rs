@@ -54,7 +54,7 @@ pub(super) fn in_flight(phase: Phase, status: DeploymentStatus, termination_wait
     sketch
 }
 
-fn preflight() -> Sketch {
+pub(super) fn preflight() -> Sketch {
     Sketch { rollout: Some(flight(Phase::Preflight)), ..calm() }
 }
 
@@ -67,7 +67,7 @@ pub(super) fn settled() -> Sketch {
 }
 
 /// The old form is hidden and nobody missed it; the snapshot has its name.
-fn quarantined() -> Sketch {
+pub(super) fn quarantined() -> Sketch {
     let mut sketch = settled();
     sketch.ledger.change = Some(Change::SnapshotNamed);
     sketch.database.journal = Fact::Known(Journal::Hidden);

@@ -23,6 +23,7 @@ mod observed;
 mod resolve;
 mod rollout;
 mod sketch;
+mod told;
 mod tool;
 mod world;
 

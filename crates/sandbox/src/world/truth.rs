@@ -20,6 +20,8 @@ pub struct Side {
     pub healthy: usize,
     /// The image of its running tasks, if any run.
     pub image: Option<String>,
+    /// True if some of its running tasks have another one.
+    pub mixed: bool,
     /// The task definition of its running tasks: its ARN.
     pub definition: Option<String>,
 }
@@ -80,16 +82,17 @@ impl World {
 
     /// A target group, as if a listener sent `weight` to it.
     pub fn side(&self, group: &str, weight: u32) -> Side {
-        let task = self
-            .ecs
-            .tasks
-            .values()
-            .find(|task| task.target_group.as_deref() == Some(group) && task.state == TaskState::Running);
+        let mut tasks =
+            self.ecs.tasks.values().filter(|task| {
+                task.target_group.as_deref() == Some(group) && task.state == TaskState::Running
+            });
+        let task = tasks.next();
         Side {
             group: group.to_owned(),
             weight,
             healthy: self.elb.healthy(group),
             image: task.map(|task| task.image.clone()),
+            mixed: task.is_some_and(|task| tasks.any(|other| other.image != task.image)),
             definition: task.map(|task| task.task_definition.clone()),
         }
     }

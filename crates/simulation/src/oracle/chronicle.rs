@@ -68,7 +68,8 @@ impl Chronicle {
     /// Looks at what production has, right after a rollout has ended.
     pub(crate) fn look(&mut self, sides: &[Side]) -> Wrong {
         let image = self.settled.take()?;
-        let serves = sides.iter().any(|side| side.weight == 100 && side.image.as_ref() == Some(&image));
+        let serves =
+            sides.iter().any(|side| side.weight == 100 && !side.mixed && side.image.as_ref() == Some(&image));
         (!serves).then(|| (Invariant::C1, format!("{image} has settled, and production has {sides:?}")))
     }
 

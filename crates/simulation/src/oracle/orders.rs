@@ -169,7 +169,9 @@ impl Orders {
             sides.into_iter().any(|side| side.weight >= weight && side.image.as_deref() == Some(wanted))
         };
         match (status["summary"].as_str(), status["rollout"]["phase"].as_str()) {
-            (Some("Healthy"), Some("settled")) if !serves(100) => {
+            (Some("Healthy"), Some("settled"))
+                if !serves(100) || world.sides(PRODUCTION).iter().any(|side| side.mixed) =>
+            {
                 let sides = world.sides(PRODUCTION);
                 let what = format!("settled on {wanted} was told, and production has {sides:?}");
                 found.add(Invariant::O3, now, what);

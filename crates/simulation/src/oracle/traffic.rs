@@ -20,6 +20,9 @@ pub(crate) const PRODUCTION: u16 = 8080;
 /// What was true this short a time ago may have been what a daemon decided by.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
 
+/// A bake begins after two closed minutes in which green got everything.
+const CONFIRMED: SignedDuration = SignedDuration::from_mins(2);
+
 /// Where the spec of the simulated release stands.
 pub(crate) const SPEC: &str = "/tidegate/ecommerce/spec";
 
@@ -164,11 +167,14 @@ impl Traffic {
             let what = format!("{} was to delete blue while some traffic was on it", deployment.id);
             pending.push((Invariant::T3, what));
         }
-        let served = world.now().duration_since(*since);
+        let served = world.now().duration_since(*since).saturating_sub(CONFIRMED);
         if let Some(bake) = made_for(deployment).and_then(|marker| self.bake(marker.version.0, world.now()))
             && served < bake
         {
-            let what = format!("{} was to delete blue after {served:#} of a bake of {bake:#}", deployment.id);
+            let what = format!(
+                "{} was to delete blue after at most {served:#} of a bake of {bake:#}",
+                deployment.id
+            );
             pending.push((Invariant::T3, what));
         }
     }
