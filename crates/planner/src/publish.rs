@@ -21,7 +21,7 @@ pub(crate) fn decision(mut draft: Draft<'_>) -> Decision {
     for wait in &mut draft.waiting {
         wait.next_check_at = draft.next_look;
     }
-    draft.waiting.sort_by_key(|wait| rank(wait.reason));
+    draft.waiting.sort_by_key(|wait| (rank(wait.reason), !needs_somebody(wait.class)));
     let status = status(&draft);
     Decision {
         entries: draft.entries,
@@ -30,6 +30,14 @@ pub(crate) fn decision(mut draft: Draft<'_>) -> Decision {
         gates: draft.gates,
         status,
         next_look: draft.next_look,
+    }
+}
+
+/// True of what somebody must do something about; among waits of a kind they come first.
+fn needs_somebody(class: Class) -> bool {
+    match class {
+        Class::NeedsHuman | Class::NeedsFix => true,
+        Class::NeedsTime | Class::Throttled | Class::Suspended => false,
     }
 }
 
@@ -128,10 +136,7 @@ fn in_flight_summary(draft: &Draft<'_>) -> Summary {
     if draft.waiting.iter().any(|wait| held(&wait.reason)) {
         return Summary::Held;
     }
-    let stuck = draft.waiting.iter().any(|wait| match wait.class {
-        Class::NeedsHuman | Class::NeedsFix => true,
-        Class::NeedsTime | Class::Throttled | Class::Suspended => false,
-    });
+    let stuck = draft.waiting.iter().any(|wait| needs_somebody(wait.class));
     if stuck && draft.step.is_none() { Summary::Waiting } else { Summary::Progressing }
 }
 
@@ -426,8 +431,11 @@ fn condition(
     let phase = state.rollout.as_ref().map(|r| &r.phase);
     let shifted =
         matches!(phase, Some(RolloutPhase::Confirming | RolloutPhase::Baking | RolloutPhase::Retiring));
-    let settled = phase.is_none() && state.last.as_ref().is_none_or(|last| last.end == RolloutEnd::Settled);
-    let first = draft.waiting.first().map(|wait| wait.message.clone()).unwrap_or_default();
+    let settled = phase.is_none()
+        && state.accepted.is_some()
+        && state.last.as_ref().is_none_or(|last| last.end == RolloutEnd::Settled);
+    let first = draft.waiting.first().map(|wait| wait.message.clone());
+    let first = first.unwrap_or_else(|| "nothing is known of it yet".to_owned());
     match kind {
         ConditionType::Ready => match summary {
             Summary::Healthy => (True, "Settled", "the world matches the spec in force".into()),
@@ -448,8 +456,7 @@ fn condition(
             )
         }
         ConditionType::Stalled => {
-            let stalled =
-                draft.waiting.iter().find(|w| matches!(w.class, Class::NeedsHuman | Class::NeedsFix));
+            let stalled = draft.waiting.iter().find(|wait| needs_somebody(wait.class));
             let contract = |r: &Reason| matches!(r, Reason::Gate(g) if *g >= Gate::ReadersGone);
             match stalled.filter(|w| !contract(&w.reason)) {
                 Some(wait) => (True, "NeedsSomebody", wait.message.clone()),
@@ -457,11 +464,7 @@ fn condition(
             }
         }
         ConditionType::SpecValid => match &state.refused {
-            Some(refused) => (
-                False,
-                "Refused",
-                format!("spec version {} has {} problems", refused.version, refused.problems.len()),
-            ),
+            Some(refused) => (False, "Refused", refused.describe()),
             None if state.accepted.is_some() => (True, "Accepted", "the newest spec is in force".into()),
             None => (Unknown, "NotRead", "no spec was accepted yet".into()),
         },
@@ -515,7 +518,7 @@ fn condition(
             )
         }
         ConditionType::Promoted => (
-            truth(settled && state.accepted.is_some()),
+            truth(settled),
             if settled { "Settled" } else { "NotSettled" },
             format!("rollout is {}", phase_word(draft)),
         ),

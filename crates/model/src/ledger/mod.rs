@@ -211,6 +211,14 @@ pub struct Refused {
     pub problems: Vec<Problem>,
 }
 
+impl Refused {
+    /// That it was refused, in a few words.
+    pub fn describe(&self) -> String {
+        let problems = if self.problems.len() == 1 { "problem" } else { "problems" };
+        format!("spec version {} has {} {problems}", self.version, self.problems.len())
+    }
+}
+
 /// What a rollout starts from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

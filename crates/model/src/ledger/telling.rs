@@ -12,12 +12,7 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
         }
         Entry::Refused(refused) => {
             let first = refused.problems.first().map(ToString::to_string).unwrap_or_default();
-            let count = refused.problems.len();
-            (
-                Warning,
-                "SpecRefused",
-                format!("spec version {} has {count} problems: {first}", refused.version),
-            )
+            (Warning, "SpecRefused", format!("{}: {first}", refused.describe()))
         }
         Entry::Unmanaged => {
             (Normal, "Unmanaged", "the spec was deleted; the release is no longer managed".into())

@@ -475,6 +475,10 @@ pub(crate) fn hidden_long_enough(draft: &Draft<'_>, change: &ChangeState) -> Gat
         let message = "the old form is not hidden yet";
         return closed(gate, Class::NeedsTime, message, "it is hidden when every other gate is open");
     };
+    if change.quarantine.is_some_and(|quarantine| quarantine.broken) {
+        let message = "the hidden form is to be given back";
+        return closed(gate, Class::NeedsTime, message, "the quiet window begins anew then");
+    }
     if let Some(role) = hidden.regranted_to.first() {
         let message = format!("role {role} was given a right on the hidden form");
         return closed(

@@ -286,6 +286,7 @@ fn in_rollout() -> Vec<Told> {
     let shifting = || {
         let mut sketch = in_flight(Phase::Shifting, InProgress, false);
         sketch.traffic.listeners = Fact::Known((80, 20, false));
+        sketch.traffic.minutes = Fact::Known(Minutes::GreenOnly);
         if let Fact::Known(deployments) = &mut sketch.traffic.deployments {
             deployments.target = Fact::Known((Some(20), false));
         }
