@@ -1,6 +1,6 @@
 //! When a service's history is asked for, and what a release begins with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_analysis::{calibrated, uncalibrated, windows};
@@ -11,6 +11,7 @@ use tidegate_model::{
     ledger::Entry,
     observation::{DeploymentStatus, Load, PastCounts, PastMinute},
     orders::Orders,
+    spec,
     waiting::Reason,
 };
 
@@ -73,6 +74,36 @@ fn a_settled_service_is_looked_at_soon_after_it_is_first_seen_and_then_once_a_da
 }
 
 #[test]
+fn services_that_are_first_seen_at_once_take_turns_over_ten_minutes() {
+    let first_asks = |name: &str| {
+        let mut world = build(&calm());
+        world.release = name.parse().unwrap();
+        (0..=10).find(|minutes| {
+            world.state.accepted_at = Some(world.now - SignedDuration::from_mins(*minutes));
+            asks(&world)
+        })
+    };
+    let turns: BTreeSet<_> = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(first_asks).into();
+    assert_eq!(turns, (0..10).map(Some).collect());
+}
+
+#[test]
+fn counts_of_the_team_s_own_are_learned_too_and_values_are_not() {
+    let mut world = build(&calm());
+    let text = world.state.accepted.as_ref().unwrap().text.clone();
+    let checks = r#"{ "metrics": {
+        "orders": { "namespace": "n", "metric": "m", "dimensions": { "v": "{color}" }, "judge": "drop" },
+        "depth": { "namespace": "n", "metric": "m", "judge": { "above": 1 } } } }"#;
+    let text = text.replacen('{', &format!(r#"{{ "checks": {checks}, "#), 1);
+    world.state.accepted.as_mut().unwrap().spec = spec::read(&text).unwrap();
+    world.state.accepted_at = Some(world.now - hours(1));
+    let orders = Orders::default();
+    let asked = crate::needs(&world.release, &world.state, &world.seen.spec, &orders, world.now).history;
+    let names: Vec<String> = asked.unwrap().metrics.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["orders"]);
+}
+
+#[test]
 fn what_was_read_is_noted_once_and_shown() {
     let mut world = build(&calm());
     world.state.accepted_at = Some(world.now - hours(1));
@@ -107,6 +138,7 @@ fn a_release_begins_with_what_is_young_and_looks_again_at_what_is_old_or_rests_o
         (2_880, hours(26), true),
         (1_439, SignedDuration::from_mins(59), false),
         (1_439, SignedDuration::from_mins(61), true),
+        (1_440, hours(24), false),
     ] {
         looked_at(&mut world, minutes, before);
         assert_eq!(asks(&world), asked, "{minutes} minutes, {before:#} ago");

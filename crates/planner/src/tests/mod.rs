@@ -14,6 +14,7 @@ use tidegate_model::{
 };
 
 mod calibration;
+mod change;
 mod clock;
 mod forgotten;
 mod gates;

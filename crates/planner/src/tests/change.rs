@@ -1,0 +1,144 @@
+//! The phase of a change as database and ledger show it, and what may still be mended of it.
+
+use tidegate_model::{
+    Fact,
+    fact::Why,
+    observation::DeploymentStatus,
+    schema::{ChangePlan, Object, SchemaPhase},
+};
+
+use super::{
+    gates::ask,
+    golden::{in_flight, preflight, settled},
+    sketch::{Change, Journal, Phase, Sketch, Tool},
+    world::{World, build},
+};
+use crate::change;
+
+fn phase(world: &World) -> Option<SchemaPhase> {
+    ask(world, |draft| change::phase(&draft))
+}
+
+/// A change whose old form can be hidden from nobody: an index has no rights.
+fn index_alone(world: &mut World) {
+    let change = world.state.change.as_mut().unwrap();
+    change.opened.plan.removes = vec![Object::Index { schema: "public".into(), name: "old".into() }];
+}
+
+fn change(sketch: Sketch, change: Change, journal: Journal) -> World {
+    let mut sketch = sketch;
+    sketch.ledger.change = Some(change);
+    sketch.database.journal = Fact::Known(journal);
+    build(&sketch)
+}
+
+#[test]
+fn what_is_filled_is_expanded_in_a_rollout_and_soaks_at_rest() {
+    let rollout = || in_flight(Phase::Baking, DeploymentStatus::InProgress, true);
+    for named in [Change::Marked, Change::SnapshotNamed] {
+        assert_eq!(phase(&change(rollout(), named, Journal::Filled)), Some(SchemaPhase::Expanded));
+        assert_eq!(phase(&change(settled(), named, Journal::Filled)), Some(SchemaPhase::Soaking));
+    }
+}
+
+#[test]
+fn what_is_hidden_is_snapshotted_once_the_snapshot_has_a_name_in_a_rollout_too() {
+    for sketch in [settled(), in_flight(Phase::Baking, DeploymentStatus::InProgress, true)] {
+        let hidden = change(sketch.clone(), Change::Quarantined, Journal::Hidden);
+        assert_eq!(phase(&hidden), Some(SchemaPhase::Hidden));
+        let named = change(sketch, Change::SnapshotNamed, Journal::Hidden);
+        assert_eq!(phase(&named), Some(SchemaPhase::Snapshotting));
+    }
+}
+
+#[test]
+fn what_cannot_be_hidden_is_snapshotted_without_that() {
+    let mut named = change(settled(), Change::SnapshotNamed, Journal::Filled);
+    index_alone(&mut named);
+    assert_eq!(phase(&named), Some(SchemaPhase::Snapshotting));
+    let mut soaks = change(settled(), Change::Marked, Journal::Filled);
+    index_alone(&mut soaks);
+    assert_eq!(phase(&soaks), Some(SchemaPhase::Soaking));
+}
+
+#[test]
+fn the_steps_before_come_one_after_the_other() {
+    let of = |journal, objects| {
+        let mut sketch = preflight();
+        (sketch.database.journal, sketch.database.objects) = (journal, Fact::Known(objects));
+        phase(&build(&sketch))
+    };
+    let known = Fact::Known;
+    assert_eq!(of(Fact::Absent, (true, false)), Some(SchemaPhase::Absent));
+    assert_eq!(of(Fact::Unknown(Why::Throttled), (true, true)), None);
+    assert_eq!(of(known(Journal::Opened), (true, true)), Some(SchemaPhase::Expanding), "nothing was applied");
+    assert_eq!(
+        of(known(Journal::Filled), (true, false)),
+        Some(SchemaPhase::Expanding),
+        "the new form is gone"
+    );
+    assert_eq!(of(known(Journal::Expanded), (true, true)), Some(SchemaPhase::Backfilling));
+    assert_eq!(of(known(Journal::Purged), (false, true)), Some(SchemaPhase::Purged));
+}
+
+/// The plan with another text in a file.
+fn mended(plan: &ChangePlan, file: usize) -> ChangePlan {
+    let mut plan = plan.clone();
+    plan.files[file].text = "another".into();
+    plan
+}
+
+/// Whether another text of a file may take its place.
+fn may(world: &World, file: usize) -> Option<bool> {
+    let change = world.state.change.clone().unwrap();
+    let plan = mended(&change.opened.plan, file);
+    ask(world, |draft| change::may_be_mended(&draft, &change, &plan))
+}
+
+#[test]
+fn a_file_may_be_mended_until_the_database_has_it_and_all_until_it_is_expanded() {
+    let expanded = change(preflight(), Change::Marked, Journal::Expanded);
+    assert_eq!(may(&expanded, 0), Some(false), "it is applied");
+    assert_eq!(may(&expanded, 1), Some(true), "nobody has begun it");
+    let filling = change(preflight(), Change::Marked, Journal::Filled);
+    let begun = |mut world: World, done| {
+        let Fact::Known(journal) = &mut world.seen.schema.journal else { panic!("it is known") };
+        journal.backfills.values_mut().for_each(|progress| progress.done = done);
+        world
+    };
+    assert_eq!(may(&begun(filling, false), 1), Some(false), "rows were filled by it");
+    let building = change(preflight(), Change::Marked, Journal::Building(true));
+    assert_eq!(may(&building, 0), Some(false), "its index is being built");
+    assert_eq!(may(&building, 1), Some(true));
+    let done = change(preflight(), Change::Marked, Journal::Filled);
+    assert_eq!(may(&done, 3), Some(false), "both forms are there, and people have seen its plan");
+    let untouched = {
+        let mut world = change(preflight(), Change::Marked, Journal::Opened);
+        world.seen.schema.journal = Fact::Absent;
+        world
+    };
+    assert_eq!(may(&untouched, 0), Some(true));
+    let purged = change(preflight(), Change::Purged, Journal::Expanded);
+    assert_eq!(may(&purged, 1), Some(false));
+    let mut unread = untouched;
+    unread.seen.schema.journal = Fact::Unknown(Why::Unreachable);
+    assert_eq!(may(&unread, 0), None);
+}
+
+#[test]
+fn nothing_is_mended_while_the_team_s_tool_runs() {
+    let run = |tool| {
+        let mut sketch = preflight();
+        sketch.database.journal = Fact::Absent;
+        sketch.database.tool = Some(tool);
+        build(&sketch)
+    };
+    assert_eq!(may(&run(Tool::Running), 0), Some(false));
+    assert_eq!(may(&run(Tool::Failed), 0), Some(true));
+    let untouched = |world: &World| {
+        let change = world.state.change.clone().unwrap();
+        ask(world, |draft| change::is_untouched(&draft, &change))
+    };
+    assert!(!untouched(&run(Tool::Running)) && untouched(&run(Tool::Failed)));
+    assert!(!untouched(&change(preflight(), Change::Marked, Journal::Opened)));
+}
