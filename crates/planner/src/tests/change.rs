@@ -1,7 +1,9 @@
 //! The phase of a change as database and ledger show it, and what may still be mended of it.
 
+use serde_json::json;
 use tidegate_model::{
     Fact,
+    decision::Step,
     fact::Why,
     observation::DeploymentStatus,
     schema::{ChangePlan, Object, SchemaPhase},
@@ -11,6 +13,7 @@ use super::{
     gates::ask,
     golden::{in_flight, preflight, settled},
     sketch::{Change, Journal, Phase, Sketch, Tool},
+    word,
     world::{World, build},
 };
 use crate::change;
@@ -141,4 +144,26 @@ fn nothing_is_mended_while_the_team_s_tool_runs() {
     };
     assert!(!untouched(&run(Tool::Running)) && untouched(&run(Tool::Failed)));
     assert!(!untouched(&change(preflight(), Change::Marked, Journal::Opened)));
+}
+
+#[test]
+fn the_service_s_own_secret_is_not_used_and_the_executor_is_told_which_those_are() {
+    let with = |secret: &str| {
+        let mut sketch = preflight();
+        sketch.database.journal = Fact::Known(Journal::Expanded);
+        let mut world = build(&sketch);
+        for revision in world.seen.revisions.values_mut() {
+            let Fact::Known(definition) = revision else { continue };
+            definition.content["containerDefinitions"][0]["secrets"] =
+                json!([{ "name": "DATABASE_URL", "valueFrom": secret }]);
+        }
+        world.decide()
+    };
+    let Some(Step::Backfill(step)) = with("arn:aws:secretsmanager:eu-west-1:1:secret:shop").step else {
+        panic!("backfill is due");
+    };
+    assert_eq!(step.service_secrets, ["arn:aws:secretsmanager:eu-west-1:1:secret:shop"]);
+    let shared = with("arn:aws:secretsmanager:eu-west-1:1:secret:tidegate");
+    assert_eq!(word(&shared), None);
+    assert!(shared.waiting.iter().any(|wait| wait.message.contains("uses the same secret")));
 }
