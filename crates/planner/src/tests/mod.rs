@@ -20,6 +20,7 @@ mod forgotten;
 mod gates;
 mod golden;
 mod intake;
+mod needs;
 mod observed;
 mod resolve;
 mod rollout;
