@@ -22,7 +22,10 @@ pub(super) struct Told(pub &'static str, pub World);
 
 /// Every world.
 pub(super) fn all() -> Vec<Told> {
-    [at_rest(), soaking(), expanding(), in_rollout(), unproven()].into_iter().flatten().collect()
+    [at_rest(), soaking(), remembered(), expanding(), in_rollout(), unproven()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn with(name: &'static str, mut sketch: Sketch, change: impl FnOnce(&mut Sketch)) -> Told {
@@ -186,6 +189,22 @@ fn soaking() -> Vec<Told> {
         }),
         with("a migration was applied with another text", settled(), |s| {
             s.database.journal = Fact::Known(Journal::OtherText);
+        }),
+    ]
+}
+
+/// What the database did is told for as long as the change is open.
+fn remembered() -> Vec<Told> {
+    vec![
+        but("the rows were counted before and cannot be now", &settled(), |world| {
+            world.seen.schema.check = Fact::Unknown(Why::Unreachable);
+            let counted = CheckReading { unmapped: 3, ..CheckReading::default() };
+            world.state.change.as_mut().unwrap().checked = Some(counted);
+        }),
+        but("a file took a lock", &settled(), |world| {
+            let Fact::Known(journal) = &mut world.seen.schema.journal else { return };
+            let lock = "ACCESS EXCLUSIVE on public.customers for 12 ms".to_owned();
+            journal.locks.insert("1_expand_a.sql".into(), lock);
         }),
     ]
 }
