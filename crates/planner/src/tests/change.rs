@@ -2,9 +2,10 @@
 
 use serde_json::json;
 use tidegate_model::{
-    Fact,
+    Digest, Fact,
     decision::Step,
     fact::Why,
+    ledger::{Entry, ReaderSeen},
     observation::DeploymentStatus,
     schema::{ChangePlan, Object, SchemaPhase},
 };
@@ -12,9 +13,9 @@ use tidegate_model::{
 use super::{
     gates::ask,
     golden::{in_flight, preflight, settled},
-    sketch::{Change, Journal, Phase, Sketch, Tool},
+    sketch::{Change, Evidence, Journal, Phase, Sketch, Tool},
     word,
-    world::{World, build},
+    world::{DAY, World, ago, build, definition},
 };
 use crate::change;
 
@@ -166,4 +167,63 @@ fn the_service_s_own_secret_is_not_used_and_the_executor_is_told_which_those_are
     let shared = with("arn:aws:secretsmanager:eu-west-1:1:secret:tidegate");
     assert_eq!(word(&shared), None);
     assert!(shared.waiting.iter().any(|wait| wait.message.contains("uses the same secret")));
+}
+
+/// The revisions of a reader that is noted now, if one is.
+fn reader_noted(world: &World) -> Option<Vec<Digest>> {
+    world.decide().entries.into_iter().find_map(|entry| match entry {
+        Entry::ReaderSeen(reader) => Some(reader.revisions),
+        _ => None,
+    })
+}
+
+/// Calls that name the old form have grown since this mark, and the last one that was noted is so old.
+fn grown(sketch: Sketch, marked: i64, noted: Option<i64>) -> World {
+    let mut sketch = sketch;
+    sketch.database.evidence = Fact::Known(Evidence::Grown);
+    let mut world = build(&sketch);
+    let change = world.state.change.as_mut().unwrap();
+    change.opened.schema.contract_after = "100m".parse().unwrap();
+    change.mark.as_mut().unwrap().1 = ago(marked);
+    let reader = ReaderSeen { text: "SELECT address".into(), how: "names column".into(), revisions: vec![] };
+    change.last_reader = noted.map(|seconds| (reader, ago(seconds)));
+    world
+}
+
+#[test]
+fn a_busy_reader_is_noted_once_in_a_twentieth_of_the_quiet_window() {
+    let noted = |seconds| reader_noted(&grown(settled(), 10 * DAY, seconds)).is_some();
+    assert!(noted(None));
+    assert!(!noted(Some(299)));
+    assert!(noted(Some(300)) && noted(Some(301)));
+}
+
+#[test]
+fn a_reader_is_of_the_revision_that_serves_of_the_one_before_it_or_of_blue() {
+    let [one, two] = [1, 2].map(|number| definition(number, true).digest());
+    assert_eq!(reader_noted(&grown(settled(), 10 * DAY, None)), Some(vec![two.clone()]));
+    // The release has settled twenty days ago.
+    assert_eq!(reader_noted(&grown(settled(), 20 * DAY, None)), Some(vec![two]));
+    let before = grown(settled(), 20 * DAY + 1, Some(1));
+    assert_eq!(reader_noted(&before), Some(vec![one.clone()]), "it may have drained since: noted at once");
+    let rollout = in_flight(Phase::Baking, DeploymentStatus::InProgress, true);
+    assert_eq!(reader_noted(&grown(rollout, 10 * DAY, None)), Some(vec![one]));
+}
+
+#[test]
+fn the_mark_is_set_anew_where_the_statistics_begin_anew_or_the_release_has_settled_since() {
+    let marked = |sketch: Sketch, at: i64| {
+        let mut world = build(&sketch);
+        world.state.change.as_mut().unwrap().mark.as_mut().unwrap().1 = ago(at);
+        world.decide().entries.iter().any(|entry| matches!(entry, Entry::EvidenceMarked(_)))
+    };
+    assert!(!marked(settled(), 10 * DAY));
+    assert!(marked(settled(), 20 * DAY + 1));
+    let mut reset = settled();
+    reset.database.evidence = Fact::Known(Evidence::Reset);
+    assert!(marked(reset, 10 * DAY));
+    let mut evicted = build(&settled());
+    evicted.state.change.as_mut().unwrap().mark.as_mut().unwrap().0.dealloc = 77;
+    let decision = evicted.decide();
+    assert!(decision.entries.iter().any(|entry| matches!(entry, Entry::EvidenceMarked(_))));
 }
