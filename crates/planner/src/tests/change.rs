@@ -5,9 +5,11 @@ use tidegate_model::{
     Digest, Fact,
     decision::Step,
     fact::Why,
-    ledger::{Entry, ReaderSeen},
+    gate::Gate,
+    ledger::{Broken, Entry, ReaderSeen},
     observation::DeploymentStatus,
     schema::{ChangePlan, Object, SchemaPhase},
+    waiting::Reason,
 };
 
 use super::{
@@ -226,4 +228,63 @@ fn the_mark_is_set_anew_where_the_statistics_begin_anew_or_the_release_has_settl
     evicted.state.change.as_mut().unwrap().mark.as_mut().unwrap().0.dealloc = 77;
     let decision = evicted.decide();
     assert!(decision.entries.iter().any(|entry| matches!(entry, Entry::EvidenceMarked(_))));
+}
+
+#[test]
+fn a_revision_without_a_schema_section_runs_on_either_form_and_waits_for_an_open_change_alone() {
+    let plain = |change| {
+        let mut sketch = preflight();
+        (sketch.asked.rich, sketch.ledger.change) = (false, change);
+        sketch
+    };
+    assert_eq!(word(&build(&plain(None)).decide()), Some("create-deployment"));
+    assert_eq!(word(&build(&plain(Some(Change::Marked))).decide()), Some("create-deployment"));
+    let mut half = plain(Some(Change::Marked));
+    half.database.journal = Fact::Known(Journal::Expanded);
+    assert_eq!(word(&build(&half).decide()), None, "rows are still being filled");
+}
+
+#[test]
+fn a_change_is_opened_anew_only_where_its_files_may_be_mended() {
+    let opens = |file, journal, other: bool| {
+        let mut world = change(preflight(), Change::Marked, journal);
+        let opened = &mut world.state.change.as_mut().unwrap().opened;
+        opened.plan = mended(&opened.plan, file);
+        if other {
+            opened.plan.change = "other".parse().unwrap();
+        }
+        let decision = world.decide();
+        let opened = decision.entries.iter().any(|entry| matches!(entry, Entry::ChangeOpened(_)));
+        let waits =
+            decision.waiting.iter().any(|wait| wait.reason == Reason::Gate(Gate::OneChangePerDatabase));
+        (opened, waits)
+    };
+    assert_eq!(opens(1, Journal::Expanded, false), (true, false));
+    assert_eq!(opens(0, Journal::Expanded, false), (false, false));
+    assert_eq!(opens(1, Journal::Filled, true), (false, true), "another one is open");
+}
+
+/// Entries about the quarantine.
+fn quarantine(world: &World) -> Vec<Entry> {
+    let of = |entry: &Entry| matches!(entry, Entry::QuarantineBroken(_) | Entry::QuarantineEnded);
+    world.decide().entries.into_iter().filter(of).collect()
+}
+
+#[test]
+fn what_was_never_hidden_was_given_back_by_nobody() {
+    let mut world = change(settled(), Change::Quarantined, Journal::Filled);
+    let by_hand = quarantine(&world);
+    assert_eq!(by_hand.len(), 2, "{by_hand:?}");
+    world.state.change.as_mut().unwrap().quarantine.as_mut().unwrap().since = None;
+    assert_eq!(quarantine(&world), []);
+}
+
+#[test]
+fn the_hidden_form_is_wanted_back_by_a_version_that_names_it() {
+    let rollout = in_flight(Phase::Provisioning, DeploymentStatus::InProgress, false);
+    let mut world = change(rollout, Change::Quarantined, Journal::Hidden);
+    assert_eq!(quarantine(&world), []);
+    world.state.change.as_mut().unwrap().namers.insert(definition(2, true).digest());
+    let why = "the revision of spec version 5 names it".to_owned();
+    assert_eq!(quarantine(&world), [Entry::QuarantineBroken(Broken::Wanted(why))]);
 }
