@@ -1,0 +1,87 @@
+//! The watch over what is hidden: how far the log was read, whom it is given back for, and when it is not watched.
+
+use tidegate_model::{
+    Fact,
+    ledger::{Entry, Refusals},
+};
+
+use super::{
+    gates::ask,
+    golden::{quarantined, settled},
+    sketch::{Change, Journal},
+    world::{World, ago, build},
+};
+use crate::change;
+
+/// A form that is hidden for a day and was marked as watched so many seconds ago; it is to be hidden for a hundred minutes.
+fn watched(marked: i64, complete: bool, lost: bool) -> World {
+    let mut world = build(&quarantined());
+    let change = world.state.change.as_mut().unwrap();
+    change.opened.schema.quarantine = "100m".parse().unwrap();
+    change.quarantine.as_mut().unwrap().marked_at = ago(marked);
+    let Fact::Known(reading) = &mut world.seen.schema.log else { panic!("it is known") };
+    (reading.complete, reading.lost) = (complete, lost);
+    world
+}
+
+/// Whether it is noted how far the log was read, and whether the time in quarantine begins anew.
+fn noted(world: &World) -> (bool, bool) {
+    let entries = world.decide().entries;
+    let through = Some(ago(60));
+    (entries.contains(&Entry::LogWatched(through)), entries.contains(&Entry::QuarantineBegan))
+}
+
+#[test]
+fn how_far_the_log_was_read_is_noted_once_in_a_twentieth_of_the_quarantine() {
+    assert_eq!(noted(&watched(299, true, false)), (false, false));
+    assert_eq!(noted(&watched(300, true, false)), (true, false));
+    assert_eq!(noted(&watched(5_000, false, false)), (false, false), "it is behind");
+}
+
+#[test]
+fn a_part_of_the_log_that_was_lost_begins_the_quarantine_anew_unless_the_form_is_given_back() {
+    assert_eq!(noted(&watched(300, true, true)), (true, true));
+    assert_eq!(noted(&watched(300, false, true)), (true, true));
+    let mut broken = watched(300, true, true);
+    broken.state.change.as_mut().unwrap().quarantine.as_mut().unwrap().broken = true;
+    assert_eq!(noted(&broken), (true, false));
+}
+
+#[test]
+fn a_form_that_is_to_be_given_back_is_not_served_however_long_it_is_hidden() {
+    let mut world = watched(10, true, false);
+    world.state.change.as_mut().unwrap().quarantine.as_mut().unwrap().broken = true;
+    let reading =
+        ask(&world, |draft| crate::gates::hidden_long_enough(&draft, world.state.change.as_ref().unwrap()));
+    assert!(!reading.lets_pass());
+}
+
+#[test]
+fn an_abort_waits_for_the_hidden_form_until_giving_it_back_was_refused_three_times() {
+    let waits = |step, count| {
+        let mut world = build(&quarantined());
+        let (since, last) = (ago(900), ago(3));
+        world.state.refusals = Some(Refusals { count, since, last, code: "Busy".into(), step });
+        ask(&world, |draft| change::is_in_the_way(&draft))
+    };
+    assert!(waits("unhide", 2));
+    assert!(!waits("unhide", 3));
+    assert!(waits("verify", 9), "that is about something else");
+}
+
+#[test]
+fn nobody_watches_while_nothing_is_hidden_and_it_is_not_time_to_hide() {
+    let ends = |approved: bool| {
+        let mut sketch = settled();
+        sketch.ledger.change = Some(Change::Quarantined);
+        sketch.database.journal = Fact::Known(Journal::Filled);
+        if !approved {
+            sketch.asked.approval = Fact::Absent;
+        }
+        let mut world = build(&sketch);
+        world.state.change.as_mut().unwrap().quarantine.as_mut().unwrap().since = None;
+        world.decide().entries.contains(&Entry::QuarantineEnded)
+    };
+    assert!(ends(false));
+    assert!(!ends(true), "it is about to be hidden");
+}
