@@ -219,15 +219,24 @@ impl Orders {
             return Some("a deployment of ours is under way, and the status knows of none".to_owned());
         }
         let long = self.in_place.is_some_and(|since| world.now().duration_since(since) > LONG);
-        let edited = tells("listener-edited") || tells("traffic-disagrees");
+        let newest = deployed.iter().rfind(|deployment| ours(deployment));
+        // CodeDeploy says so, and another task set is primary.
+        let lies =
+            newest.is_some_and(|newest| newest.succeeded && primary(world).as_ref() != Some(&newest.green));
+        let edited = tells("listener-edited") || (tells("traffic-disagrees") && !lies);
         (edited && long).then(|| "the listener was told to be edited, and nobody has".to_owned())
     }
+}
+
+/// The group of the task set that is primary.
+fn primary(world: &World) -> Option<String> {
+    world.primary_group("ecommerce", "ecommerce")
 }
 
 /// True if production forwards where CodeDeploy has it forward; false while it is moving traffic.
 fn is_in_place(world: &World, sides: &[Side], open: &[Deployed]) -> bool {
     let group = match open {
-        [] => world.primary_group("ecommerce", "ecommerce"),
+        [] => primary(world),
         [deployment] if deployment.waits_to_terminate => Some(deployment.green.clone()),
         [deployment] if deployment.ready => Some(deployment.blue.clone()),
         [_, ..] => None,
