@@ -256,7 +256,8 @@ impl Controller {
             if self.busy.contains_key(&release) {
                 continue;
             }
-            let tracked = self.idle.remove(&release).unwrap_or_else(|| Tracked::new(Chain::Stale));
+            let unread = || Tracked::new(Chain::Stale, self.core.clock.set_forward());
+            let tracked = self.idle.remove(&release).unwrap_or_else(unread);
             if tracked.alone {
                 self.start(BTreeMap::from([(release, tracked)]));
             } else {

@@ -114,9 +114,9 @@ pub(crate) async fn batch(
         let core = Arc::clone(&core);
         match entered {
             Entered::Known(tracked) => drop(known.insert(release, tracked)),
-            Entered::Followed { leader } => {
+            Entered::Followed { leader, set_before } => {
                 hand_over(&Arc::clone(&core), ticket, release.clone(), &messages, began, async move {
-                    follow(&core, ticket, release, leader).await
+                    follow(&core, ticket, release, leader, set_before).await
                 });
             }
             Entered::Damaged { tracked, why } => {
@@ -168,7 +168,7 @@ enum Entered {
     /// What is known of it is enough to look at it.
     Known(Tracked),
     /// Another daemon leads it.
-    Followed { leader: String },
+    Followed { leader: String, set_before: SignedDuration },
     /// Its chain does not hold.
     Damaged { tracked: Tracked, why: Damage },
     /// Its chain must be read and could not be.
@@ -177,8 +177,10 @@ enum Entered {
 
 /// Settles who leads a release, and reads its chain if that must be.
 async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (ReleaseName, Entered) {
+    // What the clock is set forward by from here on counts once this one leads: the windows were another one's.
+    let set_before = if tracked.epoch.is_some() { core.clock.set_forward() } else { tracked.set_before };
     match who_leads(core, &release, &mut tracked).await {
-        Some(Lead::Following { leader }) => return (release, Entered::Followed { leader }),
+        Some(Lead::Following { leader }) => return (release, Entered::Followed { leader, set_before }),
         Some(Lead::Leading(_)) => reload(core, &release, &mut tracked).await,
         // A ledger that does not answer is not waited for twice.
         None => tracked.chain = std::mem::replace(&mut tracked.chain, Chain::Stale).unwritten(),
@@ -194,6 +196,7 @@ async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (Rele
 /// Asks for the lease of a release. If the ledger cannot be asked the pass goes on with what is known, so that the release is
 /// still watched, and taken back if it must be.
 async fn who_leads(core: &Core, release: &ReleaseName, tracked: &mut Tracked) -> Option<Lead> {
+    let set_before = core.clock.set_forward();
     let lead = match core.ledger.lead(release).await {
         Ok(lead) => lead,
         Err(error) => {
@@ -204,7 +207,9 @@ async fn who_leads(core: &Core, release: &ReleaseName, tracked: &mut Tracked) ->
     if let Lead::Leading(epoch) = lead {
         if tracked.epoch != Some(epoch) && matches!(tracked.chain, Chain::Sound(_)) {
             tracked.chain = Chain::Stale;
-            tracked.set_before = None;
+            if tracked.epoch.is_some() {
+                (tracked.set_before, tracked.noted_before) = (set_before, None);
+            }
         }
         tracked.epoch = Some(epoch);
     }
@@ -523,9 +528,15 @@ async fn refuse(core: &Core, ticket: u64, release: ReleaseName, mut tracked: Tra
 
 /// The end of a pass for a release that another daemon leads. What was known of it is forgotten: it is read again when
 /// this one leads. Until then it is shown as its leader told.
-async fn follow(core: &Core, ticket: u64, release: ReleaseName, leader: String) -> Done {
+async fn follow(
+    core: &Core,
+    ticket: u64,
+    release: ReleaseName,
+    leader: String,
+    set_before: SignedDuration,
+) -> Done {
     let status = told_by(core, &release, &leader).await;
-    let tracked = Tracked { status, ..Tracked::new(Chain::Stale) };
+    let tracked = Tracked { status, ..Tracked::new(Chain::Stale, set_before) };
     let report = PassReport { decision: None, resolution: None, result: PassResult::Following };
     let next_look = core.clock.now() + AFTER_FOLLOWING;
     Done {
@@ -561,7 +572,7 @@ fn failed(
 /// The end of a pass that panicked.
 pub(crate) fn lost(core: &Core, ticket: u64, release: ReleaseName) -> Done {
     tracing::error!(%release, "a pass panicked; the release is looked at again");
-    let tracked = Tracked { alone: true, ..Tracked::new(Chain::Stale) };
+    let tracked = Tracked { alone: true, ..Tracked::new(Chain::Stale, core.clock.set_forward()) };
     let report = PassReport { decision: None, resolution: None, result: PassResult::Panicked };
     let next_look = core.clock.now() + AFTER_FAILURE;
     Done {

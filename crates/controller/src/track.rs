@@ -11,9 +11,11 @@ pub(crate) struct Tracked {
     pub chain: Chain,
     /// The epoch of the lease under which the chain was read. In another one somebody else may have appended meanwhile.
     pub epoch: Option<u64>,
-    /// How much further the clock had been set forward than the chain knows, when it was first read: by that much windows do
-    /// not move, they began later or under another daemon's clock. `None` until then.
-    pub set_before: Option<SignedDuration>,
+    /// How far the clock had been set forward altogether when this process began, or stopped leading the release: by that much
+    /// windows do not move, they began later or under another daemon's clock.
+    pub set_before: SignedDuration,
+    /// How far the chain knew clocks as set forward when it was first read; `None` until then.
+    pub noted_before: Option<SignedDuration>,
     /// What was last decided to be published.
     pub status: Option<ReleaseStatus>,
     /// The transition that the status parameter shows; `None` until it was written by this process.
@@ -65,11 +67,13 @@ impl Chain {
 }
 
 impl Tracked {
-    pub(crate) fn new(chain: Chain) -> Self {
+    /// With how far the clock has been set forward until now.
+    pub(crate) fn new(chain: Chain, set_before: SignedDuration) -> Self {
         Self {
             chain,
             epoch: None,
-            set_before: None,
+            set_before,
+            noted_before: None,
             status: None,
             written: None,
             write_failing: false,
@@ -79,17 +83,20 @@ impl Tracked {
 
     /// How far a clock that was set forward by `altogether` was set since the chain last noted it.
     pub(crate) fn set_forward(&mut self, altogether: SignedDuration, state: &ReleaseState) -> SignedDuration {
-        let unknown = altogether.saturating_sub(state.set_forward);
-        unknown.saturating_sub(*self.set_before.get_or_insert(unknown))
+        let noted_before = *self.noted_before.get_or_insert(state.set_forward);
+        let noted = state.set_forward.saturating_sub(noted_before);
+        altogether.saturating_sub(self.set_before).saturating_sub(noted)
     }
 }
 
 impl From<Loaded> for Tracked {
     fn from(loaded: Loaded) -> Self {
-        Self::new(match loaded {
+        let chain = match loaded {
             Loaded::State(state) => Chain::Sound(state),
             Loaded::Damaged { why } => Chain::Damaged(why),
-        })
+        };
+        // It is loaded as the process begins.
+        Self::new(chain, SignedDuration::ZERO)
     }
 }
 
@@ -122,10 +129,11 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_forward_is_noted_once_and_again_if_the_ledger_lost_it() {
         let hours = SignedDuration::from_hours;
-        let mut tracked = Tracked::new(Chain::Stale);
+        let mut tracked = Tracked::new(Chain::Stale, hours(5));
         let mut state = ReleaseState::default();
-        assert_eq!(tracked.set_forward(hours(5), &state), SignedDuration::ZERO, "before the chain was read");
-        assert_eq!(tracked.set_forward(hours(7), &state), hours(2));
+        // Another daemon's clock, while that one led.
+        state.apply(Timestamp::UNIX_EPOCH, &Entry::ClockSetForward { by: hours(90) });
+        assert_eq!(tracked.set_forward(hours(7), &state), hours(2), "also before the chain was read");
         let unwritten = state.clone();
         state.apply(Timestamp::UNIX_EPOCH, &Entry::ClockSetForward { by: hours(2) });
         assert_eq!(tracked.set_forward(hours(7), &state), SignedDuration::ZERO);
