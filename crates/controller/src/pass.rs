@@ -179,7 +179,7 @@ enum Entered {
 async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (ReleaseName, Entered) {
     // What the clock is set forward by from here on counts once this one leads: the windows were another one's.
     let set_before = if tracked.epoch.is_some() { core.clock.set_forward() } else { tracked.set_before };
-    match who_leads(core, &release, &mut tracked).await {
+    match who_leads(core, &release, &mut tracked, set_before).await {
         Some(Lead::Following { leader }) => return (release, Entered::Followed { leader, set_before }),
         Some(Lead::Leading(_)) => reload(core, &release, &mut tracked).await,
         // A ledger that does not answer is not waited for twice.
@@ -195,8 +195,12 @@ async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (Rele
 
 /// Asks for the lease of a release. If the ledger cannot be asked the pass goes on with what is known, so that the release is
 /// still watched, and taken back if it must be.
-async fn who_leads(core: &Core, release: &ReleaseName, tracked: &mut Tracked) -> Option<Lead> {
-    let set_before = core.clock.set_forward();
+async fn who_leads(
+    core: &Core,
+    release: &ReleaseName,
+    tracked: &mut Tracked,
+    set_before: SignedDuration,
+) -> Option<Lead> {
     let lead = match core.ledger.lead(release).await {
         Ok(lead) => lead,
         Err(error) => {
@@ -207,9 +211,7 @@ async fn who_leads(core: &Core, release: &ReleaseName, tracked: &mut Tracked) ->
     if let Lead::Leading(epoch) = lead {
         if tracked.epoch != Some(epoch) && matches!(tracked.chain, Chain::Sound(_)) {
             tracked.chain = Chain::Stale;
-            if tracked.epoch.is_some() {
-                (tracked.set_before, tracked.noted_before) = (set_before, None);
-            }
+            (tracked.set_before, tracked.noted_before) = (set_before, None);
         }
         tracked.epoch = Some(epoch);
     }

@@ -175,6 +175,14 @@ impl Class {
     pub const ALL: [Self; 5] =
         [Self::NeedsTime, Self::NeedsHuman, Self::NeedsFix, Self::Throttled, Self::Suspended];
 
+    /// True of what somebody must do something about.
+    pub fn needs_somebody(self) -> bool {
+        match self {
+            Self::NeedsHuman | Self::NeedsFix => true,
+            Self::NeedsTime | Self::Throttled | Self::Suspended => false,
+        }
+    }
+
     /// The class as it is published.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -54,8 +54,9 @@ pub struct Input<'a> {
 
 /// Decides what to do next for one release.
 ///
-/// That the clock was set, and a calibration that was read for, are noted before anything else. The order is the interlock: people first (spec and orders), then calls in doubt, then traffic (going back before
-/// going forward), then schema; the first step that is proposed is the only one.
+/// That the clock was set, and a calibration that was read for, are noted before anything else. The order is the interlock:
+/// people first (spec and orders), then calls in doubt, then traffic (going back before going forward), then schema; the first
+/// step that is proposed is the only one.
 pub fn decide(input: &Input<'_>) -> Decision {
     let mut draft = draft::Draft::new(input);
     if input.set_forward.is_positive() {

@@ -11,7 +11,7 @@ use tidegate_model::{
         ReleaseStatus, RollbackStatus, RolloutStatus, SchemaStatus, Summary, VerdictStatus, Versions,
     },
     verdict::Verdict,
-    waiting::{Class, Held, Reason},
+    waiting::{Held, Reason},
 };
 
 use crate::{change, draft::Draft, engine::codedeploy, gates, traffic::green_percent};
@@ -21,7 +21,7 @@ pub(crate) fn decision(mut draft: Draft<'_>) -> Decision {
     for wait in &mut draft.waiting {
         wait.next_check_at = draft.next_look;
     }
-    draft.waiting.sort_by_key(|wait| (rank(wait.reason), !needs_somebody(wait.class)));
+    draft.waiting.sort_by_key(|wait| (rank(wait.reason), !wait.class.needs_somebody()));
     let status = status(&draft);
     Decision {
         entries: draft.entries,
@@ -33,15 +33,8 @@ pub(crate) fn decision(mut draft: Draft<'_>) -> Decision {
     }
 }
 
-/// True of what somebody must do something about; among waits of a kind they come first.
-fn needs_somebody(class: Class) -> bool {
-    match class {
-        Class::NeedsHuman | Class::NeedsFix => true,
-        Class::NeedsTime | Class::Throttled | Class::Suspended => false,
-    }
-}
-
-/// The deepest cause first: what a human must do, then closed gates, then activities.
+/// The deepest cause first: what a human must do, then closed gates, then activities. Among waits of a kind those come first that
+/// need somebody.
 fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::Held(_) => 0,
@@ -136,7 +129,7 @@ fn in_flight_summary(draft: &Draft<'_>) -> Summary {
     if draft.waiting.iter().any(|wait| held(&wait.reason)) {
         return Summary::Held;
     }
-    let stuck = draft.waiting.iter().any(|wait| needs_somebody(wait.class));
+    let stuck = draft.waiting.iter().any(|wait| wait.class.needs_somebody());
     if stuck && draft.step.is_none() { Summary::Waiting } else { Summary::Progressing }
 }
 
@@ -456,7 +449,7 @@ fn condition(
             )
         }
         ConditionType::Stalled => {
-            let stalled = draft.waiting.iter().find(|wait| needs_somebody(wait.class));
+            let stalled = draft.waiting.iter().find(|wait| wait.class.needs_somebody());
             let contract = |r: &Reason| matches!(r, Reason::Gate(g) if *g >= Gate::ReadersGone);
             match stalled.filter(|w| !contract(&w.reason)) {
                 Some(wait) => (True, "NeedsSomebody", wait.message.clone()),

@@ -441,7 +441,7 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
     }
     // Tasks that an autoscaler has just added are no disagreement.
     let healthy = gates::green_healthy(draft, &rollout);
-    if !draft.pass_gates(vec![healthy]) {
+    if !draft.gate(healthy) {
         return;
     }
     let far_enough = rollout.confirmed_at.is_none_or(|at| draft.now >= at + CONFIRM_APART);

@@ -10,10 +10,10 @@ use tidegate_model::{
 
 use super::{
     gates::ask,
-    golden::{baked, settled},
-    sketch::{Change, Journal, Tool, calm},
-    tool, word,
-    world::{World, ago, build, now},
+    golden::{baked, hidden},
+    sketch::{Tool, calm},
+    word,
+    world::{World, ago, build},
 };
 use crate::gates;
 
@@ -63,8 +63,8 @@ fn a_bake_is_not_served_by_it() {
 #[test]
 fn a_call_in_doubt_may_land_for_as_long_as_before() {
     let mut sketch = calm();
-    let register = Step::WORDS.iter().position(|word| *word == "create-deployment").unwrap();
-    sketch.ledger.doubt = Some((register, false));
+    let create = Step::WORDS.iter().position(|word| *word == "create-deployment").unwrap();
+    sketch.ledger.doubt = Some((create, false));
     let mut world = build(&sketch);
     world.state.open[0].1 = ago(10);
     let decision = set_forward(world, AN_HOUR).decide();
@@ -73,10 +73,7 @@ fn a_call_in_doubt_may_land_for_as_long_as_before() {
 
 #[test]
 fn a_soak_and_a_quarantine_are_not_over_by_it() {
-    let mut sketch = settled();
-    sketch.ledger.change = Some(Change::Quarantined);
-    sketch.database.journal = Fact::Known(Journal::Hidden);
-    let mut world = build(&sketch);
+    let mut world = build(&hidden());
     let change = world.state.change.as_mut().unwrap();
     change.quiet_since = Some(ago(60));
     change.quarantine.as_mut().unwrap().since = Some(ago(60));
@@ -105,14 +102,11 @@ fn a_release_whose_spec_is_gone_is_looked_after_for_as_long_as_before() {
 
 #[test]
 fn what_is_done_again_after_a_pause_is_not_done_sooner() {
-    let mut world = build(&calm());
-    let mut change = build(&settled()).state.change.unwrap();
-    change.run = tool::run(Change::Opened, Tool::Failed);
-    change.last_reader = None;
-    world.state.change = Some(change.clone());
-    world.now = now() + AN_HOUR;
+    let mut sketch = calm();
+    sketch.database.tool = Some(Tool::Failed);
+    let world = set_forward(build(&sketch), AN_HOUR);
     let state = noted(&world, AN_HOUR);
-    let (before, after) = (change.run.unwrap(), state.change.unwrap().run.unwrap());
+    let [before, after] = [&world.state, &state].map(|state| state.change.clone().unwrap().run.unwrap());
     assert_eq!(after.began, before.began + AN_HOUR);
     assert_eq!(after.end.unwrap().1, before.end.unwrap().1 + AN_HOUR);
     assert_eq!(state.set_forward, AN_HOUR);

@@ -66,11 +66,18 @@ pub(super) fn settled() -> Sketch {
     sketch
 }
 
-/// The old form is hidden and nobody missed it; the snapshot has its name.
-pub(super) fn quarantined() -> Sketch {
+/// The old form is hidden and nobody missed it.
+pub(super) fn hidden() -> Sketch {
     let mut sketch = settled();
-    sketch.ledger.change = Some(Change::SnapshotNamed);
+    sketch.ledger.change = Some(Change::Quarantined);
     sketch.database.journal = Fact::Known(Journal::Hidden);
+    sketch
+}
+
+/// The same, and the snapshot has its name.
+pub(super) fn quarantined() -> Sketch {
+    let mut sketch = hidden();
+    sketch.ledger.change = Some(Change::SnapshotNamed);
     sketch
 }
 

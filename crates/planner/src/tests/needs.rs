@@ -1,18 +1,16 @@
 //! What is asked of the world, where it is more than nothing and less than everything.
 
-use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Step,
-    observation::{DeploymentStatus, Needs, TaskKey},
+    observation::{Needs, TaskKey},
     schema::{CheckReading, CheckScope},
     spec::ContractMode,
 };
 
 use super::{
-    golden::{baked, settled},
-    sketch::{Change, Journal, Phase, SpecText},
-    word,
+    golden::{baked, hidden, settled},
+    sketch::SpecText,
     world::{World, ago, build},
 };
 
@@ -41,19 +39,12 @@ fn a_spec_that_names_a_revision_has_it_read_before_it_is_accepted() {
     let begins = read.text.find(image).unwrap();
     let ends = begins + read.text[begins..].find('}').unwrap() + 1;
     read.text.replace_range(begins..ends, r#""revision":{"taskDefinition":"shop:7"}"#);
-    assert!(needs(&world).revisions.contains(&"shop:7".to_owned()), "{}", read_text(&world));
-}
-
-fn read_text(world: &World) -> &str {
-    world.seen.spec.known().map_or("", |read| &read.text)
+    assert!(needs(&world).revisions.contains(&"shop:7".to_owned()));
 }
 
 /// What of the rows is checked at rest, once all of them were.
 fn checked(change: impl FnOnce(&mut World)) -> Option<CheckScope> {
-    let mut sketch = settled();
-    sketch.ledger.change = Some(Change::Quarantined);
-    sketch.database.journal = Fact::Known(Journal::Hidden);
-    let mut world = build(&sketch);
+    let mut world = build(&hidden());
     world.state.change.as_mut().unwrap().checked = Some(CheckReading::default());
     change(&mut world);
     needs(&world).schema.unwrap().check
@@ -92,22 +83,6 @@ fn every_row_is_checked_again_only_once_somebody_approved_or_nobody_has_to() {
     assert_eq!(approved(ContractMode::OnApproval, true), Some(CheckScope::Whole));
     assert_eq!(approved(ContractMode::OnApproval, false), Some(CheckScope::Sample));
     assert_eq!(approved(ContractMode::Automatic, false), Some(CheckScope::Whole));
-}
-
-#[test]
-fn what_was_refused_is_tried_again_after_a_pause_that_doubles_and_differs_from_release_to_release() {
-    let tries = |count, milliseconds| {
-        let mut sketch = super::golden::in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
-        sketch.ledger.refusals = Some(count);
-        let mut world = build(&sketch);
-        let last = world.now - SignedDuration::from_millis(milliseconds);
-        world.state.refusals.as_mut().unwrap().last = last;
-        word(&world.decide()).is_some()
-    };
-    for (count, pause) in [(1, 3_040), (2, 7_520), (20, 279_000)] {
-        assert!(!tries(count, pause - 1), "{count} refusals, {pause} ms");
-        assert!(tries(count, pause), "{count} refusals, {pause} ms");
-    }
 }
 
 #[test]

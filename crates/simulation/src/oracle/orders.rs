@@ -164,15 +164,12 @@ impl Orders {
         if version != newest {
             return;
         }
+        let sides = world.sides(PRODUCTION);
         let serves = |weight: u32| {
-            let sides = world.sides(PRODUCTION);
-            sides.into_iter().any(|side| side.weight >= weight && side.image.as_deref() == Some(wanted))
+            sides.iter().any(|side| side.weight >= weight && side.image.as_deref() == Some(wanted))
         };
         match (status["summary"].as_str(), status["rollout"]["phase"].as_str()) {
-            (Some("Healthy"), Some("settled"))
-                if !serves(100) || world.sides(PRODUCTION).iter().any(|side| side.mixed) =>
-            {
-                let sides = world.sides(PRODUCTION);
+            (Some("Healthy"), Some("settled")) if !serves(100) || sides.iter().any(|side| side.mixed) => {
                 let what = format!("settled on {wanted} was told, and production has {sides:?}");
                 found.add(Invariant::O3, now, what);
             }

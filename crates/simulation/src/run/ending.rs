@@ -6,10 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use tidegate_ledger::{Damage, Ledger, Loaded};
-use tidegate_model::{
-    status::{ReleaseStatus, Summary},
-    waiting::Class,
-};
+use tidegate_model::status::{ReleaseStatus, Summary};
 use tokio::time::Instant;
 
 use super::{Setup, Stage, TICK, start};
@@ -71,10 +68,7 @@ impl Stage<'_> {
     /// at once, or a long one, may.
     fn may_end(&self, status: &ReleaseStatus) -> bool {
         let plan = self.setup.plan;
-        let named = status.waiting.iter().any(|wait| match wait.class {
-            Class::NeedsHuman | Class::NeedsFix => true,
-            Class::NeedsTime | Class::Throttled | Class::Suspended => false,
-        });
+        let named = status.waiting.iter().any(|wait| wait.class.needs_somebody());
         match status.summary {
             // What ends by itself is not over yet.
             Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),

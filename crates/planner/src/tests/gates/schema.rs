@@ -13,8 +13,8 @@ use tidegate_model::{
 
 use super::{
     super::{
-        golden::settled,
-        sketch::{Change, Evidence, Journal, Snapshot, calm},
+        golden::{hidden, settled},
+        sketch::{Change, Evidence, Snapshot, calm},
         world::{World, ago, build, now},
     },
     ask, change, closed, days, is_open, says,
@@ -158,10 +158,7 @@ fn quiet_lasts_at_least_twice_as_long_as_readers_were_ever_apart() {
 
 #[test]
 fn no_window_is_over_by_a_clock_that_was_set_back_and_has_not_been_caught_up_with() {
-    let mut sketch = settled();
-    sketch.ledger.change = Some(Change::Quarantined);
-    sketch.database.journal = Fact::Known(Journal::Hidden);
-    let mut world = build(&sketch);
+    let mut world = build(&hidden());
     let readings = |world: &World| {
         ask(world, |draft| {
             let change = change(world);
@@ -241,10 +238,7 @@ fn contract_goes_on_by_itself_unless_the_version_in_force_was_rolled_back() {
 #[test]
 fn the_old_form_is_hidden_for_the_whole_quarantine() {
     let hidden = |seconds: i64| {
-        let mut sketch = settled();
-        sketch.ledger.change = Some(Change::Quarantined);
-        sketch.database.journal = Fact::Known(Journal::Hidden);
-        let mut world = build(&sketch);
+        let mut world = build(&hidden());
         let change = world.state.change.as_mut().unwrap();
         change.opened.schema.quarantine = "1d".parse().unwrap();
         change.quarantine.as_mut().unwrap().since = Some(ago(seconds));

@@ -1,16 +1,15 @@
 //! Going back: stop, follow CodeDeploy's rollback, deploy the old revision again.
 
-use tidegate_model::{decision::Step, fact::Why};
+use tidegate_model::fact::Why;
 
 use super::{
     super::{
         after,
         sketch::Serving,
-        world::{ROLLBACK, ago, green_group, revision},
+        world::{ROLLBACK, green_group, revision},
     },
     *,
 };
-use crate::draft::CALL_MAY_LAND;
 
 /// The deployment was stopped: with a rollback in this state, or without one.
 fn stopped(rollback: Option<DeploymentStatus>) -> Sketch {
@@ -41,23 +40,6 @@ fn a_stop_that_shows_no_effect_is_sent_again_after_a_minute_and_not_before() {
         assert_eq!(wait.message, "the deployment is stopped with rollback because an abort was ordered");
         assert_eq!(wait.blocked_by.as_deref(), Some("d-1"));
     }
-}
-
-#[test]
-fn a_call_in_doubt_keeps_its_like_waiting_and_no_other_that_goes_back() {
-    let in_doubt = |word: &str, mut sketch: Sketch| {
-        let index = Step::WORDS.iter().position(|known| *known == word).unwrap();
-        sketch.ledger.doubt = Some((index, true));
-        build(&sketch).decide()
-    };
-    let stopping = in_flight(Phase::Stopping, DeploymentStatus::Ready, false);
-    let decision = in_doubt("continue-traffic", stopping.clone());
-    assert_eq!(word(&decision), Some("stop-deployment"), "it may land after the stop, and finds nothing");
-    let decision = in_doubt("stop-deployment", stopping);
-    assert_eq!(word(&decision), None);
-    let wait = told(&decision, Reason::InDoubt).unwrap();
-    assert_eq!(wait.message, "whether stop-deployment had its effect is not known yet");
-    assert_eq!(wait.deadline, Some(ago(10) + CALL_MAY_LAND));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use tidegate_model::{
 
 use super::{
     super::{
-        golden::{baked, suspect},
-        sketch::{Asked, Minutes, Serving, SpecText, none},
+        golden::{baked, preflight, suspect},
+        sketch::{Asked, Minutes, Serving, SpecText},
         world::{ago, blue_group, green_group, revision},
     },
     *,
@@ -446,11 +446,7 @@ fn a_deployment_that_codedeploy_takes_back_is_made_again_once_that_is_over() {
 
 #[test]
 fn a_deployment_is_made_for_the_container_and_port_that_the_service_has() {
-    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
-    sketch.rollout.as_mut().unwrap().deployment = false;
-    sketch.traffic.deployments = Fact::Known(none());
-    sketch.traffic.service = Fact::Known(Serving::Blue);
-    let decision = build(&sketch).decide();
+    let decision = build(&preflight()).decide();
     let Some(Step::CreateDeployment(create)) = &decision.step else { panic!("{:?}", decision.step) };
     assert_eq!((create.container.as_str(), create.port), ("app", 80));
     assert_eq!(create.revision, revision(2));
@@ -458,11 +454,8 @@ fn a_deployment_is_made_for_the_container_and_port_that_the_service_has() {
 
 #[test]
 fn a_revision_that_is_there_already_is_not_registered_again() {
-    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
-    let flight = sketch.rollout.as_mut().unwrap();
-    (flight.deployment, flight.green) = (false, false);
-    sketch.traffic.deployments = Fact::Known(none());
-    sketch.traffic.service = Fact::Known(Serving::Blue);
+    let mut sketch = preflight();
+    sketch.rollout.as_mut().unwrap().green = false;
     let decision = build(&sketch).decide();
     assert!(decision.entries.contains(&Entry::GreenKnown(revision(2))));
     assert_eq!(word(&decision), Some("create-deployment"));
@@ -491,14 +484,11 @@ fn left_behind(world: &mut World, status: TaskSetStatus, running: u32) {
 
 #[test]
 fn what_a_deployment_before_left_behind_green_s_group_keeps_the_next_one_from_its_requests() {
-    let mut preflight = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
-    preflight.rollout.as_mut().unwrap().deployment = false;
-    preflight.traffic.deployments = Fact::Known(none());
-    preflight.traffic.service = Fact::Known(Serving::Blue);
     let ready = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
-    for (sketch, step, gate) in
-        [(preflight, "create-deployment", Gate::EngineReady), (ready, "continue-traffic", Gate::GreenHealthy)]
-    {
+    for (sketch, step, gate) in [
+        (preflight(), "create-deployment", Gate::EngineReady),
+        (ready, "continue-traffic", Gate::GreenHealthy),
+    ] {
         for (status, running, keeps) in [
             (TaskSetStatus::Active, 2, true),
             (TaskSetStatus::Active, 0, false),

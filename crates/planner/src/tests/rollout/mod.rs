@@ -20,6 +20,7 @@ mod back;
 mod engine;
 mod forward;
 mod judged;
+mod proposed;
 mod start;
 mod traffic;
 

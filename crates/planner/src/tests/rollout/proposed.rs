@@ -1,0 +1,39 @@
+//! What keeps a step that is due from being proposed: a call in doubt, and a refusal that is young.
+
+use tidegate_model::decision::Step;
+
+use super::{super::world::ago, *};
+use crate::draft::CALL_MAY_LAND;
+
+#[test]
+fn a_call_in_doubt_keeps_its_like_waiting_and_no_other_that_goes_back() {
+    let in_doubt = |word: &str, mut sketch: Sketch| {
+        let index = Step::WORDS.iter().position(|known| *known == word).unwrap();
+        sketch.ledger.doubt = Some((index, true));
+        build(&sketch).decide()
+    };
+    let stopping = in_flight(Phase::Stopping, DeploymentStatus::Ready, false);
+    let decision = in_doubt("continue-traffic", stopping.clone());
+    assert_eq!(word(&decision), Some("stop-deployment"), "it may land after the stop, and finds nothing");
+    let decision = in_doubt("stop-deployment", stopping);
+    assert_eq!(word(&decision), None);
+    let wait = told(&decision, Reason::InDoubt).unwrap();
+    assert_eq!(wait.message, "whether stop-deployment had its effect is not known yet");
+    assert_eq!(wait.deadline, Some(ago(10) + CALL_MAY_LAND));
+}
+
+#[test]
+fn what_was_refused_is_tried_again_after_a_pause_that_doubles_and_differs_from_release_to_release() {
+    let tries = |count, milliseconds| {
+        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
+        sketch.ledger.refusals = Some(count);
+        let mut world = build(&sketch);
+        let last = world.now - SignedDuration::from_millis(milliseconds);
+        world.state.refusals.as_mut().unwrap().last = last;
+        word(&world.decide()).is_some()
+    };
+    for (count, pause) in [(1, 3_040), (2, 7_520), (20, 279_000)] {
+        assert!(!tries(count, pause - 1), "{count} refusals, {pause} ms");
+        assert!(tries(count, pause), "{count} refusals, {pause} ms");
+    }
+}
