@@ -4,7 +4,7 @@
 //! is asked for, at the daemon's own pace. What is here is the part that each test run can afford, at a slower one: two passes
 //! are ten seconds apart, so that a rollout goes through the same states in half as many calls.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use jiff::SignedDuration;
 use tidegate_simulation::{
@@ -12,6 +12,7 @@ use tidegate_simulation::{
     plans,
     run::{Report, Setup, run},
     scenario::{Catalogue, Scenario},
+    sweep::Job,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -116,6 +117,21 @@ fn a_daemon_that_dies_at_whatever_it_leaves_behind_is_followed_by_one_that_goes_
         let report = played(&scenario, &crash.plan, 1, A_WHILE);
         assert!(report.violations.is_empty(), "{:?}: {:#?}", crash.plan, report.violations);
     }
+}
+
+#[test]
+fn of_crashes_that_leave_the_same_behind_in_the_same_second_one_is_tried() {
+    let name = "all-at-once";
+    let golden = played(&scenario(name), &Plan::default(), 1, Duration::ZERO);
+    let plans =
+        |jobs: Vec<Job>| jobs.into_iter().map(|job| format!("{:?}", job.plan)).collect::<BTreeSet<_>>();
+    let all = plans(plans::crash_points(name, 1, &golden));
+    let some = plans(plans::crash_moments(name, 1, &golden));
+    let moments: BTreeSet<_> = golden.moments.iter().collect();
+    assert!(some.is_subset(&all));
+    assert!(some.len() >= moments.len(), "{} for {} moments", some.len(), moments.len());
+    assert!(some.len() * 4 < all.len(), "{} of {}", some.len(), all.len());
+    assert_ne!(some, plans(plans::crash_moments(name, 2, &golden)), "another seed draws others");
 }
 
 #[test]

@@ -387,6 +387,17 @@ pub(crate) struct Armed {
     crossings: u64,
     /// Those that leave something behind which a new daemon finds.
     landmarks: Vec<u64>,
+    /// When each of them began.
+    moments: Vec<Moment>,
+}
+
+/// When a daemon dies, as far as it matters to the next one: at the same moment it leaves the same behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Crossings before it that left something behind.
+    pub left: usize,
+    /// The second of the run.
+    pub second: u64,
 }
 
 impl Armed {
@@ -404,9 +415,15 @@ impl Armed {
         &self.landmarks
     }
 
+    /// The moments of the crossings, in order.
+    pub(crate) fn moments(&self) -> &[Moment] {
+        &self.moments
+    }
+
     /// Counts a crossing, and gives the faults that strike it, which are then spent.
     pub(crate) fn strike(&mut self, operation: &str, elapsed: Duration) -> Vec<Fault> {
         self.crossings += 1;
+        self.moments.push(Moment { left: self.landmarks.len(), second: elapsed.as_secs() });
         if leaves_something(operation) {
             self.landmarks.push(self.crossings);
         }

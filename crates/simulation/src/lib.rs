@@ -5,6 +5,7 @@
 //! oracles found out. Nothing here is used by the daemon, and nothing here may read a real clock, a socket or a file while a
 //! run is under way.
 
+pub mod bookmark;
 mod daemon;
 pub mod database;
 mod deeds;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     draw::{self, Kind},
-    fault::{At, Failure, Fault, Mangling, Mishap, Plan, Position, What, is_of_aws, is_read_of_aws},
+    fault::{At, Failure, Fault, Mangling, Mishap, Moment, Plan, Position, What, is_of_aws, is_read_of_aws},
     run::Report,
     sweep::Job,
 };
@@ -19,6 +19,38 @@ pub fn crash_points(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
         Position::ALL.map(|position| Fault { at: At::Crossing(nth), what: What::Crash(position) })
     });
     points.map(|fault| job(scenario, seed, vec![fault])).collect()
+}
+
+/// Of the crash points at which a daemon leaves the same behind in the same second, one: the seed draws which.
+pub fn crash_moments(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
+    let mut alike = BTreeMap::<Moment, Vec<Job>>::new();
+    for crash in crash_points(scenario, seed, golden) {
+        if let Some(moment) = moment(&crash, &golden.moments) {
+            alike.entry(moment).or_default().push(crash);
+        }
+    }
+    one_of_each(alike, seed)
+}
+
+/// When a crash is, as far as it matters to the next daemon.
+fn moment(crash: &Job, moments: &[Moment]) -> Option<Moment> {
+    let fault = crash.plan.faults.first()?;
+    let At::Crossing(nth) = fault.at else { return None };
+    let before = usize::try_from(nth).ok()?.checked_sub(1)?;
+    let begins = *moments.get(before)?;
+    // The last crossing has nothing after it.
+    let next = moments.get(before + 1).copied().unwrap_or(Moment { left: begins.left + 1, ..begins });
+    match fault.what {
+        What::Crash(Position::AfterEffect) => Some(Moment { left: next.left, ..begins }),
+        // It dies when it wants to go on.
+        What::Crash(Position::AfterReply) => Some(next),
+        _ => Some(begins),
+    }
+}
+
+fn one_of_each(alike: BTreeMap<Moment, Vec<Job>>, seed: u64) -> Vec<Job> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    alike.into_values().filter_map(|jobs| dice.choice(jobs)).collect()
 }
 
 /// A crash at everything that leaves something behind, before it and after it. Whatever else a daemon was doing when it died, the
@@ -54,6 +86,22 @@ pub fn takeovers(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
         .collect()
 }
 
+/// Of the crossings at which a leader that stands still has left the same behind in the same second, one: the seed draws which. All of
+/// those that leave something behind themselves: there it goes on with what the other daemon may have done.
+pub fn takeover_moments(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
+    let mut alike = BTreeMap::<Moment, Vec<Job>>::new();
+    let mut all = Vec::new();
+    for (takeover, nth) in takeovers(scenario, seed, golden).into_iter().zip(1_u64..) {
+        if golden.landmarks.binary_search(&nth).is_ok() {
+            all.push(takeover);
+        } else if let Some(moment) = moment(&takeover, &golden.moments) {
+            alike.entry(moment).or_default().push(takeover);
+        }
+    }
+    all.extend(one_of_each(alike, seed));
+    all
+}
+
 /// A class of faults at one operation: what the matrix has a cell for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cell {
@@ -63,11 +111,16 @@ pub struct Cell {
     pub class: &'static str,
 }
 
-/// Every operation of a run with every fault that can strike it: the runs, and the cells that they must hit.
-pub fn matrix(scenario: &str, seed: u64, golden: &Report) -> (Vec<Job>, Vec<Cell>) {
+/// Every operation of a run that is wanted, with every fault that can strike it: the runs, and the cells that they must hit.
+pub fn matrix(
+    scenario: &str,
+    seed: u64,
+    golden: &Report,
+    wanted: impl Fn(&str) -> bool,
+) -> (Vec<Job>, Vec<Cell>) {
     let mut jobs = Vec::new();
     let mut cells = BTreeMap::new();
-    for (operation, times) in &golden.operations {
+    for (operation, times) in golden.operations.iter().filter(|(operation, _)| wanted(operation)) {
         for what in faults_of(operation) {
             let mut places = vec![1, times.div_ceil(2), *times];
             places.dedup();

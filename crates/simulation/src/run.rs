@@ -26,7 +26,7 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     daemon::{Daemon, Shown},
     database::{Model, Plans, Row, story},
-    fault::Plan,
+    fault::{Moment, Plan},
     log::{Leak, Listener},
     machine::Machine,
     oracle::{Invariant, Oracles, Violation, convergence::Convergence, made_for, traffic::SPEC},
@@ -89,6 +89,8 @@ pub struct Report {
     pub crossings: u64,
     /// Which of all crossings left something behind that a new daemon finds.
     pub landmarks: Vec<u64>,
+    /// The moment of each crossing.
+    pub moments: Vec<Moment>,
     /// Calls to AWS, until the end of the rest.
     pub calls: u64,
     /// What the daemons did to AWS, in order.
@@ -249,7 +251,7 @@ impl<'s> Stage<'s> {
             if !self.setup.plan.faults.is_empty() {
                 let deadline = self.status().and_then(|status| self.deadline(&status));
                 let ends = deadline.unwrap_or_default().max(self.scene.clocks_settle_at());
-                named = named.max(ends + patience);
+                named = named.max(ends + patience).max(self.believed_by());
             }
             // An end that is being watched is one.
             if self.scene.calendar.elapsed() > most.max(named) && self.there_since.is_none() {
@@ -461,6 +463,7 @@ impl<'s> Stage<'s> {
             violations: oracles.found().to_vec(),
             crossings,
             landmarks: self.scene.landmarks(),
+            moments: self.scene.moments(),
             calls: self.scene.sandbox.world().request_log().len() as u64,
             effects: oracles.effects().iter().map(|effect| effect.operation.clone()).collect(),
             took,

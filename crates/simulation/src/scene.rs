@@ -18,7 +18,9 @@ use crate::{
     database::{Model, Operation},
     deeds::{Deeds, Gaps, Troubles},
     downgrade,
-    fault::{Armed, At, DatabaseMishap, Failure, Fault, Mangling, Mishap, Plan, Position, What, seconds},
+    fault::{
+        Armed, At, DatabaseMishap, Failure, Fault, Mangling, Mishap, Moment, Plan, Position, What, seconds,
+    },
     machine::{Machine, Passes},
     oracle::{Invariant, Leased, Oracles, secrets},
     time::Calendar,
@@ -206,6 +208,10 @@ impl Scene {
 
     pub(crate) fn landmarks(&self) -> Vec<u64> {
         locked(&self.armed).landmarks().to_vec()
+    }
+
+    pub(crate) fn moments(&self) -> Vec<Moment> {
+        locked(&self.armed).moments().to_vec()
     }
 
     pub(crate) fn seen(&self) -> BTreeMap<(String, &'static str), u64> {

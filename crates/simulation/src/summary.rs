@@ -35,8 +35,10 @@ pub fn missing(tally: &Tally, with_database: bool) -> Vec<&'static Class> {
     unseen(|id| struck.contains_key(id), with_database).collect()
 }
 
-fn struck(tally: &Tally) -> BTreeMap<&'static str, u64> {
-    let mut classes = BTreeMap::new();
-    tally.seen.iter().for_each(|((_, class), times)| *classes.entry(*class).or_default() += times);
+fn struck(tally: &Tally) -> BTreeMap<&str, u64> {
+    let mut classes = BTreeMap::<&str, u64>::new();
+    for (class, times) in tally.seen.values().flatten() {
+        *classes.entry(class).or_default() += times;
+    }
     classes
 }

@@ -1,6 +1,7 @@
 //! Many runs: every crash point, every operation with every fault, and random swarms; with progress, on as many threads as
 //! there are cores, each run on one.
 //!
+//! A sweep that is interrupted goes on where it stood when it is asked for again.
 //! What was to be seen is counted, and a cell that no run saw is a failure of its own. A run that broke something is made
 //! small before it is told: seed, plan, and how to play it again.
 
@@ -8,16 +9,15 @@ use std::{
     collections::BTreeMap,
     fmt,
     io::IsTerminal as _,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::{Deserialize, Serialize};
 
 use crate::{
+    bookmark::{Bookmark, Bookmarks, Standing},
     fault::Plan,
     oracle::Violation,
     run::{Report, Setup, run},
@@ -45,7 +45,7 @@ pub struct Broken {
 }
 
 /// What many runs came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// How many were made.
     pub runs: u64,
@@ -53,16 +53,16 @@ pub struct Tally {
     pub calls: u64,
     /// Virtual seconds in them.
     pub virtual_seconds: u64,
-    /// Those that broke something, made small: the first few.
-    pub broken: Vec<Broken>,
+    /// What is told of those that broke something, made small: the first few.
+    pub broken: Vec<String>,
     /// How many broke something.
     pub failures: u64,
-    /// Operation, class of fault, and how often it struck.
-    pub seen: BTreeMap<(String, &'static str), u64>,
+    /// By operation and class of fault, how often it struck.
+    pub seen: BTreeMap<String, BTreeMap<String, u64>>,
     /// The longest that any run stood undecided after its last fault: time, and passes.
     pub undecided: (Duration, u64),
     /// The summary at the end, and how many ended so.
-    pub ends: BTreeMap<&'static str, u64>,
+    pub ends: BTreeMap<String, u64>,
     /// How long it all took, in real time.
     pub took: Duration,
     /// Threads that worked.
@@ -89,11 +89,21 @@ impl Tally {
         self.calls += report.calls;
         self.virtual_seconds += report.took.as_secs();
         self.undecided = self.undecided.max(report.undecided);
-        *self.ends.entry(report.summary).or_default() += 1;
+        *self.ends.entry(report.summary.to_owned()).or_default() += 1;
         self.failures += u64::from(!report.violations.is_empty());
-        for (cell, times) in &report.seen {
-            *self.seen.entry(cell.clone()).or_default() += times;
+        for ((operation, class), times) in &report.seen {
+            self.saw(operation, class, *times);
         }
+    }
+
+    pub(crate) fn saw(&mut self, operation: &str, class: &str, times: u64) {
+        let classes = self.seen.entry(operation.to_owned()).or_default();
+        *classes.entry(class.to_owned()).or_default() += times;
+    }
+
+    /// Whether a fault of the class has struck the operation.
+    pub fn has_seen(&self, operation: &str, class: &str) -> bool {
+        self.seen.get(operation).is_some_and(|classes| classes.contains_key(class))
     }
 
     /// Adds what another sweep came to.
@@ -106,8 +116,8 @@ impl Tally {
         self.failures += other.failures;
         self.took += other.took;
         self.threads = other.threads;
-        for (cell, times) in other.seen {
-            *self.seen.entry(cell).or_default() += times;
+        for (operation, classes) in other.seen {
+            classes.iter().for_each(|(class, times)| self.saw(&operation, class, *times));
         }
         for (end, times) in other.ends {
             *self.ends.entry(end).or_default() += times;
@@ -125,27 +135,19 @@ pub(crate) fn play_and_rest(scenario: &Scenario, job: &Job, rest: Duration) -> R
     run(&Setup { scenario, plan: &job.plan, seed: job.seed, rest, keep_trace: false })
 }
 
-/// Makes every run.
-pub fn sweep(title: &str, catalogue: &Catalogue, jobs: &[Job]) -> Tally {
+/// Makes every run that its bookmark does not know of.
+pub fn sweep(title: &str, catalogue: &Catalogue, jobs: &[Job], bookmarks: &Bookmarks) -> Tally {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let (next, begun) = (AtomicUsize::new(0), Instant::now());
-    let tally = Mutex::new(Tally { threads, ..Tally::default() });
-    let progress = Progress::new(title, jobs.len());
+    let bookmark = bookmarks.of(title, catalogue, jobs);
+    let under_way = UnderWay::new(bookmark, Progress::new(title, jobs.len()));
     let work = || {
-        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(place) = under_way.begin(jobs.len()) {
+            let Some(job) = jobs.get(place) else { continue };
             let Some(scenario) = catalogue.get(&job.scenario) else { continue };
             let report = play(scenario, job);
-            let told = {
-                let mut tally = locked(&tally);
-                tally.take(&report);
-                progress.step(&tally);
-                report.violations.is_empty() || tally.broken.len() >= TOLD
-            };
-            if !told {
-                let broken = smaller(scenario, job, report.violations);
-                progress.broken(&broken);
-                locked(&tally).broken.push(broken);
-            }
+            let tell = !report.violations.is_empty() && under_way.tells_more();
+            let told = tell.then(|| smaller(scenario, job, report.violations.clone()).to_string());
+            under_way.end(place, &report, told);
         }
     };
     std::thread::scope(|scope| {
@@ -153,10 +155,85 @@ pub fn sweep(title: &str, catalogue: &Catalogue, jobs: &[Job]) -> Tally {
             scope.spawn(work);
         }
     });
-    progress.end();
-    let mut tally = tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    tally.took = begun.elapsed();
-    tally
+    Tally { threads, ..under_way.over() }
+}
+
+/// A sweep under way: what its threads share.
+struct UnderWay {
+    standing: Mutex<Standing>,
+    /// Runs that somebody began before, and never ended.
+    again: Mutex<Vec<usize>>,
+    /// What was spent before, and since when this goes on.
+    before: Duration,
+    begun: Instant,
+    bookmark: Bookmark,
+    kept: Mutex<Instant>,
+    progress: Progress,
+}
+
+/// How often the bookmark is put anew.
+const KEPT_EVERY: Duration = Duration::from_secs(10);
+
+impl UnderWay {
+    fn new(bookmark: Bookmark, progress: Progress) -> Self {
+        let standing = bookmark.open();
+        let again = standing.begun.iter().copied().collect();
+        progress.goes_on(&standing.tally);
+        Self {
+            before: standing.tally.took,
+            standing: Mutex::new(standing),
+            again: Mutex::new(again),
+            begun: Instant::now(),
+            bookmark,
+            kept: Mutex::new(Instant::now()),
+            progress,
+        }
+    }
+
+    /// The next run's place.
+    fn begin(&self, runs: usize) -> Option<usize> {
+        let mut standing = locked(&self.standing);
+        let place = locked(&self.again).pop().or_else(|| {
+            let next = standing.next;
+            standing.next += usize::from(next < runs);
+            (next < runs).then_some(next)
+        })?;
+        standing.begun.insert(place);
+        Some(place)
+    }
+
+    fn tells_more(&self) -> bool {
+        locked(&self.standing).tally.broken.len() < TOLD
+    }
+
+    fn end(&self, place: usize, report: &Report, told: Option<String>) {
+        let mut standing = locked(&self.standing);
+        standing.begun.remove(&place);
+        standing.tally.take(report);
+        if let Some(told) = told {
+            self.progress.tell(&told);
+            standing.tally.broken.push(told);
+        }
+        self.progress.step(&standing.tally);
+        let mut kept = locked(&self.kept);
+        if kept.elapsed() >= KEPT_EVERY {
+            *kept = Instant::now();
+            self.keep(&mut standing);
+        }
+    }
+
+    fn keep(&self, standing: &mut Standing) {
+        standing.tally.took = self.before + self.begun.elapsed();
+        if let Err(error) = self.bookmark.put(standing) {
+            self.progress.tell(&format!("an interrupted sweep will begin anew: {error}"));
+        }
+    }
+
+    fn over(self) -> Tally {
+        self.keep(&mut locked(&self.standing));
+        self.progress.end();
+        self.standing.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).tally
+    }
 }
 
 /// Leaves faults out of a plan for as long as what it breaks stays broken.
@@ -217,8 +294,17 @@ impl Progress {
         }
     }
 
-    fn broken(&self, broken: &Broken) {
-        self.bar.suspend(|| println!("{broken}"));
+    /// Says that a part was done before, and what was found in it.
+    fn goes_on(&self, tally: &Tally) {
+        if tally.runs > 0 {
+            self.bar.set_position(tally.runs);
+            self.tell(&format!("{}: goes on after {} runs; --afresh begins anew", self.title, tally.runs));
+            tally.broken.iter().for_each(|broken| self.tell(broken));
+        }
+    }
+
+    fn tell(&self, what: &str) {
+        self.bar.suspend(|| println!("{what}"));
     }
 
     fn end(&self) {

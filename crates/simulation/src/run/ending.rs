@@ -33,6 +33,11 @@ impl Stage<'_> {
         self.there_since.is_some_and(|since| since.elapsed() >= stands)
     }
 
+    /// When the last end that the run allows is believed: what is no end of the scenario's own has to stand for a while.
+    pub(super) fn believed_by(&self) -> Duration {
+        self.last_trouble.max(self.scene.clocks_settle_at()) + MISSED + STANDS
+    }
+
     /// True if it is so now.
     fn has_ended(&self) -> bool {
         let since_trouble = self.scene.calendar.elapsed().saturating_sub(self.last_trouble);

@@ -12,11 +12,33 @@ use tidegate_simulation::{
 
 use crate::{
     Cli,
-    modes::{self, Swept, per},
+    modes::{self, Crossings, Sweeps, Swept, per},
 };
 
 /// The rollout and the rollback whose crashes are tried in pairs.
 const CANONICAL: [&str; 2] = ["all-at-once", "an-abort-in-the-shift"];
+
+/// Whose every crash point is tried, every operation with every fault, and takeovers: rollouts and rollbacks through each phase, and a
+/// schema change from expand to purge. All of every scenario would take a day; of the others it is one crash of each moment, and faults at
+/// the operations that none of these has.
+const GOLDEN: [&str; 16] = [
+    "a-good-version",
+    "a-newer-version-before-any-traffic",
+    "a-schema-change",
+    "a-spec-that-is-replaced",
+    "a-version-that-fails-under-traffic",
+    "all-at-once",
+    "an-abort-after-the-end",
+    "an-abort-as-blue-is-removed",
+    "an-abort-before-any-traffic",
+    "an-abort-in-the-shift",
+    "an-alarm-in-the-shift",
+    "probes-that-fail",
+    "probes-that-pass",
+    "somebody-stops-the-deployment",
+    "steps-of-its-own",
+    "two-versions",
+];
 
 /// The shortest rollout, for the rate.
 const SHORTEST: &str = "all-at-once";
@@ -36,26 +58,21 @@ struct Figure {
 }
 
 /// Everything; false if anything was broken, or a figure that is no speed was not reached.
-pub(crate) fn long(cli: &Cli, catalogue: &Catalogue) -> bool {
-    let begun = Instant::now();
+pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
+    let (cli, begun) = (sweeps.cli, Instant::now());
     let mut figures = vec![quiet(cli, catalogue)];
     let seeds = cli.twice.unwrap_or(200);
     let same = modes::twice(catalogue, seeds);
     figures.push(figure("runs that are the same twice", "all", format!("{same} of {seeds}"), same == seeds));
-    let only = |names: &[&str]| {
-        catalogue
-            .iter()
-            .filter(|(name, _)| names.contains(&name.as_str()))
-            .map(|(n, s)| (n.clone(), s.clone()))
-            .collect()
-    };
-    let canonical: Catalogue = only(&CANONICAL);
+    let (canonical, _) = divided(catalogue, &CANONICAL);
+    let (golden, others) = divided(catalogue, &GOLDEN);
     let swept = [
-        modes::crash_points(cli, catalogue),
-        modes::pairs(cli, &canonical),
-        modes::takeovers(cli, catalogue),
-        modes::matrix(cli, catalogue),
-        modes::swarm(cli, catalogue, cli.schedules.unwrap_or(20_000)),
+        sweeps.crash_points(&golden, Crossings::Every),
+        sweeps.crash_points(&others, Crossings::OneOfAlike),
+        sweeps.pairs(&canonical),
+        sweeps.takeovers(&golden, Crossings::OneOfAlike),
+        sweeps.matrix_mostly(catalogue, &GOLDEN),
+        sweeps.swarm(catalogue, cli.schedules.unwrap_or(20_000)),
     ];
     figures.extend(swept.iter().map(broken));
     figures.extend(swept.iter().filter(|swept| swept.to_see > 0).map(seen));
@@ -67,6 +84,11 @@ pub(crate) fn long(cli: &Cli, catalogue: &Catalogue) -> bool {
         println!("{mark} {what:44} aim {aim:12} {reached}");
     }
     figures.iter().all(|figure| figure.holds)
+}
+
+/// The scenarios of these names, and the others.
+fn divided(catalogue: &Catalogue, names: &[&str]) -> (Catalogue, Catalogue) {
+    catalogue.clone().into_iter().partition(|(name, _)| names.contains(&name.as_str()))
 }
 
 fn figure(what: &str, aim: &str, reached: String, holds: bool) -> Figure {

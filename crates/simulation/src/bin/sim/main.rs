@@ -10,12 +10,15 @@ use std::{
 use clap::Parser;
 use mimalloc::MiMalloc;
 use tidegate_simulation::{
+    bookmark::Bookmarks,
     fault::Plan,
     scenario::{Catalogue, Scenario, ScenarioError},
 };
 
 mod figures;
 mod modes;
+
+use modes::{Crossings, Sweeps, Swept};
 
 /// A run is some million small allocations.
 #[global_allocator]
@@ -46,6 +49,12 @@ struct Cli {
     /// Only every n-th of them.
     #[arg(long, default_value_t = 1)]
     every: usize,
+    /// Of the crash points and takeovers at which a daemon leaves the same behind in the same second, only one.
+    #[arg(long)]
+    moments: bool,
+    /// Begin a sweep anew that was interrupted, instead of going on.
+    #[arg(long)]
+    afresh: bool,
     /// Two crashes in one run: every pair of what leaves something behind.
     #[arg(long)]
     pairs: bool,
@@ -61,8 +70,7 @@ struct Cli {
     /// The shortest time in seconds between two passes of a daemon, instead of the product's own.
     #[arg(long)]
     pace: Option<i64>,
-    /// All of these one after the other, with a table of figures at the end: some hours. `--schedules` and `--twice` say how many,
-    /// or 20 000 and 200.
+    /// The whole proof, with a table of figures at the end: some hours. `--schedules` and `--twice` say how many, or 20 000 and 200.
     #[arg(long)]
     long: bool,
     /// How many of the shortest rollouts a minute one core makes, measured for half a minute.
@@ -82,6 +90,8 @@ enum Unusable {
     Scenario { path: PathBuf, source: ScenarioError },
     #[error("read the plan")]
     Plan(#[source] serde_json::Error),
+    #[error("keep where a sweep stands in {}", path.display())]
+    Bookmarks { path: PathBuf, source: std::io::Error },
     #[error("there is no scenario of that name in tests/scenarios")]
     NoScenario,
 }
@@ -108,28 +118,49 @@ fn main() -> ExitCode {
 
 /// Does what was asked for; false if anything was broken.
 fn work(cli: &Cli, catalogue: &Catalogue) -> Result<bool, Unusable> {
-    if cli.long {
-        return Ok(figures::long(cli, catalogue));
-    }
     if cli.rate {
         figures::tell_rate(cli, catalogue);
         return Ok(true);
     }
-    let sweeps = [
+    let asked = [
         cli.hunt.map(|seconds| modes::hunted(cli, catalogue, Duration::from_secs(seconds))),
-        cli.twice.map(|seeds| modes::twice(catalogue, seeds) == seeds),
-        cli.crash_points.then(|| modes::crash_points(cli, catalogue).is_sound()),
-        cli.pairs.then(|| modes::pairs(cli, catalogue).is_sound()),
-        cli.takeovers.then(|| modes::takeovers(cli, catalogue).is_sound()),
-        cli.matrix.then(|| modes::matrix(cli, catalogue).is_sound()),
-        cli.schedules.map(|schedules| modes::swarm(cli, catalogue, schedules).is_sound()),
+        cli.twice.filter(|_| !cli.long).map(|seeds| modes::twice(catalogue, seeds) == seeds),
+        swept(cli, catalogue)?,
     ];
-    let sound: Vec<bool> = sweeps.into_iter().flatten().collect();
+    let sound: Vec<bool> = asked.into_iter().flatten().collect();
     if sound.is_empty() {
         let plan = cli.plan.as_deref().map(plan).transpose()?.unwrap_or_default();
         return Ok(modes::single(cli, catalogue, &plan));
     }
     Ok(sound.into_iter().all(|sound| sound))
+}
+
+/// Makes the sweeps that were asked for, if any was.
+fn swept(cli: &Cli, catalogue: &Catalogue) -> Result<Option<bool>, Unusable> {
+    let any =
+        cli.long || cli.crash_points || cli.pairs || cli.takeovers || cli.matrix || cli.schedules.is_some();
+    if !any {
+        return Ok(None);
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/sweeps");
+    let bookmarks = Bookmarks::new(&folder, cli.afresh);
+    let bookmarks = bookmarks.map_err(|source| Unusable::Bookmarks { path: folder, source })?;
+    let sweeps = Sweeps { cli, bookmarks };
+    let crossings = if cli.moments { Crossings::OneOfAlike } else { Crossings::Every };
+    let sound = if cli.long {
+        figures::long(&sweeps, catalogue)
+    } else {
+        let swept = [
+            cli.crash_points.then(|| sweeps.crash_points(catalogue, crossings)),
+            cli.pairs.then(|| sweeps.pairs(catalogue)),
+            cli.takeovers.then(|| sweeps.takeovers(catalogue, crossings)),
+            cli.matrix.then(|| sweeps.matrix(catalogue)),
+            cli.schedules.map(|schedules| sweeps.swarm(catalogue, schedules)),
+        ];
+        swept.iter().flatten().all(Swept::is_sound)
+    };
+    sweeps.bookmarks.clear();
+    Ok(Some(sound))
 }
 
 fn plan(given: &str) -> Result<Plan, Unusable> {

@@ -1,8 +1,12 @@
 //! What `sim` can be asked for: single runs, hunts and sweeps, each told as it ends.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use tidegate_simulation::{
+    bookmark::Bookmarks,
     fault::{Fault, Plan},
     hunt::hunt,
     plans::{self, Cell},
@@ -82,57 +86,105 @@ pub(crate) fn hunted(cli: &Cli, catalogue: &Catalogue, limit: Duration) -> bool 
     false
 }
 
-pub(crate) fn crash_points(cli: &Cli, catalogue: &Catalogue) -> Swept {
-    let jobs = each(cli, catalogue, plans::crash_points);
-    Swept::told("crash points", sweep("crash points", catalogue, &jobs))
+/// Which crossings a daemon dies or stands still at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crossings {
+    /// Every one.
+    Every,
+    /// One of those at which it leaves the same behind in the same second.
+    OneOfAlike,
 }
 
-/// The second crash comes in the run that the first one has made another, so that is made first.
-pub(crate) fn pairs(cli: &Cli, catalogue: &Catalogue) -> Swept {
-    let first = each(cli, catalogue, plans::crash_classes);
-    let second = |first: &Job| {
-        let report = play(catalogue.get(&first.scenario)?, first);
-        Some(plans::second_crashes(first, &report))
-    };
-    let jobs: Vec<Job> = first.iter().filter_map(second).flatten().collect();
-    let mut tally = sweep("first crashes", catalogue, &first);
-    tally.add(sweep("pairs of crashes", catalogue, &jobs));
-    Swept::told("pairs of crashes", tally)
+/// Sweeps that go on where they stood.
+pub(crate) struct Sweeps<'c> {
+    pub(crate) cli: &'c Cli,
+    pub(crate) bookmarks: Bookmarks,
 }
 
-pub(crate) fn takeovers(cli: &Cli, catalogue: &Catalogue) -> Swept {
-    let catalogue = with_two_daemons(catalogue);
-    let jobs = each(cli, &catalogue, plans::takeovers);
-    Swept::told("takeovers", sweep("takeovers", &catalogue, &jobs))
-}
+impl Sweeps<'_> {
+    pub(crate) fn crash_points(&self, catalogue: &Catalogue, crossings: Crossings) -> Swept {
+        let (title, jobs) = match crossings {
+            Crossings::Every => ("crash points", self.each(catalogue, plans::crash_points)),
+            Crossings::OneOfAlike => ("crash moments", self.each(catalogue, plans::crash_moments)),
+        };
+        Swept::told(title, self.sweep(title, catalogue, &jobs))
+    }
 
-pub(crate) fn matrix(cli: &Cli, catalogue: &Catalogue) -> Swept {
-    let mut cells = Vec::<Cell>::new();
-    let jobs = each(cli, catalogue, |name, seed, golden| {
-        let (jobs, more) = plans::matrix(name, seed, golden);
-        cells.extend(more);
-        jobs
-    });
-    cells.sort();
-    cells.dedup();
-    let tally = sweep("matrix", catalogue, &jobs);
-    let is_unseen = |cell: &&Cell| !tally.seen.contains_key(&(cell.operation.clone(), cell.class));
-    let unseen =
-        cells.iter().filter(is_unseen).map(|cell| format!("{} {}", cell.operation, cell.class)).collect();
-    Swept::seen("matrix", tally, cells.len(), unseen)
-}
+    /// The second crash comes in the run that the first one has made another, so that is made first.
+    pub(crate) fn pairs(&self, catalogue: &Catalogue) -> Swept {
+        let first = self.each(catalogue, plans::crash_classes);
+        let second = |first: &Job| {
+            let report = play(catalogue.get(&first.scenario)?, first);
+            Some(plans::second_crashes(first, &report))
+        };
+        let jobs: Vec<Job> = first.iter().filter_map(second).flatten().collect();
+        let mut tally = self.sweep("first crashes", catalogue, &first);
+        tally.add(self.sweep("pairs of crashes", catalogue, &jobs));
+        Swept::told("pairs of crashes", tally)
+    }
 
-pub(crate) fn swarm(cli: &Cli, catalogue: &Catalogue, schedules: u64) -> Swept {
-    let goldens: Vec<(&String, Report)> =
-        catalogue.iter().map(|(name, scenario)| (name, golden(scenario, cli.seed))).collect();
-    let jobs: Vec<Job> = (0..schedules)
-        .zip(goldens.iter().cycle())
-        .map(|(nth, (name, golden))| plans::swarm(name, cli.seed.wrapping_add(nth), golden))
-        .collect();
-    let tally = sweep("swarm", catalogue, &jobs);
-    let missing = summary::missing(&tally, catalogue.values().any(|scenario| scenario.database));
-    let unseen = missing.iter().map(|class| format!("{}: {}", class.id, class.what)).collect();
-    Swept::seen("swarm", tally, 0, unseen)
+    pub(crate) fn takeovers(&self, catalogue: &Catalogue, crossings: Crossings) -> Swept {
+        let catalogue = with_two_daemons(catalogue);
+        let (title, jobs) = match crossings {
+            Crossings::Every => ("takeovers", self.each(&catalogue, plans::takeovers)),
+            Crossings::OneOfAlike => ("takeover moments", self.each(&catalogue, plans::takeover_moments)),
+        };
+        Swept::told(title, self.sweep(title, &catalogue, &jobs))
+    }
+
+    /// Every operation with every fault, in each scenario.
+    pub(crate) fn matrix(&self, catalogue: &Catalogue) -> Swept {
+        self.matrix_of(catalogue, |_, _| true)
+    }
+
+    /// Every operation with every fault: in each of these scenarios, and in others where these have no such operation.
+    pub(crate) fn matrix_mostly(&self, catalogue: &Catalogue, names: &[&str]) -> Swept {
+        let these = catalogue.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        let operations: BTreeSet<String> =
+            these.flat_map(|(_, scenario)| golden(scenario, self.cli.seed).operations.into_keys()).collect();
+        self.matrix_of(catalogue, |name, operation| names.contains(&name) || !operations.contains(operation))
+    }
+
+    fn matrix_of(&self, catalogue: &Catalogue, wanted: impl Fn(&str, &str) -> bool) -> Swept {
+        let mut cells = Vec::<Cell>::new();
+        let jobs = self.each(catalogue, |name, seed, golden| {
+            let (jobs, more) = plans::matrix(name, seed, golden, |operation| wanted(name, operation));
+            cells.extend(more);
+            jobs
+        });
+        cells.sort();
+        cells.dedup();
+        let tally = self.sweep("matrix", catalogue, &jobs);
+        let is_unseen = |cell: &&Cell| !tally.has_seen(&cell.operation, cell.class);
+        let unseen =
+            cells.iter().filter(is_unseen).map(|cell| format!("{} {}", cell.operation, cell.class)).collect();
+        Swept::seen("matrix", tally, cells.len(), unseen)
+    }
+
+    pub(crate) fn swarm(&self, catalogue: &Catalogue, schedules: u64) -> Swept {
+        let seed = self.cli.seed;
+        let goldens: Vec<(&String, Report)> =
+            catalogue.iter().map(|(name, scenario)| (name, golden(scenario, seed))).collect();
+        let jobs: Vec<Job> = (0..schedules)
+            .zip(goldens.iter().cycle())
+            .map(|(nth, (name, golden))| plans::swarm(name, seed.wrapping_add(nth), golden))
+            .collect();
+        let tally = self.sweep("swarm", catalogue, &jobs);
+        let missing = summary::missing(&tally, catalogue.values().any(|scenario| scenario.database));
+        let unseen = missing.iter().map(|class| format!("{}: {}", class.id, class.what)).collect();
+        Swept::seen("swarm", tally, 0, unseen)
+    }
+
+    /// Jobs for each scenario, from its run without faults; every n-th of them.
+    fn each(&self, catalogue: &Catalogue, mut jobs: impl FnMut(&str, u64, &Report) -> Vec<Job>) -> Vec<Job> {
+        let seed = self.cli.seed;
+        let all = catalogue.iter().flat_map(|(name, scenario)| jobs(name, seed, &golden(scenario, seed)));
+        all.step_by(self.cli.every.max(1)).collect()
+    }
+
+    fn sweep(&self, title: &str, catalogue: &Catalogue, jobs: &[Job]) -> Tally {
+        sweep(title, catalogue, jobs, &self.bookmarks)
+    }
 }
 
 /// Plays each scenario once and tells what came of it.
@@ -164,12 +216,6 @@ pub(crate) fn single(cli: &Cli, catalogue: &Catalogue, plan: &Plan) -> bool {
 
 pub(crate) fn golden(scenario: &Scenario, seed: u64) -> Report {
     run(&Setup { scenario, plan: &Plan::default(), seed, rest: Duration::ZERO, keep_trace: false })
-}
-
-/// Jobs for each scenario, from its run without faults; every n-th of them.
-fn each(cli: &Cli, catalogue: &Catalogue, mut jobs: impl FnMut(&str, u64, &Report) -> Vec<Job>) -> Vec<Job> {
-    let all = catalogue.iter().flat_map(|(name, scenario)| jobs(name, cli.seed, &golden(scenario, cli.seed)));
-    all.step_by(cli.every.max(1)).collect()
 }
 
 /// Plays each seed twice, and counts those whose trace is the same both times.
