@@ -368,8 +368,10 @@ impl<'s> Stage<'s> {
             self.ready = Some(Instant::now());
         }
         let after = event.after.unwrap_or_default().unsigned_abs();
-        if self.ready.is_some_and(|ready| ready.elapsed() >= after) {
-            event.deed.happen(&self.scene.sandbox, self.status().as_deref());
+        let status = self.status();
+        let due = self.ready.is_some_and(|ready| ready.elapsed() >= after);
+        if due && event.deed.is_possible(status.as_deref()) {
+            event.deed.happen(&self.scene.sandbox, status.as_deref());
             let now = self.scene.calendar.now();
             locked(&self.scene.oracles).interfered(now);
             if matches!(event.deed, Deed::Weights(..)) {

@@ -206,14 +206,18 @@ impl Event {
 }
 
 impl Deed {
+    /// False while what it needs is not shown: nobody copies a plan that is not there.
+    pub(crate) fn is_possible(&self, status: Option<&ReleaseStatus>) -> bool {
+        !matches!(self, Self::Approve(_)) || plan_shown(status).is_some()
+    }
+
     /// Does it.
     pub(crate) fn happen(&self, sandbox: &Sandbox, status: Option<&ReleaseStatus>) {
         match self {
             Self::Spec(spec) => put(sandbox, "spec", &spec.text(sandbox)),
             Self::Put(name, text) => put(sandbox, name, text),
             Self::Approve(version) => {
-                let schema = status.and_then(|status| status.schema.as_ref());
-                let plan = schema.map(|schema| schema.plan.clone());
+                let plan = plan_shown(status);
                 put(sandbox, "approve/contract", &json!({ "spec": version, "plan": plan }).to_string());
             }
             Self::Delete(name) => {
@@ -231,6 +235,10 @@ impl Deed {
             Self::Incident(share, lasts) => sandbox.world().begin_incident(*lasts, *share),
         }
     }
+}
+
+fn plan_shown(status: Option<&ReleaseStatus>) -> Option<String> {
+    Some(status?.schema.as_ref()?.plan.clone())
 }
 
 impl SpecText {

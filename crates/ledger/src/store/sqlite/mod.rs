@@ -6,9 +6,9 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use futures_util::{FutureExt as _, TryStreamExt as _, future::BoxFuture};
-use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use tidegate_model::ReleaseName;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Grant, Row, Store};
 use crate::{
@@ -52,17 +52,27 @@ impl Sqlite {
 
     async fn add(&self, release: &ReleaseName, head: &Head, rows: &[Sealed]) -> Result<(), LedgerError> {
         self.check_lock()?;
+        let mut connection = self.begin().await?;
+        let added = add(&mut connection, release, head, rows).await;
+        if added.is_err() {
+            roll_back(&mut connection).await;
+        }
+        added
+    }
+
+    /// Begins a transaction. Not with the library's own: SQLite itself rolls back what meets a full disk, which the library does not
+    /// know of, so that it would begin none ever again (<https://sqlite.org/lang_transaction.html>).
+    async fn begin(&self) -> Result<MutexGuard<'_, SqliteConnection>, LedgerError> {
+        let mut connection = self.at_rest().await;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(LedgerError::writing)?;
+        Ok(connection)
+    }
+
+    /// The connection, outside of any transaction: nobody may have waited for the end of the last one.
+    async fn at_rest(&self) -> MutexGuard<'_, SqliteConnection> {
         let mut connection = self.connection.lock().await;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(LedgerError::writing)?;
-        let end = head_of(&mut transaction, release).await?;
-        if end != *head {
-            let (expected, found) = (head.length, end.length);
-            return Err(LedgerError::Conflict { release: release.clone(), expected, found });
-        }
-        for sealed in rows {
-            insert(&mut transaction, release, sealed).await?;
-        }
-        transaction.commit().await.map_err(LedgerError::writing)
+        roll_back(&mut connection).await;
+        connection
     }
 }
 
@@ -76,7 +86,7 @@ impl Store for Sqlite {
         of: Option<&'a ReleaseName>,
         each: &'a mut (dyn FnMut(Row) + Send),
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
-        async move { read(&mut *self.connection.lock().await, of, each).await }.boxed()
+        async move { read(&mut *self.at_rest().await, of, each).await }.boxed()
     }
 
     fn append<'a>(
@@ -187,6 +197,30 @@ fn number(row: &SqliteRow, column: &'static str) -> Option<u64> {
     row.try_get::<i64, _>(column).ok().and_then(|number| number.try_into().ok())
 }
 
+/// Appends to the chain that ends with `head`, in a transaction that was begun, and commits it.
+async fn add(
+    connection: &mut SqliteConnection,
+    release: &ReleaseName,
+    head: &Head,
+    rows: &[Sealed],
+) -> Result<(), LedgerError> {
+    let end = head_of(connection, release).await?;
+    if end != *head {
+        let (expected, found) = (head.length, end.length);
+        return Err(LedgerError::Conflict { release: release.clone(), expected, found });
+    }
+    for sealed in rows {
+        insert(connection, release, sealed).await?;
+    }
+    sqlx::query("COMMIT").execute(connection).await.map_err(LedgerError::writing)?;
+    Ok(())
+}
+
+/// Ends a transaction without it. Where there is none SQLite refuses that, which is as well.
+async fn roll_back(connection: &mut SqliteConnection) {
+    drop(sqlx::query("ROLLBACK").execute(connection).await);
+}
+
 async fn head_of(connection: &mut SqliteConnection, release: &ReleaseName) -> Result<Head, LedgerError> {
     let row = sqlx::query("SELECT seq, hash FROM entries WHERE release = ? ORDER BY seq DESC LIMIT 1")
         .bind(release.as_str())
@@ -218,4 +252,75 @@ async fn insert(
     .await
     .map_err(LedgerError::writing)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many rows as fit in `pages` pages, and the chain's head after them.
+    async fn fill(ledger: &Sqlite, release: &ReleaseName, pages: i64) -> (Head, LedgerError) {
+        limit(ledger, pages).await;
+        let mut head = Head::default();
+        for seq in 0..10_000 {
+            let row = long_row(seq);
+            match ledger.append(release, ledger.epoch, &head, std::slice::from_ref(&row)).await {
+                Ok(()) => head = Head { length: seq + 1, hash: row.hash },
+                Err(error) => return (head, error),
+            }
+        }
+        panic!("the disk is never full");
+    }
+
+    async fn limit(ledger: &Sqlite, pages: i64) {
+        let pragma = format!("PRAGMA max_page_count = {pages}");
+        let mut connection = ledger.connection.lock().await;
+        sqlx::query(sqlx::AssertSqlSafe(pragma)).execute(&mut *connection).await.expect("a limit");
+    }
+
+    fn long_row(seq: u64) -> Sealed {
+        let (body, hash) = ("x".repeat(2000), format!("hash {seq}"));
+        Sealed { seq, at: String::new(), format: 1, body, previous: String::new(), hash }
+    }
+
+    fn is_full(error: &LedgerError) -> bool {
+        matches!(error, LedgerError::Database { source: sqlx::Error::Database(error), .. } if error.code().as_deref() == Some("13"))
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_again_once_there_is_room() {
+        let folder = std::env::temp_dir().join(format!("tidegate-full-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let ledger = Sqlite::open(&folder.join("ledger.sqlite")).await.expect("a ledger");
+        let release: ReleaseName = "shop".parse().expect("a name");
+        let (head, error) = fill(&ledger, &release, 20).await;
+        assert!(is_full(&error), "{error:?}");
+
+        let row = long_row(head.length);
+        for _ in 0..3 {
+            let again = ledger.append(&release, ledger.epoch, &head, std::slice::from_ref(&row)).await;
+            assert!(again.as_ref().is_err_and(is_full), "it says what is the matter: {again:?}");
+            let mut rows = 0;
+            ledger.read(Some(&release), &mut |_| rows += 1).await.expect("it can be read");
+            assert_eq!(rows, head.length, "and nothing of it is half there");
+        }
+        limit(&ledger, 1000).await;
+        ledger.append(&release, ledger.epoch, &head, &[row]).await.expect("there is room again");
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn an_append_that_nobody_waited_for_leaves_nothing_open() {
+        let folder = std::env::temp_dir().join(format!("tidegate-dropped-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let ledger = Sqlite::open(&folder.join("ledger.sqlite")).await.expect("a ledger");
+        let release: ReleaseName = "shop".parse().expect("a name");
+        drop(ledger.begin().await.expect("a transaction"));
+        ledger.append(&release, ledger.epoch, &Head::default(), &[long_row(0)]).await.expect("another one");
+        drop(ledger.begin().await.expect("a transaction"));
+        let mut rows = 0;
+        ledger.read(Some(&release), &mut |_| rows += 1).await.expect("it can be read");
+        assert_eq!(rows, 1);
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
 }
