@@ -13,12 +13,14 @@ mod pass;
 mod probe;
 mod queue;
 mod schema_access;
+mod shown;
 mod status_parameter;
 mod tasks;
 mod telemetry;
 mod telling;
 mod tls;
 mod track;
+mod unavailable;
 
 pub use clock::{Clock, ClockError, Manual, Remote, Steady, System};
 pub use controller::{Controller, Parts, RunError, Settings, StartError};

@@ -32,11 +32,12 @@ use crate::{
     controller::{Message, Settings},
     damaged,
     executor::{Authority, Executor, Sent},
-    status_parameter,
+    shown::{tell_followers, told_by, write_status},
     tasks::Tasks,
     telemetry::{PassResult, StepResult, Telemetry},
     telling,
     track::{Chain, Tracked, is_in_flight, is_unmanaged},
+    unavailable,
 };
 
 /// How long a release rests after a pass that could not write the ledger or ended in a panic.
@@ -126,7 +127,7 @@ pub(crate) async fn batch(
             }
             Entered::Stale(tracked) => {
                 hand_over(&Arc::clone(&core), ticket, release.clone(), &messages, began, async move {
-                    failed(&core, ticket, release, tracked, None)
+                    failed(&core, ticket, release, tracked, None, None).await
                 });
             }
         }
@@ -273,7 +274,7 @@ async fn one(
     let chain = std::mem::replace(&mut tracked.chain, Chain::Stale);
     let writes = matches!(chain, Chain::Sound(_));
     let (Some(Look { needs, mut observation }), Some(mut state)) = (look, chain.into_state()) else {
-        return failed(core, ticket, release, tracked, None);
+        return failed(core, ticket, release, tracked, None, None).await;
     };
     let aws = &core.executor.aws;
     core.executor.schema.look(aws, &release, &needs, &mut observation).await;
@@ -290,26 +291,30 @@ async fn one(
     };
     let decision = tidegate_planner::decide(&input);
     if !writes && !decision.changes_nothing() {
+        let status = decision.status.clone();
         take_back(core, &mut tracked, state, decision, now).await;
-        return failed(core, ticket, release, tracked, None);
+        return failed(core, ticket, release, tracked, Some(status), None).await;
     }
     let carried = match carry_out(core, &release, &mut state, &decision, now).await {
         Ok(carried) => carried,
         Err(Unwritten { error, what }) => {
+            let status = decision.status.clone();
             if error.is_outage() {
                 match what {
                     Missing::Decision => take_back(core, &mut tracked, state, decision, now).await,
                     Missing::Resolution => tracked.chain = Chain::Unwritten(state),
                 }
             }
-            return failed(core, ticket, release, tracked, Some(error));
+            return failed(core, ticket, release, tracked, Some(status), Some(error)).await;
         }
     };
     let managed = !is_unmanaged(&state, &observation.spec);
     let (result, resolution) = carried.result();
     let next_look = next_look(core, &decision, result, is_in_flight(&state));
     tracked.chain = if writes { Chain::Sound(state) } else { Chain::Unwritten(state) };
-    tracked.status = Some(decision.status.clone());
+    let shown = decision.status.clone();
+    tracked.status =
+        Some(if writes { shown } else { unavailable::told(shown, tracked.status.as_ref(), now, next_look) });
     tracked.alone = false;
     if managed {
         write_status(core, &release, &mut tracked).await;
@@ -471,48 +476,6 @@ fn next_look(core: &Core, decision: &Decision, result: PassResult, in_flight: bo
     }
 }
 
-/// Writes the status parameter if it shows another transition. A failure is told once and tried again next pass.
-async fn write_status(core: &Core, release: &ReleaseName, tracked: &mut Tracked) {
-    let Some(status) = &tracked.status else { return };
-    let transition = status_parameter::transition(status);
-    if tracked.written.as_ref() == Some(&transition) {
-        return;
-    }
-    let text = status_parameter::text(status);
-    match core.executor.aws.write_status(release, &text).await {
-        Ok(()) => {
-            tracked.written = Some(transition);
-            tracked.write_failing = false;
-        }
-        Err(_) if tracked.write_failing => {}
-        Err(error) => {
-            tracked.write_failing = true;
-            tracing::warn!(error = chain_of(&error), "the status parameter cannot be written");
-        }
-    }
-}
-
-/// Keeps what is published for the daemons that follow. They show an older one if it fails, and say how old it is.
-async fn tell_followers(core: &Core, release: &ReleaseName, status: Option<&ReleaseStatus>) {
-    let document = status.and_then(|status| serde_json::to_string(status).ok());
-    if let Err(error) = core.ledger.publish(release, document.as_deref()).await {
-        tracing::debug!(%release, error = chain_of(&error), "the status is not kept for other daemons");
-    }
-}
-
-/// What the leader of a release last told, as this process shows it. None before that, and for another version's document.
-async fn told_by(core: &Core, release: &ReleaseName, leader: &str) -> Option<ReleaseStatus> {
-    let document = match core.ledger.published(release).await {
-        Ok(document) => document?,
-        Err(error) => {
-            tracing::warn!(%release, error = chain_of(&error), "the ledger cannot be asked for the leader's status");
-            return None;
-        }
-    };
-    let status: ReleaseStatus = serde_json::from_str(&document).ok()?;
-    Some(ReleaseStatus { led_by: Some(leader.to_owned()), ..status })
-}
-
 /// The end of a pass for a release whose chain is damaged: published and told, and nothing else.
 async fn refuse(core: &Core, ticket: u64, release: ReleaseName, mut tracked: Tracked, why: &Damage) -> Done {
     let now = core.clock.now();
@@ -554,19 +517,30 @@ async fn follow(
     }
 }
 
-/// The end of a pass that could not read or write the ledger.
-fn failed(
+/// The end of a pass that could not read or write the ledger. `decided` is the status of what was decided, if anything was.
+async fn failed(
     core: &Core,
     ticket: u64,
     release: ReleaseName,
-    tracked: Tracked,
+    mut tracked: Tracked,
+    decided: Option<ReleaseStatus>,
     error: Option<LedgerError>,
 ) -> Done {
     if let Some(error) = &error {
         tracing::warn!(error = chain_of(error), "the ledger cannot be written; nothing goes forward");
     }
+    let now = core.clock.now();
+    let next_look = now + AFTER_FAILURE;
+    if error.as_ref().is_none_or(LedgerError::is_outage) {
+        let stands = decided.or_else(|| tracked.status.clone());
+        tracked.status =
+            stands.map(|stands| unavailable::told(stands, tracked.status.as_ref(), now, next_look));
+        // Another daemon may lead by now, and tell.
+        if core.ledger.leads_for(&release, LONGEST_CALL).is_some() {
+            write_status(core, &release, &mut tracked).await;
+        }
+    }
     let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
-    let next_look = core.clock.now() + AFTER_FAILURE;
     let fatal = error.filter(|error| matches!(error, LedgerError::LockLost { .. }));
     Done { release, ticket, tracked, report, next_look, managed: true, read: false, leader: None, fatal }
 }

@@ -76,6 +76,8 @@ pub enum Reason {
     Refused,
     /// The outcome of a call is not known yet and is resolved by reading.
     InDoubt,
+    /// The ledger cannot be read or written.
+    LedgerUnavailable,
 }
 
 impl Reason {
@@ -99,6 +101,7 @@ impl Reason {
             Self::Unobserved => "unobserved",
             Self::Refused => "refused",
             Self::InDoubt => "in-doubt",
+            Self::LedgerUnavailable => "ledger-unavailable",
         }
     }
 }

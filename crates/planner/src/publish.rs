@@ -39,7 +39,7 @@ fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::Held(_) => 0,
         Reason::RollingBack => 1,
-        Reason::Refused => 2,
+        Reason::Refused | Reason::LedgerUnavailable => 2,
         Reason::Gate(_) => 3,
         Reason::InDoubt | Reason::Unobserved => 4,
         Reason::Provisioning

@@ -4,7 +4,7 @@
 //! still and come back as the plan has it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -173,6 +173,8 @@ struct Stage<'s> {
     /// When the last event happened, or the last thing went wrong.
     last_trouble: Duration,
     convergence: Convergence,
+    /// Every reason to wait that was told.
+    told: BTreeSet<&'static str>,
     /// True once only the rest is watched: nobody does anything any more.
     over: bool,
     /// What of the log had a secret in it.
@@ -204,6 +206,7 @@ impl<'s> Stage<'s> {
             untold_since: None,
             last_trouble: Duration::ZERO,
             convergence: Convergence::default(),
+            told: BTreeSet::new(),
             over: false,
             leak,
         };
@@ -318,6 +321,7 @@ impl<'s> Stage<'s> {
             return;
         }
         self.untold_since = None;
+        self.told.extend(status.iter().flat_map(|status| &status.waiting).map(|wait| wait.reason.as_str()));
         if let Some(what) = self.convergence.look(times, status.as_deref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
             self.found(Invariant::G15, format!("{what}; the status is {stands}"));

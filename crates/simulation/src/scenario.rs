@@ -152,6 +152,9 @@ pub struct Expect {
     /// An image, and the most weight that it ever gets.
     #[serde(default)]
     pub most: Option<(String, u32)>,
+    /// Reasons to wait that people are told on the way.
+    #[serde(default)]
+    pub told: Vec<String>,
     /// The longest that it may take.
     #[serde(default = "long")]
     pub within: SignedDuration,

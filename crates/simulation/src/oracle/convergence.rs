@@ -115,7 +115,7 @@ fn waits(waiting: &[Waiting]) -> Standing {
 fn of(wait: &Waiting) -> Standing {
     let word = wait.reason.as_str();
     match wait.reason {
-        Reason::Unobserved | Reason::InDoubt => Standing::Undecided(word),
+        Reason::Unobserved | Reason::InDoubt | Reason::LedgerUnavailable => Standing::Undecided(word),
         // What refuses is AWS or the database, and the wait says what: it is tried again at least every five minutes.
         Reason::Held(_) | Reason::Refused => Standing::Decided,
         Reason::Gate(_) => match wait.class {

@@ -143,6 +143,11 @@ impl Stage<'_> {
                 );
             }
         }
+        let untold: Vec<&String> =
+            expect.told.iter().filter(|reason| !self.told.contains(reason.as_str())).collect();
+        if self.setup.plan.faults.is_empty() && !untold.is_empty() {
+            self.found(Invariant::Lv1, format!("nobody was told of {untold:?}"));
+        }
         let effects = self.effects();
         let more: usize = self.setup.plan.faults.iter().map(|fault| fault.what.calls()).sum();
         let most = expect.effects.len() + more;
