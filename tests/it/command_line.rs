@@ -1,12 +1,14 @@
 //! The command line as people and pipelines use it: what it prints and how it ends.
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, Read as _, Write as _},
     path::Path,
     process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
+use tidegate_ledger::Ledger;
+use tidegate_model::ledger::Entry;
 
 const EXAMPLE: &str = include_str!("../../config/example/spec.json");
 
@@ -174,4 +176,36 @@ fn a_second_daemon_on_the_same_ledger_ends_before_it_could_act() {
     first.wait().expect("it ends");
     assert_eq!(second.status.code(), Some(8), "{}", err(&second));
     assert!(err(&second).contains("locked by another process"), "{}", err(&second));
+}
+
+/// A ledger that knows of a release, so that a daemon looks after it.
+async fn ledger_of_a_release(path: &Path) {
+    let ledger = Ledger::open(path).await.expect("a ledger");
+    let release = "shop".parse().expect("a name");
+    ledger.lead(&release).await.expect("this process leads");
+    let entry = Entry::SpecAbsent { absent: true };
+    ledger.append(&release, 0, jiff::Timestamp::UNIX_EPOCH, &[entry]).await.expect("an entry");
+}
+
+#[tokio::test]
+async fn a_daemon_whose_ledger_is_removed_under_it_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ledger, config) = (folder.path().join("ledger.sqlite"), folder.path().join("tidegate.toml"));
+    ledger_of_a_release(&ledger).await;
+    std::fs::write(&config, "[controller]\nresync = \"1s\"\nin_flight = \"1s\"\n").expect("a configuration");
+    let mut command = tidegate();
+    command.args(["run", "--listen", "127.0.0.1:0", "--endpoint-url", "http://127.0.0.1:9", "--config"]);
+    command.arg(&config).arg("--ledger").arg(&ledger);
+    command.env("AWS_REGION", "eu-west-1").env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "x");
+    let mut daemon = command.spawn().expect("it runs");
+    let mut log = std::io::BufReader::new(daemon.stderr.take().expect("a log"));
+    let mut told = String::new();
+    while !told.contains("the daemon runs") {
+        assert!(log.read_line(&mut told).expect("a line") > 0, "it ended: {told}");
+    }
+    std::fs::remove_file(&ledger).expect("removed");
+    log.read_to_string(&mut told).expect("the rest of the log");
+    let ended = daemon.wait().expect("it ends");
+    assert_eq!(ended.code(), Some(8), "{told}");
+    assert!(told.contains("was removed or replaced while it was open"), "{told}");
 }

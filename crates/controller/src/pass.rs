@@ -130,6 +130,11 @@ pub(crate) async fn batch(
                     failed(&core, ticket, release, tracked, None, None).await
                 });
             }
+            Entered::Lost { tracked, error } => {
+                hand_over(&Arc::clone(&core), ticket, release.clone(), &messages, began, async move {
+                    failed(&core, ticket, release, tracked, None, Some(error)).await
+                });
+            }
         }
     }
     let mut looks = look(&core, &known).await;
@@ -174,6 +179,8 @@ enum Entered {
     Damaged { tracked: Tracked, why: Damage },
     /// Its chain must be read and could not be.
     Stale(Tracked),
+    /// The ledger is no longer this process's.
+    Lost { tracked: Tracked, error: LedgerError },
 }
 
 /// Settles who leads a release, and reads its chain if that must be.
@@ -181,10 +188,11 @@ async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (Rele
     // What the clock is set forward by from here on counts once this one leads: the windows were another one's.
     let set_before = if tracked.epoch.is_some() { core.clock.set_forward() } else { tracked.set_before };
     match who_leads(core, &release, &mut tracked, set_before).await {
-        Some(Lead::Following { leader }) => return (release, Entered::Followed { leader, set_before }),
-        Some(Lead::Leading(_)) => reload(core, &release, &mut tracked).await,
+        Err(error) => return (release, Entered::Lost { tracked, error }),
+        Ok(Some(Lead::Following { leader })) => return (release, Entered::Followed { leader, set_before }),
+        Ok(Some(Lead::Leading(_))) => reload(core, &release, &mut tracked).await,
         // A ledger that does not answer is not waited for twice.
-        None => tracked.chain = std::mem::replace(&mut tracked.chain, Chain::Stale).unwritten(),
+        Ok(None) => tracked.chain = std::mem::replace(&mut tracked.chain, Chain::Stale).unwritten(),
     }
     let entered = match &tracked.chain {
         Chain::Sound(_) | Chain::Unwritten(_) => Entered::Known(tracked),
@@ -196,17 +204,21 @@ async fn enter(core: &Core, release: ReleaseName, mut tracked: Tracked) -> (Rele
 
 /// Asks for the lease of a release. If the ledger cannot be asked the pass goes on with what is known, so that the release is
 /// still watched, and taken back if it must be.
+///
+/// # Errors
+/// If the ledger is no longer this process's.
 async fn who_leads(
     core: &Core,
     release: &ReleaseName,
     tracked: &mut Tracked,
     set_before: SignedDuration,
-) -> Option<Lead> {
+) -> Result<Option<Lead>, LedgerError> {
     let lead = match core.ledger.lead(release).await {
         Ok(lead) => lead,
+        Err(error) if error.is_fatal() => return Err(error),
         Err(error) => {
             tracing::warn!(%release, error = chain_of(&error), "the ledger cannot be asked who leads");
-            return None;
+            return Ok(None);
         }
     };
     if let Lead::Leading(epoch) = lead {
@@ -216,7 +228,7 @@ async fn who_leads(
         }
         tracked.epoch = Some(epoch);
     }
-    Some(lead)
+    Ok(Some(lead))
 }
 
 /// Reads a chain again that is not the newest for sure.
@@ -541,7 +553,7 @@ async fn failed(
         }
     }
     let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
-    let fatal = error.filter(|error| matches!(error, LedgerError::LockLost { .. }));
+    let fatal = error.filter(LedgerError::is_fatal);
     Done { release, ticket, tracked, report, next_look, managed: true, read: false, leader: None, fatal }
 }
 

@@ -88,6 +88,12 @@ pub enum LedgerError {
         /// The lock file.
         path: PathBuf,
     },
+    /// The file was removed or replaced: what is written to it would be lost.
+    #[error("the ledger {} was removed or replaced while it was open", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// Somebody else has the release's lease, or nobody asked for it yet: nothing is written.
     #[error("the lease of {release} is not this process's")]
     Fenced {
@@ -121,6 +127,19 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// True if this process can use the ledger no more, for as long as it lives.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::LockLost { .. } | Self::Replaced { .. } => true,
+            Self::Server { .. }
+            | Self::Database { .. }
+            | Self::Conflict { .. }
+            | Self::Damaged { .. }
+            | Self::Fenced { .. }
+            | Self::Encode { .. } => false,
+        }
+    }
+
     /// True if the ledger's store failed, and not what was asked of it: nobody knows what it holds until it answers again.
     pub fn is_outage(&self) -> bool {
         match self {
@@ -128,6 +147,7 @@ impl LedgerError {
             Self::Conflict { .. }
             | Self::Damaged { .. }
             | Self::LockLost { .. }
+            | Self::Replaced { .. }
             | Self::Fenced { .. }
             | Self::Encode { .. } => false,
         }

@@ -195,8 +195,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] if somebody appended meanwhile, [`LedgerError::Fenced`] without the lease,
-    /// [`LedgerError::Damaged`] behind damage, [`LedgerError::LockLost`] if this process no longer holds the lock; nothing
-    /// is written then. After any other error it is not known: read the chain again.
+    /// [`LedgerError::Damaged`] behind damage, [`LedgerError::LockLost`] and [`LedgerError::Replaced`] if the ledger is no longer
+    /// this process's; nothing is written then. After any other error it is not known: read the chain again.
     pub async fn append(
         &self,
         release: &ReleaseName,

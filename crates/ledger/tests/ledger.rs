@@ -213,6 +213,20 @@ async fn nothing_is_appended_once_the_lock_file_is_gone() {
 }
 
 #[tokio::test]
+async fn nothing_is_appended_once_the_file_itself_is_gone() {
+    let world = World::new();
+    let ledger = world.open().await;
+    let file = world.folder.path().join("ledger.db");
+    let copy = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let gone = ledger.append(&release("shop"), 0, at(0), &[deployment("d-1")]).await.unwrap_err();
+    assert!(matches!(gone, LedgerError::Replaced { .. }) && gone.is_fatal(), "{gone}");
+    std::fs::write(&file, copy).unwrap();
+    let replaced = ledger.lead(&release("shop")).await.unwrap_err();
+    assert!(matches!(replaced, LedgerError::Replaced { .. }), "a copy that was put back is another file");
+}
+
+#[tokio::test]
 async fn a_changed_body_is_found() {
     let why = World::damage_after(
         r#"UPDATE entries SET body = '{"deploymentKnown":"d-X"}' WHERE release = 'shop' AND seq = 1"#,

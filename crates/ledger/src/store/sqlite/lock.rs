@@ -4,15 +4,17 @@
 //! not know `flock`; the ledger belongs on a local disk.
 
 use std::{
-    fs::{File, Metadata, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
 };
 
+use super::place::Place;
 use crate::OpenError;
 
 pub(crate) struct LockFile {
-    path: PathBuf,
-    file: File,
+    place: Place,
+    /// Open for as long as it is to be locked.
+    _file: File,
 }
 
 impl LockFile {
@@ -21,42 +23,21 @@ impl LockFile {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|source| OpenError::Lock { path: path.clone(), source })?;
+        let failed = |source| OpenError::Lock { path: path.clone(), source };
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, file }),
+            Ok(()) => Ok(Self { place: Place::of(path.clone()).map_err(failed)?, _file: file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path }),
-            Err(TryLockError::Error(source)) => Err(OpenError::Lock { path, source }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
-    /// False once the file at the path is another than the one locked: a second process could lock that one. An error
-    /// while looking proves nothing, and the lock itself is still held.
+    /// False once the file at the path is another than the one locked: a second process could lock that one.
     pub(crate) fn is_ours(&self) -> bool {
-        match (self.file.metadata(), std::fs::metadata(&self.path)) {
-            (Ok(held), Ok(there)) => same_file(&held, &there),
-            (_, Err(error)) => error.kind() != std::io::ErrorKind::NotFound,
-            (Err(_), Ok(_)) => true,
-        }
+        self.place.is_kept()
     }
-}
-
-#[cfg(unix)]
-fn same_file(one: &Metadata, other: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// Elsewhere a locked file cannot be removed under its holder.
-#[cfg(not(unix))]
-fn same_file(_: &Metadata, _: &Metadata) -> bool {
-    true
 }

@@ -18,13 +18,16 @@ use crate::{
 
 mod lock;
 mod open;
+mod place;
 
 use lock::LockFile;
+use place::Place;
 
 /// An SQLite file that this process has for itself.
 pub struct Sqlite {
     connection: Mutex<SqliteConnection>,
     lock: LockFile,
+    file: Place,
     identity: String,
     epoch: u64,
 }
@@ -38,20 +41,24 @@ impl Sqlite {
         let lock = LockFile::take(path)?;
         let mut connection = open::file(path).await?;
         let (identity, epoch) = open::begin(&mut connection, path).await?;
-        Ok(Self { connection: Mutex::new(connection), lock, identity, epoch })
+        let failed = |error| OpenError::Database { path: path.to_owned(), source: sqlx::Error::Io(error) };
+        let file = Place::of(path.to_owned()).map_err(failed)?;
+        Ok(Self { connection: Mutex::new(connection), lock, file, identity, epoch })
     }
 
-    /// Whether this process still has the file for itself.
-    fn check_lock(&self) -> Result<(), LedgerError> {
-        if self.lock.is_ours() {
-            Ok(())
-        } else {
-            Err(LedgerError::LockLost { path: self.lock.path().to_owned() })
+    /// Whether this process still has the file for itself, and what it writes can be found at its path.
+    fn check_files(&self) -> Result<(), LedgerError> {
+        if !self.lock.is_ours() {
+            return Err(LedgerError::LockLost { path: self.lock.path().to_owned() });
         }
+        if !self.file.is_kept() {
+            return Err(LedgerError::Replaced { path: self.file.path().to_owned() });
+        }
+        Ok(())
     }
 
     async fn add(&self, release: &ReleaseName, head: &Head, rows: &[Sealed]) -> Result<(), LedgerError> {
-        self.check_lock()?;
+        self.check_files()?;
         let mut connection = self.begin().await?;
         let added = add(&mut connection, release, head, rows).await;
         if added.is_err() {
@@ -111,7 +118,7 @@ impl Store for Sqlite {
         _: &'a str,
         _: Duration,
     ) -> BoxFuture<'a, Result<Grant, LedgerError>> {
-        let granted = self.check_lock().map(|()| Grant::Held { epoch: self.epoch, term: None });
+        let granted = self.check_files().map(|()| Grant::Held { epoch: self.epoch, term: None });
         std::future::ready(granted).boxed()
     }
 
@@ -121,7 +128,7 @@ impl Store for Sqlite {
         _: Duration,
     ) -> BoxFuture<'a, Result<BTreeMap<ReleaseName, u64>, LedgerError>> {
         // Nothing ends that would have to be gone on with.
-        std::future::ready(self.check_lock().map(|()| BTreeMap::new())).boxed()
+        std::future::ready(self.check_files().map(|()| BTreeMap::new())).boxed()
     }
 
     fn resign<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
