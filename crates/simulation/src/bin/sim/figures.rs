@@ -71,7 +71,7 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
         sweeps.crash_points(&others, Crossings::OneOfAlike),
         sweeps.pairs(&canonical),
         sweeps.takeovers(&golden, Crossings::OneOfAlike),
-        sweeps.matrix_mostly(catalogue, &GOLDEN),
+        matrix(sweeps, catalogue),
         sweeps.swarm(catalogue, cli.schedules.unwrap_or(20_000)),
     ];
     figures.extend(swept.iter().map(broken));
@@ -84,6 +84,16 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
         println!("{mark} {what:44} aim {aim:12} {reached}");
     }
     figures.iter().all(|figure| figure.holds)
+}
+
+/// The golden scenarios.
+pub(crate) fn golden(catalogue: &Catalogue) -> Catalogue {
+    divided(catalogue, &GOLDEN).0
+}
+
+/// The matrix of the golden scenarios, and of others at operations that no golden one has.
+pub(crate) fn matrix(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> Swept {
+    sweeps.matrix_mostly(catalogue, &GOLDEN)
 }
 
 /// The scenarios of these names, and the others.

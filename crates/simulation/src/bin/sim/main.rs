@@ -52,6 +52,9 @@ struct Cli {
     /// Of the crash points and takeovers at which a daemon leaves the same behind in the same second, only one.
     #[arg(long)]
     moments: bool,
+    /// Only the golden scenarios of the long mode; for the matrix also others, at operations that no golden one has.
+    #[arg(long)]
+    golden: bool,
     /// Begin a sweep anew that was interrupted, instead of going on.
     #[arg(long)]
     afresh: bool,
@@ -150,12 +153,15 @@ fn swept(cli: &Cli, catalogue: &Catalogue) -> Result<Option<bool>, Unusable> {
     let sound = if cli.long {
         figures::long(&sweeps, catalogue)
     } else {
+        let wanted = if cli.golden { figures::golden(catalogue) } else { catalogue.clone() };
         let swept = [
-            cli.crash_points.then(|| sweeps.crash_points(catalogue, crossings)),
-            cli.pairs.then(|| sweeps.pairs(catalogue)),
-            cli.takeovers.then(|| sweeps.takeovers(catalogue, crossings)),
-            cli.matrix.then(|| sweeps.matrix(catalogue)),
-            cli.schedules.map(|schedules| sweeps.swarm(catalogue, schedules)),
+            cli.crash_points.then(|| sweeps.crash_points(&wanted, crossings)),
+            cli.pairs.then(|| sweeps.pairs(&wanted)),
+            cli.takeovers.then(|| sweeps.takeovers(&wanted, crossings)),
+            cli.matrix.then(|| {
+                if cli.golden { figures::matrix(&sweeps, catalogue) } else { sweeps.matrix(catalogue) }
+            }),
+            cli.schedules.map(|schedules| sweeps.swarm(&wanted, schedules)),
         ];
         swept.iter().flatten().all(Swept::is_sound)
     };
