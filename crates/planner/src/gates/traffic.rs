@@ -89,7 +89,9 @@ fn too_few_healthy(
 ) -> Option<String> {
     match &draft.seen.health {
         Fact::Known(health) => {
-            let healthy = health.get(group).map_or(0, |h| h.healthy);
+            let Some(healthy) = health.get(group).map(|health| health.healthy) else {
+                return Some(format!("{colour}'s target group is none that the deployment group names"));
+            };
             (healthy < service.desired.max(1))
                 .then(|| format!("{colour} has {healthy} healthy targets of {}", service.desired.max(1)))
         }

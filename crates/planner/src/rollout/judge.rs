@@ -48,6 +48,13 @@ pub(super) fn take_baseline(draft: &mut Draft<'_>, rollout: &Rollout) {
 /// then nothing is concluded from them.
 pub(super) fn judged(draft: &mut Draft<'_>, rollout: &Rollout, percent: f64) -> Option<Judgement> {
     let since = rollout.traffic_since?;
+    if !names_both(draft, rollout) {
+        draft.unobserved(
+            "the load balancer's metrics",
+            "the deployment group does not name both target groups",
+        );
+        return None;
+    }
     let judgement = match &draft.seen.minutes {
         Fact::Known(minutes) => judge(&Question {
             checks: &rollout.start.spec.spec.checks,
@@ -72,6 +79,13 @@ pub(super) fn judged(draft: &mut Draft<'_>, rollout: &Rollout, percent: f64) -> 
     Some(judgement)
 }
 
+/// False if the deployment group, whose target groups are read, is not that of the rollout's: somebody edited it, or a part of its
+/// description is missing. That green is not among what was read says nothing of green.
+fn names_both(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    let wanted = [&rollout.start.blue_group, &rollout.start.green_group];
+    draft.seen.group.known().is_none_or(|group| wanted.iter().all(|one| group.target_groups.contains(one)))
+}
+
 fn ramp_minutes(rollout: &Rollout) -> u32 {
     let Traffic::Codedeploy(traffic) = &rollout.start.spec.spec.traffic;
     traffic.shift.ramp_minutes()
@@ -80,8 +94,8 @@ fn ramp_minutes(rollout: &Rollout) -> u32 {
 /// Targets of both colors as read now; `None` if they were not read.
 fn health(draft: &Draft<'_>, rollout: &Rollout) -> Option<ColorHealth> {
     let all = draft.seen.health.known()?;
-    let of = |group| all.get(group).copied().unwrap_or_default();
-    Some(ColorHealth { blue: of(&rollout.start.blue_group), green: of(&rollout.start.green_group) })
+    let of = |group| all.get(group).copied();
+    Some(ColorHealth { blue: of(&rollout.start.blue_group)?, green: of(&rollout.start.green_group)? })
 }
 
 /// Keeps what green was judged by: a verdict that decided something can be judged again by anybody.

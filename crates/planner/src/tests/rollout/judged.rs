@@ -45,6 +45,24 @@ fn a_green_that_fails_goes_back_and_what_it_was_judged_by_is_kept() {
 }
 
 #[test]
+fn a_green_that_was_not_looked_at_is_not_dead() {
+    // The deployment group names green's target group no more, so neither its health nor its minutes were read.
+    let mut world = build(&shifting(20, Minutes::GreenFails));
+    let Fact::Known(group) = &mut world.seen.group else { panic!("a group") };
+    group.target_groups.retain(|group| *group != green_group());
+    let (Fact::Known(health), Fact::Known(minutes)) = (&mut world.seen.health, &mut world.seen.minutes)
+    else {
+        panic!("health and minutes")
+    };
+    health.remove(&green_group());
+    minutes.iter_mut().for_each(|minute| minute.groups.retain(|group, _| *group != green_group()));
+    let decision = world.decide();
+    assert_eq!((turns_back(&decision), word(&decision)), (None, None));
+    let waits: Vec<&str> = decision.status.waiting.iter().map(|wait| wait.message.as_str()).collect();
+    assert!(waits.iter().any(|wait| wait.contains("does not name both target groups")), "{waits:?}");
+}
+
+#[test]
 fn a_shift_goes_back_for_silence_where_requests_are_due_and_a_bake_only_waits() {
     let cause = |green, minutes| turns_back(&build(&shifting(green, minutes)).decide()).cloned();
     assert_eq!(cause(20, Minutes::BlueOnly), Some(Cause::NoData { minutes: 15 }));
