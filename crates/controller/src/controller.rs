@@ -103,6 +103,8 @@ pub(crate) enum Message {
     Done(Box<Done>),
     /// The names of all releases were read, or not.
     Discovered(Result<BTreeSet<ReleaseName>, ReadError>),
+    /// The ledger is no longer this process's.
+    LedgerLost(LedgerError),
 }
 
 /// Keeps every release at what it should be. Dropping it ends whatever it has under way, wherever that is, as a crash would.
@@ -192,7 +194,7 @@ impl Controller {
         while !self.busy.is_empty() {
             match self.messages.recv().await {
                 Some(Message::Done(done)) => drop(self.settle(*done)),
-                Some(Message::Discovered(_)) => {}
+                Some(Message::Discovered(_) | Message::LedgerLost(_)) => {}
                 None => break,
             }
         }
@@ -229,10 +231,13 @@ impl Controller {
         if self.renewing.as_ref().is_some_and(|renewing| !renewing.is_finished()) {
             return;
         }
-        let core = Arc::clone(&self.core);
+        let (core, sender) = (Arc::clone(&self.core), self.sender.clone());
         self.renewing = Some(self.core.tasks.spawn(async move {
-            if let Err(error) = core.ledger.renew().await {
-                tracing::warn!(error = chain_of(&error), "leases cannot be renewed");
+            match core.ledger.renew().await {
+                Ok(()) => {}
+                // Nobody listens any more only when the process ends.
+                Err(error) if error.is_fatal() => drop(sender.send(Message::LedgerLost(error))),
+                Err(error) => tracing::warn!(error = chain_of(&error), "leases cannot be renewed"),
             }
         }));
     }
@@ -244,6 +249,7 @@ impl Controller {
                 self.discovered(found);
                 Ok(())
             }
+            Some(Message::LedgerLost(error)) => Err(RunError::LedgerLost(error)),
             None => Ok(()),
         }
     }

@@ -21,6 +21,7 @@ use tidegate_model::{
     ledger::{Entry, Intent, ReleaseState, Resolution},
     observation::{Needs, Observation},
     status::ReleaseStatus,
+    waiting::{Held, Reason, Waiting},
 };
 use tidegate_planner::Input;
 use tokio::sync::mpsc;
@@ -302,22 +303,23 @@ async fn one(
         set_forward,
     };
     let decision = tidegate_planner::decide(&input);
+    let manages = !is_unmanaged(&state, &observation.spec);
     if !writes && !decision.changes_nothing() {
-        let status = decision.status.clone();
+        let status = manages.then(|| decision.status.clone());
         take_back(core, &mut tracked, state, decision, now).await;
-        return failed(core, ticket, release, tracked, Some(status), None).await;
+        return failed(core, ticket, release, tracked, status, None).await;
     }
     let carried = match carry_out(core, &release, &mut state, &decision, now).await {
         Ok(carried) => carried,
         Err(Unwritten { error, what }) => {
-            let status = decision.status.clone();
+            let status = manages.then(|| decision.status.clone());
             if error.is_outage() {
                 match what {
                     Missing::Decision => take_back(core, &mut tracked, state, decision, now).await,
                     Missing::Resolution => tracked.chain = Chain::Unwritten(state),
                 }
             }
-            return failed(core, ticket, release, tracked, Some(status), Some(error)).await;
+            return failed(core, ticket, release, tracked, status, Some(error)).await;
         }
     };
     let managed = !is_unmanaged(&state, &observation.spec);
@@ -332,7 +334,7 @@ async fn one(
         write_status(core, &release, &mut tracked).await;
     }
     tell_followers(core, &release, tracked.status.as_ref().filter(|_| managed)).await;
-    let read = observation.spec.unknown().is_none();
+    let read = writes && observation.spec.unknown().is_none();
     let report = PassReport { decision: Some(decision), resolution, result };
     Done { release, ticket, tracked, report, next_look, managed, read, leader: None, fatal: None }
 }
@@ -492,7 +494,9 @@ fn next_look(core: &Core, decision: &Decision, result: PassResult, in_flight: bo
 async fn refuse(core: &Core, ticket: u64, release: ReleaseName, mut tracked: Tracked, why: &Damage) -> Done {
     let now = core.clock.now();
     let next_look = now + core.settings.resync;
-    let since = tracked.status.as_ref().and_then(|status| status.waiting.first()).map(|wait| wait.since);
+    let damaged = |wait: &&Waiting| wait.reason == Reason::Held(Held::LedgerDamaged);
+    let since = tracked.status.as_ref().and_then(|status| status.waiting.iter().find(damaged));
+    let since = since.map(|wait| wait.since);
     if since.is_none() {
         tracing::warn!(%release, why = %why, "the ledger of a release is damaged; nothing is done for it");
     }
@@ -543,18 +547,18 @@ async fn failed(
     }
     let now = core.clock.now();
     let next_look = now + AFTER_FAILURE;
-    if error.as_ref().is_none_or(LedgerError::is_outage) {
+    let leads = core.ledger.leads_for(&release, Duration::ZERO).is_some();
+    // Who followed and cannot ask any more shows what the leader told last.
+    let leader = tracked.status.as_ref().and_then(|status| status.led_by.clone()).filter(|_| !leads);
+    if leader.is_none() && error.as_ref().is_none_or(LedgerError::is_outage) {
         let stands = decided.or_else(|| tracked.status.clone());
         tracked.status =
             stands.map(|stands| unavailable::told(stands, tracked.status.as_ref(), now, next_look));
-        // Another daemon may lead by now, and tell.
-        if core.ledger.leads_for(&release, LONGEST_CALL).is_some() {
-            write_status(core, &release, &mut tracked).await;
-        }
+        write_status(core, &release, &mut tracked).await;
     }
     let report = PassReport { decision: None, resolution: None, result: PassResult::Failed };
     let fatal = error.filter(LedgerError::is_fatal);
-    Done { release, ticket, tracked, report, next_look, managed: true, read: false, leader: None, fatal }
+    Done { release, ticket, tracked, report, next_look, managed: true, read: false, leader, fatal }
 }
 
 /// The end of a pass that panicked.

@@ -2,6 +2,8 @@
 //!
 //! Called at the end of a pass. What cannot be written changes nothing of what is done.
 
+use std::time::Duration;
+
 use tidegate_model::{ReleaseName, status::ReleaseStatus};
 
 use crate::{
@@ -10,9 +12,16 @@ use crate::{
     track::Tracked,
 };
 
-/// Writes the status parameter if it shows another transition. A failure is told once and tried again next pass.
+/// What must be left of a lease for the parameter to be written: as long as that takes.
+const WRITING: Duration = Duration::from_secs(10);
+
+/// Writes the status parameter if it shows another transition, and this process leads the release: another one would be contradicted. A
+/// failure is told once and tried again next pass.
 pub(crate) async fn write_status(core: &Core, release: &ReleaseName, tracked: &mut Tracked) {
     let Some(status) = &tracked.status else { return };
+    if core.ledger.leads_for(release, WRITING).is_none() {
+        return;
+    }
     let transition = status_parameter::transition(status);
     if tracked.written.as_ref() == Some(&transition) {
         return;

@@ -4,11 +4,11 @@
 
 use jiff::Timestamp;
 use tidegate_model::{
-    status::ReleaseStatus,
+    status::{ReleaseStatus, Summary},
     waiting::{Class, OnDeadline, Reason, Waiting},
 };
 
-/// The status with the wait for the ledger before all others. It has lasted since it was first told in `before`.
+/// The status with the wait for the ledger before all others: nothing makes progress. It has lasted since it was first told in `before`.
 pub(crate) fn told(
     mut status: ReleaseStatus,
     before: Option<&ReleaseStatus>,
@@ -17,6 +17,11 @@ pub(crate) fn told(
 ) -> ReleaseStatus {
     let same = before.and_then(|before| before.waiting.iter().find(|wait| is_for_ledger(wait)));
     let since = same.map_or(now, |wait| wait.since);
+    // What was told by another daemon before this one led is its own now.
+    status.led_by = None;
+    if status.summary == Summary::Progressing {
+        status.summary = Summary::Waiting;
+    }
     status.waiting.retain(|wait| !is_for_ledger(wait));
     status.waiting.insert(0, waiting(since, next_look));
     status

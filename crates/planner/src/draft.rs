@@ -24,8 +24,11 @@ pub(crate) const CALL_MAY_LAND: SignedDuration = SignedDuration::from_secs(45);
 /// Look again after this long when nothing is in flight.
 const AT_REST: SignedDuration = SignedDuration::from_secs(60);
 
-/// Back-off after a refused step: 2 s doubled each time, at most 5 minutes forward and 15 s for going back.
+/// Back-off after a refused step: 2 s doubled each time, at most 5 minutes forward. For going back at most 15 s, and a minute once it was
+/// refused so often that it does not pass by itself.
 const BACKOFF: (i64, i64, i64) = (2, 300, 15);
+const OFTEN: u32 = 8;
+const BACK_AT_LAST: i64 = 60;
 
 /// Whether a step leads forward or back; going back is not stopped by holds, doubts or long back-off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,18 +143,25 @@ impl<'a> Draft<'a> {
             }
         }
         if let Some(until) = self.backing_off(direction) {
-            let refusals = self.state.refusals.clone();
-            let (count, code, what) = refusals.map_or((0, String::new(), ""), |r| (r.count, r.code, r.step));
-            self.wait(Reason::Refused, format!("{what} was refused {count} times ({code})"), Class::NeedsFix)
-                .until(until, OnDeadline::Continue)
-                .unblock("remove what refuses it; it is tried again by itself");
+            self.tell_refusals().until(until, OnDeadline::Continue);
             let seconds = until.duration_since(self.now).as_secs();
             self.look_in(seconds.max(1));
             return false;
         }
+        if self.state.refusals.as_ref().is_some_and(|refusals| refusals.count > OFTEN) {
+            // That it is tried once more is no news.
+            self.tell_refusals();
+        }
         self.step = Some(step);
         self.next_look = self.now;
         true
+    }
+
+    fn tell_refusals(&mut self) -> WaitBuilder<'_> {
+        let refusals = self.state.refusals.clone();
+        let (count, code, what) = refusals.map_or((0, String::new(), ""), |r| (r.count, r.code, r.step));
+        self.wait(Reason::Refused, format!("{what} was refused {count} times ({code})"), Class::NeedsFix)
+            .unblock("remove what refuses it; it is tried again by itself")
     }
 
     fn backing_off(&self, direction: Direction) -> Option<Timestamp> {
@@ -159,6 +169,7 @@ impl<'a> Draft<'a> {
         let (base, most, most_back) = BACKOFF;
         let most = match direction {
             Direction::Forward => most,
+            Direction::Back if refusals.count > OFTEN => BACK_AT_LAST,
             Direction::Back => most_back,
         };
         let doubled = base.saturating_mul(1 << refusals.count.min(10));

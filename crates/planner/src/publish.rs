@@ -4,7 +4,7 @@ use tidegate_model::{
     Fact, Why,
     decision::Decision,
     gate::{Gate, GateState},
-    ledger::{Entry, RolloutEnd, RolloutPhase},
+    ledger::{Cause, Entry, RolloutEnd, RolloutPhase},
     schema::{LogFailures, SchemaPhase},
     status::{
         CalibrationStatus, CertificateStatus, Condition, ConditionStatus, ConditionType, Grade,
@@ -102,9 +102,11 @@ fn summary(draft: &Draft<'_>) -> Summary {
         };
     }
     // Whether what serves now is what the spec in force asks for is looked at in the next pass: a newer spec may wait.
-    let just_settled =
-        draft.entries.iter().any(|entry| matches!(entry, Entry::RolloutEnded(RolloutEnd::Settled)));
-    if just_settled && state.refused.is_none() {
+    let just_ended = draft.entries.iter().any(|entry| {
+        let (settled, superseded) = (RolloutEnd::Settled, RolloutEnd::RolledBack(Cause::Superseded));
+        matches!(entry, Entry::RolloutEnded(end) if *end == settled || *end == superseded)
+    });
+    if just_ended && state.refused.is_none() {
         return Summary::Progressing;
     }
     let rolled_back = state.last.as_ref().is_some_and(|last| matches!(last.end, RolloutEnd::RolledBack(_)));

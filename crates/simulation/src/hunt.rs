@@ -127,7 +127,8 @@ impl Chase {
                 if report.violations.is_empty() {
                     locked(&reports).push((place, report));
                 } else if !self.over.swap(true, Ordering::Relaxed) {
-                    *locked(&self.found) = Some(Broken { job: job.clone(), violations: report.violations });
+                    let (job, violations) = (job.clone(), report.violations);
+                    *locked(&self.found) = Some(Broken { job, violations, pace: scenario.pace });
                 }
             }
         };

@@ -15,6 +15,7 @@ use tidegate_ledger::store::memory::Memory;
 use tidegate_model::{
     ReleaseName,
     status::{ReleaseStatus, Summary},
+    waiting::Reason,
 };
 use tidegate_sandbox::{
     Sandbox,
@@ -254,7 +255,11 @@ impl<'s> Stage<'s> {
             if !self.setup.plan.faults.is_empty() {
                 let deadline = self.status().and_then(|status| self.deadline(&status));
                 let ends = deadline.unwrap_or_default().max(self.scene.clocks_settle_at());
-                named = named.max(ends + patience).max(self.believed_by());
+                named = named.max(ends + patience);
+                // Whoever only dies leaves nothing behind that would be an end of another kind.
+                if !self.setup.plan.only_crashes() {
+                    named = named.max(self.believed_by());
+                }
             }
             // An end that is being watched is one.
             if self.scene.calendar.elapsed() > most.max(named) && self.there_since.is_none() {
@@ -265,9 +270,10 @@ impl<'s> Stage<'s> {
         }
     }
 
-    /// When what is told to wait ends by itself, if it does.
+    /// When what is told to wait ends by itself, if it does. That something refused is tried again is no end.
     fn deadline(&self, status: &ReleaseStatus) -> Option<Duration> {
-        let ends = status.waiting.iter().filter_map(|wait| wait.deadline).max()?;
+        let waits = status.waiting.iter().filter(|wait| wait.reason != Reason::Refused);
+        let ends = waits.filter_map(|wait| wait.deadline).max()?;
         Duration::try_from(ends.duration_since(start())).ok()
     }
 
@@ -374,7 +380,9 @@ impl<'s> Stage<'s> {
         let after = event.after.unwrap_or_default().unsigned_abs();
         let status = self.status();
         let due = self.ready.is_some_and(|ready| ready.elapsed() >= after);
-        if due && event.deed.is_possible(status.as_deref()) {
+        if due && !event.deed.is_possible(status.as_deref()) {
+            self.ready = None;
+        } else if due {
             event.deed.happen(&self.scene.sandbox, status.as_deref());
             let now = self.scene.calendar.now();
             locked(&self.scene.oracles).interfered(now);

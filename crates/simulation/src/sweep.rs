@@ -14,6 +14,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -42,6 +43,8 @@ pub struct Broken {
     pub job: Job,
     /// What it broke.
     pub violations: Vec<Violation>,
+    /// The pace of its daemons, where that is not the product's own.
+    pub pace: Option<SignedDuration>,
 }
 
 /// What many runs came to.
@@ -70,7 +73,7 @@ pub struct Tally {
 }
 
 /// How many broken runs are made small and told.
-const TOLD: usize = 5;
+const TOLD: usize = 20;
 
 /// How long a run's end is watched in a sweep: longer than a call can be late, and than a lease lasts.
 pub(crate) const REST: Duration = Duration::from_secs(6 * 60);
@@ -225,7 +228,7 @@ impl UnderWay {
     fn keep(&self, standing: &mut Standing) {
         standing.tally.took = self.before + self.begun.elapsed();
         if let Err(error) = self.bookmark.put(standing) {
-            self.progress.tell(&format!("an interrupted sweep will begin anew: {error}"));
+            self.progress.tell(&format!("where the sweep stands cannot be kept: {error}"));
         }
     }
 
@@ -238,7 +241,7 @@ impl UnderWay {
 
 /// Leaves faults out of a plan for as long as what it breaks stays broken.
 fn smaller(scenario: &Scenario, job: &Job, violations: Vec<Violation>) -> Broken {
-    let mut kept = Broken { job: job.clone(), violations };
+    let mut kept = Broken { job: job.clone(), violations, pace: scenario.pace };
     let Some(invariant) = kept.violations.first().map(|violation| violation.invariant) else { return kept };
     let mut place = 0;
     while place < kept.job.plan.faults.len() {
@@ -246,7 +249,7 @@ fn smaller(scenario: &Scenario, job: &Job, violations: Vec<Violation>) -> Broken
         job.plan.faults.remove(place);
         let violations = play(scenario, &job).violations;
         if violations.iter().any(|violation| violation.invariant == invariant) {
-            kept = Broken { job, violations };
+            kept = Broken { job, violations, pace: scenario.pace };
         } else {
             place += 1;
         }
@@ -321,7 +324,8 @@ impl fmt::Display for Broken {
         }
         // A plan has a JSON form.
         let plan = serde_json::to_string(plan).unwrap_or_default();
-        write!(f, "  again: cargo xtask sim --scenario {scenario} --seed {seed} --plan '{plan}'")
+        let pace = self.pace.map(|pace| format!(" --pace {}", pace.as_secs())).unwrap_or_default();
+        write!(f, "  again: cargo xtask sim --scenario {scenario} --seed {seed}{pace} --plan '{plan}'")
     }
 }
 

@@ -311,8 +311,11 @@ impl ReleaseState {
         let spec = &rollout.start.spec;
         match (end, &rollout.start.kind) {
             (RolloutEnd::Settled, RolloutKind::Forward) => {
-                let blue = rollout.start.blue.clone();
-                self.previous = Some((blue, rollout.start.blue_digest.clone()));
+                // What asked for what served already has nothing of its own to go back to.
+                if rollout.start.blue_digest != spec.desired {
+                    let blue = rollout.start.blue.clone();
+                    self.previous = Some((blue, rollout.start.blue_digest.clone()));
+                }
                 self.failed.retain(|f| f.desired != spec.desired);
             }
             (RolloutEnd::RolledBack(cause), _) if *cause != Cause::Superseded => {

@@ -7,6 +7,7 @@ use tidegate_model::{
     observation::{ColorHealth, Minute},
     spec::Traffic,
     verdict::Verdict,
+    waiting::{Class, Reason},
 };
 
 use crate::{calibration, draft::Draft, traffic::green_percent};
@@ -49,10 +50,10 @@ pub(super) fn take_baseline(draft: &mut Draft<'_>, rollout: &Rollout) {
 pub(super) fn judged(draft: &mut Draft<'_>, rollout: &Rollout, percent: f64) -> Option<Judgement> {
     let since = rollout.traffic_since?;
     if !names_both(draft, rollout) {
-        draft.unobserved(
-            "the load balancer's metrics",
-            "the deployment group does not name both target groups",
-        );
+        let what = "green is not judged: the deployment group does not name both target groups";
+        draft
+            .wait(Reason::Unobserved, what.to_owned(), Class::NeedsFix)
+            .unblock("name the target groups of blue and green in the deployment group again, or abort");
         return None;
     }
     let judgement = match &draft.seen.minutes {

@@ -43,6 +43,10 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
     if serving.digest == accepted.desired {
         if abort {
             redeploy_previous(draft, &accepted, &serving);
+        } else if asks_for_what_stayed(draft, &accepted) {
+            // It is at its end at once, and the one that went back is over.
+            start(draft, &accepted, &serving, RolloutKind::Forward, false);
+            draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
         } else {
             at_rest(draft);
         }
@@ -82,6 +86,12 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
     if abort {
         draft.note(Entry::RollbackDecided(Cause::Ordered));
     }
+}
+
+/// True of the first spec after a version that went back, if what serves is what it asks for.
+fn asks_for_what_stayed(draft: &Draft<'_>, accepted: &Accepted) -> bool {
+    let went_back = draft.state.last.as_ref().filter(|last| matches!(last.end, RolloutEnd::RolledBack(_)));
+    draft.state.spec_absent.is_none() && went_back.is_some_and(|last| last.version != accepted.version)
 }
 
 fn in_progress(deployments: &[Deployment]) -> Option<&Deployment> {
@@ -149,6 +159,12 @@ fn consider_active(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving
     let ours = active.marker.as_ref().is_some_and(|marker| is_of(marker, draft, accepted));
     if ours && !active.is_rollback {
         adopt(draft, accepted, serving, active);
+        // A call that lands late may bring what has failed meanwhile.
+        let failed =
+            failed_under(draft, accepted).filter(|_| draft.rollout().is_some() && !takes_back(active));
+        if let Some(RolloutEnd::RolledBack(cause)) = failed {
+            draft.note(Entry::RollbackDecided(cause));
+        }
     } else {
         held_for(draft, accepted, active);
     }

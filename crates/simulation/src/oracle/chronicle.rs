@@ -31,9 +31,15 @@ pub(crate) struct Chronicle {
 
 impl Chronicle {
     pub(crate) fn appended(&mut self, rows: &[Sealed], at: Timestamp, found: &mut Found) {
-        for row in rows {
-            if let Ok(entry) = serde_json::from_str::<Entry>(&row.body) {
-                found.add_if(self.says(&entry), at);
+        let entries: Vec<Entry> =
+            rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect();
+        for (place, entry) in entries.iter().enumerate() {
+            found.add_if(self.says(entry), at);
+            // What is at its end at once is told to be so, and not rolled out.
+            if let (Entry::RolloutStarted(start), next) = (entry, entries.get(place + 1))
+                && !matches!(next, Some(Entry::RolloutEnded(RolloutEnd::Settled)))
+            {
+                found.add_if(self.superfluous(start), at);
             }
         }
     }
@@ -55,7 +61,6 @@ impl Chronicle {
             self.brings = brings(start);
             // What is taken back at once was never said to serve.
             self.settled = None;
-            return self.superfluous(start);
         }
         let Entry::Accepted(accepted) = entry else { return None };
         let before = self.accepted.replace(accepted.modified)?;

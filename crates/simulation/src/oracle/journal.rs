@@ -147,10 +147,11 @@ impl Journal {
         self.lost = Some(self.effects.len());
     }
 
-    /// AWS refused a call. One that is sent again is sent later each time, at most every five minutes in the end.
+    /// AWS refused a call. One that is sent again is sent later each time: forward every five minutes in the end, back every minute after
+    /// eight in a row, of which seventeen are in ten minutes.
     pub(crate) fn refused(&mut self, operation: &str, now: Timestamp) -> Wrong {
         const WINDOW: SignedDuration = SignedDuration::from_mins(10);
-        const MOST: usize = 12;
+        const MOST: usize = 18;
         let times = self.refused.entry(operation.to_owned()).or_default();
         times.retain(|at| now.duration_since(*at) < WINDOW);
         times.push(now);

@@ -85,8 +85,9 @@ impl Stage<'_> {
                 (plan.meddles() || plan.forgets())
                     && (named || status.waiting.is_empty() && !is_contracting(status))
             }
-            Summary::Waiting => plan.meddles() && named,
-            Summary::Progressing | Summary::RollingBack | Summary::Unknown => false,
+            // What cannot be brought back, because somebody has removed it, is tried again for ever.
+            Summary::Waiting | Summary::RollingBack => plan.meddles() && named,
+            Summary::Progressing | Summary::Unknown => false,
         }
     }
 

@@ -26,7 +26,11 @@ impl LockFile {
         let failed = |source| OpenError::Lock { path: path.clone(), source };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { place: Place::of(path.clone()).map_err(failed)?, _file: file }),
+            Ok(()) => {
+                // Of the file that is locked, not of what may be at its path by now.
+                let was = file.metadata().map_err(failed)?;
+                Ok(Self { place: Place::new(path, was), _file: file })
+            }
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }

@@ -324,7 +324,9 @@ mod tests {
         let release: ReleaseName = "shop".parse().expect("a name");
         drop(ledger.begin().await.expect("a transaction"));
         ledger.append(&release, ledger.epoch, &Head::default(), &[long_row(0)]).await.expect("another one");
-        drop(ledger.begin().await.expect("a transaction"));
+        let mut dropped = ledger.begin().await.expect("a transaction");
+        insert(&mut dropped, &release, &long_row(1)).await.expect("a row");
+        drop(dropped);
         let mut rows = 0;
         ledger.read(Some(&release), &mut |_| rows += 1).await.expect("it can be read");
         assert_eq!(rows, 1);

@@ -14,7 +14,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The file of this description, which was opened at `path`.
+    pub(crate) fn new(path: PathBuf, was: Metadata) -> Self {
+        Self { path, was }
+    }
+
     /// The file that is at `path` now.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be looked at.
     pub(crate) fn of(path: PathBuf) -> io::Result<Self> {
         let was = fs::metadata(&path)?;
         Ok(Self { path, was })
