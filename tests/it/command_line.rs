@@ -1,14 +1,16 @@
 //! The command line as people and pipelines use it: what it prints and how it ends.
 
 use std::{
-    io::{BufRead as _, Read as _, Write as _},
+    io::Write as _,
     path::Path,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
 use tidegate_ledger::Ledger;
 use tidegate_model::ledger::Entry;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 
 const EXAMPLE: &str = include_str!("../../config/example/spec.json");
 
@@ -197,15 +199,18 @@ async fn a_daemon_whose_ledger_is_removed_under_it_ends() {
     command.args(["run", "--listen", "127.0.0.1:0", "--endpoint-url", "http://127.0.0.1:9", "--config"]);
     command.arg(&config).arg("--ledger").arg(&ledger);
     command.env("AWS_REGION", "eu-west-1").env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "x");
-    let mut daemon = command.spawn().expect("it runs");
-    let mut log = std::io::BufReader::new(daemon.stderr.take().expect("a log"));
+    let mut daemon = tokio::process::Command::from(command).kill_on_drop(true).spawn().expect("it runs");
+    let mut log = tokio::io::BufReader::new(daemon.stderr.take().expect("a log"));
     let mut told = String::new();
-    while !told.contains("the daemon runs") {
-        assert!(log.read_line(&mut told).expect("a line") > 0, "it ended: {told}");
-    }
-    std::fs::remove_file(&ledger).expect("removed");
-    log.read_to_string(&mut told).expect("the rest of the log");
-    let ended = daemon.wait().expect("it ends");
+    let ended = tokio::time::timeout(Duration::from_secs(60), async {
+        while !told.contains("the daemon runs") {
+            assert!(log.read_line(&mut told).await.expect("a line") > 0, "it ended: {told}");
+        }
+        std::fs::remove_file(&ledger).expect("removed");
+        log.read_to_string(&mut told).await.expect("the rest of the log");
+        daemon.wait().await.expect("it ends")
+    });
+    let ended = ended.await.expect("it goes on without its ledger");
     assert_eq!(ended.code(), Some(8), "{told}");
     assert!(told.contains("was removed or replaced while it was open"), "{told}");
 }

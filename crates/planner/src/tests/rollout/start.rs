@@ -1,7 +1,7 @@
 //! Whether a rollout begins, and what becomes of deployments that this ledger did not make.
 
 use tidegate_model::{
-    ledger::{RolloutKind, RolloutStart},
+    ledger::{FailedRevision, LastRollout, RolloutKind, RolloutStart},
     name::{Marker, ParameterVersion},
     observation::Deployment,
     revision::TaskDefinition,
@@ -10,7 +10,7 @@ use tidegate_model::{
 use super::{
     super::{
         sketch::{AbortText, Change, Serving, Tool, calm, none},
-        world::{OURS, blue_group, definition, green_group, revision},
+        world::{OURS, ago, blue_group, definition, green_group, revision},
     },
     *,
 };
@@ -183,6 +183,52 @@ fn a_revision_that_failed_is_not_tried_again_and_a_spec_that_may_be_gone_begins_
     gone.asked.spec = Fact::Absent;
     gone.ledger.change = None;
     assert!(starts(&build(&gone).decide()).is_none());
+}
+
+#[test]
+fn a_call_that_lands_after_its_version_has_failed_is_taken_over_to_be_stopped() {
+    let mut world = found(DeploymentStatus::InProgress, |_| ());
+    assert_eq!(turns_back(&world.decide()), None);
+    let accepted = world.state.accepted.clone().unwrap();
+    world.state.failed.push(FailedRevision {
+        desired: accepted.desired,
+        version: accepted.version,
+        modified: accepted.modified,
+        cause: Cause::Ordered,
+    });
+    let decision = world.decide();
+    assert!(starts(&decision).is_some_and(|start| start.adopted) && knows(&decision));
+    assert_eq!(turns_back(&decision), Some(&Cause::Ordered));
+}
+
+#[test]
+fn a_spec_that_asks_for_what_still_serves_after_another_version_went_back_is_at_its_end() {
+    let mut sketch = calm();
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    let mut world = build(&sketch);
+    let accepted = world.state.accepted.clone().unwrap();
+    let mut last = LastRollout {
+        version: ParameterVersion(accepted.version.0 - 1),
+        end: RolloutEnd::RolledBack(Cause::Superseded),
+        at: ago(60),
+        started: ago(600),
+    };
+    world.state.last = Some(last.clone());
+    let decision = world.decide();
+    assert!(starts(&decision).is_some_and(|start| start.blue_digest == accepted.desired));
+    assert!(decision.entries.contains(&Entry::RolloutEnded(RolloutEnd::Settled)));
+    assert_eq!(word(&decision), None, "nothing is asked of the world");
+    assert_eq!(decision.status.rollout.phase, "settled");
+
+    let before = world.state.previous.clone();
+    decision.entries.iter().for_each(|entry| world.state.apply(world.now, entry));
+    assert_eq!(world.state.previous, before, "what can be brought back is what it was");
+    assert!(starts(&world.decide()).is_none(), "and that was all");
+
+    last.version = accepted.version;
+    world.state.last = Some(last);
+    assert!(starts(&world.decide()).is_none(), "its own end is told as it was");
 }
 
 #[test]
