@@ -92,7 +92,7 @@ pub enum StartError {
 /// The controller had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Another process may have the ledger.
+    /// Another process may have the ledger, or it was removed or replaced.
     #[error("the ledger is no longer this process's")]
     LedgerLost(#[source] LedgerError),
 }

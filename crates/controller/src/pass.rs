@@ -303,6 +303,7 @@ async fn one(
         set_forward,
     };
     let decision = tidegate_planner::decide(&input);
+    // What nobody asks for is not shown because it cannot be written.
     let manages = !is_unmanaged(&state, &observation.spec);
     if !writes && !decision.changes_nothing() {
         let status = manages.then(|| decision.status.clone());

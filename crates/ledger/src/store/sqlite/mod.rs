@@ -265,6 +265,13 @@ async fn insert(
 mod tests {
     use super::*;
 
+    async fn opened(name: &str) -> (std::path::PathBuf, Sqlite, ReleaseName) {
+        let folder = std::env::temp_dir().join(format!("tidegate-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let ledger = Sqlite::open(&folder.join("ledger.sqlite")).await.expect("a ledger");
+        (folder, ledger, "shop".parse().expect("a name"))
+    }
+
     /// As many rows as fit in `pages` pages, and the chain's head after them.
     async fn fill(ledger: &Sqlite, release: &ReleaseName, pages: i64) -> (Head, LedgerError) {
         limit(ledger, pages).await;
@@ -296,10 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_disk_that_was_full_is_written_again_once_there_is_room() {
-        let folder = std::env::temp_dir().join(format!("tidegate-full-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let ledger = Sqlite::open(&folder.join("ledger.sqlite")).await.expect("a ledger");
-        let release: ReleaseName = "shop".parse().expect("a name");
+        let (folder, ledger, release) = opened("full").await;
         let (head, error) = fill(&ledger, &release, 20).await;
         assert!(is_full(&error), "{error:?}");
 
@@ -318,10 +322,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_append_that_nobody_waited_for_leaves_nothing_open() {
-        let folder = std::env::temp_dir().join(format!("tidegate-dropped-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let ledger = Sqlite::open(&folder.join("ledger.sqlite")).await.expect("a ledger");
-        let release: ReleaseName = "shop".parse().expect("a name");
+        let (folder, ledger, release) = opened("dropped").await;
         drop(ledger.begin().await.expect("a transaction"));
         ledger.append(&release, ledger.epoch, &Head::default(), &[long_row(0)]).await.expect("another one");
         let mut dropped = ledger.begin().await.expect("a transaction");
