@@ -66,13 +66,14 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
     figures.push(figure("runs that are the same twice", "all", format!("{same} of {seeds}"), same == seeds));
     let (canonical, _) = divided(catalogue, &CANONICAL);
     let (golden, others) = divided(catalogue, &GOLDEN);
+    // The broad before the deep: most of what is broken is told in the first quarter.
     let swept = [
-        sweeps.crash_points(&golden, Crossings::Every),
-        sweeps.crash_points(&others, Crossings::OneOfAlike),
         sweeps.pairs(&canonical),
-        sweeps.takeovers(&golden, Crossings::OneOfAlike),
         matrix(sweeps, catalogue),
+        sweeps.takeovers(&golden, Crossings::OneOfAlike),
         sweeps.swarm(catalogue, cli.schedules.unwrap_or(20_000)),
+        sweeps.crash_points(&others, Crossings::OneOfAlike),
+        sweeps.crash_points(&golden, Crossings::Every),
     ];
     figures.extend(swept.iter().map(broken));
     figures.extend(swept.iter().filter(|swept| swept.to_see > 0).map(seen));
