@@ -14,7 +14,13 @@ use tidegate_model::{
     waiting::{Held, Reason},
 };
 
-use crate::{change, draft::Draft, engine::codedeploy, gates, traffic::green_percent};
+use crate::{
+    change::{self, Footing},
+    draft::Draft,
+    engine::codedeploy,
+    gates,
+    traffic::green_percent,
+};
 
 /// Turns the draft into the decision.
 pub(crate) fn decision(mut draft: Draft<'_>) -> Decision {
@@ -282,10 +288,13 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
             certificate: None,
         };
     };
-    let purged = state.change.as_ref().filter(|change| !change.is_open());
-    if let Some(change) = purged.filter(|change| change.namers.contains(digest)) {
-        let snapshot = change.snapshot.as_deref().unwrap_or("the snapshot before purge");
-        let age = change.purged_at.map(|at| crate::draft::age(at, draft.now)).unwrap_or_default();
+    if change::footing(draft, digest) == Footing::Gone {
+        let change = state.change.as_ref();
+        let snapshot =
+            change.and_then(|change| change.snapshot.as_deref()).unwrap_or("the snapshot before purge");
+        let purged_at =
+            change.and_then(|change| change.purged_at.or(change.contracted_at)).unwrap_or(draft.now);
+        let age = crate::draft::age(purged_at, draft.now);
         let how = format!(
             "by people only: restore {snapshot} to a new instance (10 to 30 minutes), point the secret at it, deploy {previous}; everything written since the snapshot (purged {age} ago) is lost"
         );

@@ -37,7 +37,9 @@ pub struct ChangeState {
     pub run: Option<TaskRun>,
     /// The id of the snapshot before purge.
     pub snapshot: Option<String>,
-    /// When the old form was gone.
+    /// When the database was told to drop the old form, and did. There is no way back from here on.
+    pub contracted_at: Option<Timestamp>,
+    /// When the old form was seen to be gone.
     pub purged_at: Option<Timestamp>,
 }
 
@@ -84,6 +86,7 @@ impl ChangeState {
             quarantine: None,
             run: None,
             snapshot: None,
+            contracted_at: None,
             purged_at: None,
         }
     }
@@ -93,6 +96,9 @@ impl ChangeState {
             let before = self.run.as_ref().filter(|before| before.phase == run.phase);
             let attempts = before.map_or(0, |before| before.attempts) + 1;
             self.run = Some(TaskRun { phase: run.phase, arn: arn.clone(), began: at, attempts, end: None });
+        }
+        if *outcome == Outcome::Purged {
+            self.contracted_at = Some(at);
         }
     }
 

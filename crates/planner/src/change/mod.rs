@@ -5,8 +5,8 @@
 //! inside a rollout's preflight, `contract` only when no rollout is in flight, and `quarantine` always.
 
 use tidegate_model::{
-    Fact,
-    decision::SchemaStep,
+    Digest, Fact,
+    decision::{SchemaStep, Step},
     ledger::{Accepted, ChangeState, Entry, OpenedChange, ReleaseState, RolloutPhase},
     schema::{ChangePlan, FilePhase, Journal, MigrationFile, OpenChange, SchemaPhase},
     waiting::Held,
@@ -132,6 +132,59 @@ fn drift(plan: &ChangePlan, draft: &Draft<'_>) -> Option<(Held, String)> {
         .map(|object| format!("{object} is missing although expand was applied"))
         .or_else(|| gone.map(|object| format!("{object} is gone although contract was not applied")))
         .map(|message| (Held::SchemaDrifted, message))
+}
+
+/// Whether a revision finds what its statements name, as far as purging goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Footing {
+    /// Nothing that it names was purged.
+    Firm,
+    /// What it names is gone, or is on its way out and cannot be stopped.
+    Gone,
+    /// It names what a call with an unknown outcome drops.
+    InDoubt,
+}
+
+/// What a purge leaves to a revision. The change counts as open until the catalog shows the purge, so that alone would come a
+/// pass too late for who goes back at once.
+pub(crate) fn footing(draft: &Draft<'_>, revision: &Digest) -> Footing {
+    let journal = draft.seen.schema.journal.known();
+    if journal.is_some_and(|journal| journal.floor.contains(revision)) {
+        return Footing::Gone;
+    }
+    let Some(change) = draft.state.change.as_ref().filter(|change| change.namers.contains(revision)) else {
+        return Footing::Firm;
+    };
+    let gone = !change.is_open()
+        || change.contracted_at.is_some()
+        || journal.is_some_and(|journal| journal.purged_at.is_some())
+        || is_contracting(draft, change);
+    let in_doubt = draft.state.open.iter().any(|(intent, _)| drops(&intent.step));
+    match (gone, in_doubt) {
+        (true, _) => Footing::Gone,
+        (false, true) => Footing::InDoubt,
+        (false, false) => Footing::Firm,
+    }
+}
+
+/// True of a step after which the old form is gone.
+fn drops(step: &Step) -> bool {
+    match step {
+        Step::Purge(_) => true,
+        Step::RunTask(run) => run.phase == FilePhase::Contract,
+        Step::RegisterTaskDefinition(_)
+        | Step::CreateDeploymentConfig { .. }
+        | Step::CreateDeployment(_)
+        | Step::ContinueTraffic { .. }
+        | Step::ContinueTermination { .. }
+        | Step::StopDeployment { .. }
+        | Step::Verify(_)
+        | Step::Expand(_)
+        | Step::Backfill(_)
+        | Step::Hide(_)
+        | Step::Unhide(_)
+        | Step::CreateSnapshot { .. } => false,
+    }
 }
 
 /// Contract, when no rollout is in flight; the evidence for it, always.

@@ -11,7 +11,7 @@ use tidegate_model::{
 };
 
 use crate::{
-    change,
+    change::{self, Footing},
     draft::Draft,
     engine::codedeploy,
     intake::{failed_under, ignore},
@@ -64,14 +64,22 @@ pub(super) fn consider(draft: &mut Draft<'_>) {
         at_rest(draft);
         return;
     }
-    if names_purged(draft, &accepted.desired) {
-        let message = format!(
-            "the revision of spec version {} names what was purged, so it would fail",
-            accepted.version
-        );
-        draft.held(Held::NamesPurged, message);
-        at_rest(draft);
-        return;
+    match change::footing(draft, &accepted.desired) {
+        Footing::Firm => {}
+        Footing::Gone => {
+            let message = format!(
+                "the revision of spec version {} names what was purged, so it would fail",
+                accepted.version
+            );
+            draft.held(Held::NamesPurged, message);
+            at_rest(draft);
+            return;
+        }
+        Footing::InDoubt => {
+            purge_in_doubt(draft);
+            at_rest(draft);
+            return;
+        }
     }
     if let Some(lost) = newest_unknown(draft, &accepted, &deployments).filter(went_back).cloned() {
         if takes_back(&lost) {
@@ -355,10 +363,17 @@ fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Servi
         at_rest(draft);
         return;
     };
-    if names_purged(draft, &digest) {
-        let message = format!("{previous} names what was purged, so it cannot be deployed again");
-        draft.held(Held::RestoreOnly, message);
-        return;
+    match change::footing(draft, &digest) {
+        Footing::Firm => {}
+        Footing::Gone => {
+            let message = format!("{previous} names what was purged, so it cannot be deployed again");
+            draft.held(Held::RestoreOnly, message);
+            return;
+        }
+        Footing::InDoubt => {
+            purge_in_doubt(draft);
+            return;
+        }
     }
     let kind = RolloutKind::Redeploy { to: previous, cause: Cause::Ordered };
     start(draft, accepted, serving, kind, false);
@@ -367,13 +382,9 @@ fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Servi
     );
 }
 
-/// True of a revision whose statements were seen to name what is gone now.
-fn names_purged(draft: &Draft<'_>, revision: &Digest) -> bool {
-    let change = draft.state.change.as_ref();
-    change.is_some_and(|change| {
-        let gone = !change.is_open() || change::is_contracting(draft, change);
-        gone && change.namers.contains(revision)
-    })
+/// Where a purge may have landed, going back to who needs the old form would do the harm that going back is for.
+fn purge_in_doubt(draft: &mut Draft<'_>) {
+    draft.unobserved("whether the old form is still there", "a call that drops it has an unknown outcome");
 }
 
 /// Begins a redeploy of `to` for a rollout that settled although it should have gone back.

@@ -238,6 +238,7 @@ fn change(change: Change, tool: Option<Tool>) -> ChangeState {
         quarantine: quarantine(change),
         run: tool.and_then(|tool| tool::run(change, tool)),
         snapshot: (change == Change::SnapshotNamed).then(|| "tidegate-shop".into()),
+        contracted_at: (change == Change::Purged).then(|| ago(DAY)),
         purged_at: (change == Change::Purged).then(|| ago(DAY)),
     }
 }

@@ -1,6 +1,8 @@
 //! Whether a rollout begins, and what becomes of deployments that this ledger did not make.
 
 use tidegate_model::{
+    Why,
+    decision::Step,
     ledger::{FailedRevision, LastRollout, RolloutKind, RolloutStart},
     name::{Marker, ParameterVersion},
     observation::Deployment,
@@ -9,7 +11,7 @@ use tidegate_model::{
 
 use super::{
     super::{
-        sketch::{AbortText, Change, Serving, Tool, calm, none},
+        sketch::{AbortText, Change, Journal, Serving, Tool, calm, none},
         world::{OURS, ago, blue_group, definition, green_group, revision},
     },
     *,
@@ -292,6 +294,45 @@ fn a_revision_that_names_what_was_purged_is_not_deployed_any_more() {
     let mut another = purged;
     another.state.previous = Some((revision(1), definition(9, true).digest()));
     assert!(starts(&another.decide()).is_some(), "it names nothing of it");
+}
+
+#[test]
+fn nobody_goes_back_to_what_names_the_old_form_once_it_was_told_to_go() {
+    // Hidden for long, behind a snapshot, and the next step is purge: an abort comes right after it.
+    let mut sketch = calm();
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    sketch.asked.abort = Fact::Known(AbortText::InForce);
+    sketch.ledger.change = Some(Change::SnapshotNamed);
+    sketch.database.journal = Fact::Known(Journal::Hidden);
+    let goes_back = |world: &World| {
+        let decision = world.decide();
+        (starts(&decision).is_some(), holds(&decision, Held::RestoreOnly))
+    };
+    assert_eq!(goes_back(&build(&sketch)), (true, false), "nothing is dropped yet");
+
+    let purge = Step::WORDS.iter().position(|word| *word == "purge").unwrap();
+    for (journal, message) in [
+        (Fact::Known(Journal::Hidden), "the call may still land"),
+        (Fact::Unknown(Why::Unreachable), "whether it landed was not read"),
+    ] {
+        let mut in_doubt = sketch.clone();
+        in_doubt.database.journal = journal;
+        in_doubt.ledger.doubt = Some((purge, true));
+        let world = build(&in_doubt);
+        assert_eq!(goes_back(&world), (false, false), "{message}");
+        assert!(world.decide().waiting.iter().any(|wait| wait.message.contains("whether the old form")));
+    }
+
+    let mut journaled = sketch.clone();
+    journaled.database.journal = Fact::Known(Journal::Purged);
+    assert_eq!(goes_back(&build(&journaled)), (false, true), "the database has it, the ledger not yet");
+
+    let mut unread = sketch;
+    unread.database.journal = Fact::Unknown(Why::Unreachable);
+    let mut world = build(&unread);
+    world.state.change.as_mut().unwrap().contracted_at = Some(world.now);
+    assert_eq!(goes_back(&world), (false, true), "the ledger has it, the database cannot be asked");
 }
 
 #[test]
