@@ -292,11 +292,11 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
         let change = state.change.as_ref();
         let snapshot =
             change.and_then(|change| change.snapshot.as_deref()).unwrap_or("the snapshot before purge");
-        let purged_at =
-            change.and_then(|change| change.purged_at.or(change.contracted_at)).unwrap_or(draft.now);
-        let age = crate::draft::age(purged_at, draft.now);
+        let purged_at = change.and_then(|change| change.purged_at.or(change.contracted_at));
+        let since = purged_at.map(|at| format!(" (purged {} ago)", crate::draft::age(at, draft.now)));
         let how = format!(
-            "by people only: restore {snapshot} to a new instance (10 to 30 minutes), point the secret at it, deploy {previous}; everything written since the snapshot (purged {age} ago) is lost"
+            "by people only: restore {snapshot} to a new instance (10 to 30 minutes), point the secret at it, deploy {previous}; everything written since the snapshot{} is lost",
+            since.unwrap_or_default()
         );
         return RollbackStatus { grade: Grade::Restore, how, unproven: vec![], certificate: None };
     }

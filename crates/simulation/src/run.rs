@@ -324,6 +324,7 @@ impl<'s> Stage<'s> {
         if status.is_none() && self.spec_version().is_none() {
             // Nothing is asked for, and nothing is told.
             self.is_untold(quiet_since);
+            self.convergence.nothing_is_asked();
             return;
         }
         self.untold_since = None;

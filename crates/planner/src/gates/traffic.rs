@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tidegate_analysis::{Judgement, NO_DATA_MINUTES};
 use tidegate_model::{
-    Fact,
+    Fact, Why,
     duration::human,
     gate::{Gate, GateReading},
     ledger::{Rollout, RolloutKind},
@@ -42,15 +42,23 @@ pub(crate) fn engine_ready(draft: &Draft<'_>, rollout: &Rollout) -> GateReading 
     problems.extend(traffic_problems(draft, rollout, service));
     problems.extend(alarm_problems(draft, rollout, group));
     problems.extend(foreign_deployment(draft, rollout));
-    if problems.is_empty() {
-        return open(gate);
+    if !problems.is_empty() {
+        let unblock = "change what is named; it is looked at again by itself";
+        return closed(gate, Class::NeedsFix, problems.join("; "), unblock);
     }
-    closed(
-        gate,
-        Class::NeedsFix,
-        problems.join("; "),
-        "change what is named; it is looked at again by itself",
-    )
+    unread(draft).map_or_else(|| open(gate), |(what, why)| unknown(gate, what, why.as_str()))
+}
+
+/// What the engine's readiness rests on and was not read: nobody has to mend it.
+fn unread(draft: &Draft<'_>) -> Option<(&'static str, Why)> {
+    let seen = draft.seen;
+    let facts = [
+        ("the listeners", seen.listeners.unknown()),
+        ("target health", seen.health.unknown()),
+        ("what the alarms show", seen.alarms.unknown()),
+        ("what runs on the deployment group", seen.deployments.unknown()),
+    ];
+    facts.into_iter().find_map(|(what, why)| Some((what, why?)))
 }
 
 fn traffic_problems(draft: &Draft<'_>, rollout: &Rollout, service: &Service) -> Vec<String> {
@@ -65,10 +73,10 @@ fn traffic_problems(draft: &Draft<'_>, rollout: &Rollout, service: &Service) -> 
             }
         }
         Fact::Absent => problems.push("the production listener does not exist".into()),
-        Fact::Unknown(why) => problems.push(format!("the listeners are not known: {}", why.as_str())),
+        Fact::Unknown(_) => {}
     }
-    if let Some(problem) = too_few_healthy(draft, &rollout.start.blue_group, service, "blue") {
-        problems.push(problem);
+    if draft.seen.health.unknown().is_none() {
+        problems.extend(too_few_healthy(draft, &rollout.start.blue_group, service, "blue"));
     }
     if let Some(set) = left_behind(service, rollout.green.as_ref(), &rollout.start.green_group) {
         problems.push(not_cleared(set));
@@ -115,7 +123,7 @@ fn alarm_problems(draft: &Draft<'_>, rollout: &Rollout, group: &DeploymentGroup)
             })
             .collect(),
         Fact::Absent => vec!["the group's alarms do not exist".into()],
-        Fact::Unknown(why) => vec![format!("the alarms are not known: {}", why.as_str())],
+        Fact::Unknown(_) => vec![],
     }
 }
 
@@ -126,8 +134,7 @@ fn foreign_deployment(draft: &Draft<'_>, rollout: &Rollout) -> Vec<String> {
             .filter(|d| !d.status.is_terminal() && Some(&d.id) != rollout.deployment.as_ref())
             .map(|d| format!("deployment {} is in progress on the group", d.id))
             .collect(),
-        Fact::Absent => vec![],
-        Fact::Unknown(why) => vec![format!("the group's deployments are not known: {}", why.as_str())],
+        Fact::Absent | Fact::Unknown(_) => vec![],
     }
 }
 

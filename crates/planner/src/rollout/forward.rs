@@ -504,9 +504,11 @@ fn ended(
     turn_back(draft, Cause::DeploymentEnded { code: code.to_owned() });
 }
 
-/// True once no deployment is in progress on the group any more.
+/// True once CodeDeploy takes nothing back on the group any more. Another deployment may be under way there: ours, if the ledger is an
+/// older copy that does not know it, or somebody else's.
 fn rolled_back_quietly(draft: &Draft<'_>) -> bool {
-    draft.seen.deployments.known().is_some_and(|all| all.iter().all(|d| d.status.is_terminal()))
+    let over = |d: &Deployment| d.status.is_terminal() || !d.is_rollback;
+    draft.seen.deployments.known().is_some_and(|all| all.iter().all(over))
 }
 
 /// Whether somebody else moved the listener.

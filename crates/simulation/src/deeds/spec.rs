@@ -13,7 +13,7 @@ use crate::{
     fault::{CANARY, CanaryMishap, SpecMishap},
     oracle::traffic::SPEC,
     scenario::parameter,
-    scene::{Scene, locked},
+    scene::Scene,
 };
 
 /// How long a name cannot be used again once its parameter is deleted, and a moment. Source: Parameter Store's DeleteParameter.
@@ -64,7 +64,6 @@ pub(super) fn begin(scene: &Scene, how: SpecMishap) -> Begun {
 /// Writes the spec where there is none, as version 1.
 fn again(scene: &Scene, text: &str) {
     if read(scene, SPEC).is_none() {
-        locked(&scene.oracles).asked_anew();
         put(scene, SPEC, text);
     }
 }

@@ -57,6 +57,11 @@ enum Standing {
 }
 
 impl Convergence {
+    /// Nothing is asked for, so nothing has to be told: what is asked for from now on has its time from now on.
+    pub(crate) fn nothing_is_asked(&mut self) {
+        self.stands = None;
+    }
+
     /// Looks at what is told at this time of the run; `quiet_since` is when the last fault was over. What is wrong with it.
     pub(crate) fn look(
         &mut self,

@@ -353,11 +353,6 @@ impl Oracles {
         }
     }
 
-    /// The spec is written where there was none: its versions begin anew.
-    pub(crate) fn asked_anew(&mut self) {
-        self.orders.asked_anew();
-    }
-
     /// A machine appended rows to the release's ledger.
     pub(crate) fn appended(&mut self, machine: u32, epoch: u64, rows: &[Sealed], at: Timestamp) {
         self.journal.appended(rows);

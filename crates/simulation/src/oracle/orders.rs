@@ -41,6 +41,8 @@ pub(crate) struct Orders {
     gone: BTreeSet<String>,
     /// The newest spec version that a deployment was created for.
     newest: u64,
+    /// Whether there is a spec.
+    asked: bool,
     /// When somebody last changed the world by hand.
     pub(crate) interfered: Option<Timestamp>,
     /// When an answer was last not what the world is.
@@ -52,12 +54,6 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// The spec is written where there was none: its versions begin anew, and what failed may be tried again.
-    pub(crate) fn asked_anew(&mut self) {
-        self.newest = 0;
-        self.gone.clear();
-    }
-
     pub(crate) fn about_to(
         &self,
         world: &World,
@@ -124,8 +120,15 @@ impl Orders {
         }
     }
 
-    /// Looks at where production's traffic goes.
+    /// Looks at where production's traffic goes, and whether a spec was written where there was none: its versions begin anew then,
+    /// and what failed may be tried again.
     pub(crate) fn look(&mut self, world: &World, sides: &[Side], open: &[Deployed]) {
+        let asked = world.parameter(SPEC).is_some();
+        if asked && !self.asked {
+            self.newest = 0;
+            self.gone.clear();
+        }
+        self.asked = asked;
         let in_place = is_in_place(world, sides, open);
         self.in_place = in_place.then(|| self.in_place.unwrap_or_else(|| world.now()));
     }
@@ -211,12 +214,20 @@ impl Orders {
         let forgotten =
             |deployment: &Deployed| ours(deployment) && world.now().duration_since(deployment.created) > LONG;
         let unsure = tells("in-doubt") || tells("unobserved");
-        let told = status["rollout"]["deployment"].is_string() || unsure;
-        if !told && deployed.iter().any(|deployment| !deployment.ended && forgotten(deployment)) {
+        // Who begins anew with an old ledger names it in what it waits for, before it is taken up.
+        let named = |id: &str| {
+            waiting.iter().any(|wait| wait["message"].as_str().is_some_and(|message| message.contains(id)))
+        };
+        let told =
+            |deployment: &Deployed| status["rollout"]["deployment"].is_string() || named(&deployment.id);
+        let untold = |deployment: &&Deployed| !deployment.ended && forgotten(deployment) && !told(deployment);
+        if !unsure && deployed.iter().any(|deployment| untold(&deployment)) {
             return Some("a deployment of ours is under way, and the status knows of none".to_owned());
         }
         let long = self.in_place.is_some_and(|since| world.now().duration_since(since) > LONG);
-        let newest = deployed.iter().rfind(|deployment| ours(deployment));
+        // Whichever spec version is in force meanwhile.
+        let newest =
+            deployed.iter().rfind(|deployment| !deployment.rollback && made_for(deployment).is_some());
         // CodeDeploy says so, and another task set is primary.
         let lies =
             newest.is_some_and(|newest| newest.succeeded && primary(world).as_ref() != Some(&newest.green));

@@ -28,7 +28,9 @@ impl Stage<'_> {
         self.there_since = ended.then(|| self.there_since.unwrap_or_else(Instant::now));
         // Whoever meddles may have asked for something else, which is taken in when what was asked before has ended.
         // And what arrives late is seen with the next look.
-        let surprises = self.setup.plan.meddles() || self.setup.plan.is_late();
+        // A wait is no end by its name: every rollout waits for a moment when it begins.
+        let waits = self.setup.scenario.expect.summary == Summary::Waiting.as_str();
+        let surprises = waits || self.setup.plan.meddles() || self.setup.plan.is_late();
         let stands = if surprises { STANDS } else { Duration::ZERO };
         self.there_since.is_some_and(|since| since.elapsed() >= stands)
     }
@@ -43,7 +45,7 @@ impl Stage<'_> {
         let since_trouble = self.scene.calendar.elapsed().saturating_sub(self.last_trouble);
         let spec = self.spec_version();
         let Some(status) = self.status() else { return spec.is_none() && since_trouble >= MISSED };
-        if since_trouble < TICK * 5 || self.ready.is_some() {
+        if since_trouble < TICK * 5 || self.is_about_to_happen(&status) {
             return false;
         }
         let newer =
@@ -67,6 +69,12 @@ impl Stage<'_> {
         let missed = !self.all_happened() && status.summary == Summary::Healthy && stands;
         let ended = as_expected && self.all_happened() || at_last && (missed || self.may_end(&status));
         newer && observed && ended
+    }
+
+    /// True if the next event only waits for its time, and can be done: nobody approves a plan that is not shown.
+    fn is_about_to_happen(&self, status: &ReleaseStatus) -> bool {
+        let next = self.setup.scenario.events.get(self.next).filter(|_| self.ready.is_some());
+        next.is_some_and(|event| event.deed.is_possible(Some(status)))
     }
 
     /// True if a release may also end like this, for all that went wrong. A single lie or failure must not take it back; many
