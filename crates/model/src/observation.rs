@@ -183,6 +183,8 @@ pub struct Deployment {
     pub status: DeploymentStatus,
     /// When it was created.
     pub created: Timestamp,
+    /// When it ended, if it has.
+    pub ended: Option<Timestamp>,
     /// Our marker, if its description is one.
     pub marker: Option<Marker>,
     /// True if CodeDeploy made it as the rollback of another.
@@ -198,7 +200,8 @@ pub struct Deployment {
     pub termination_wait_started: bool,
     /// How long blue waits, as the deployment itself has it; `None` if it does not say.
     pub termination_wait_minutes: Option<u32>,
-    /// Its target's task sets and when its lifecycle events began, if they were asked for.
+    /// Its target's task sets and when its lifecycle events were, if they were asked for: while it is under way, and once it was
+    /// stopped.
     pub target: Fact<DeploymentTarget>,
 }
 
@@ -234,6 +237,8 @@ pub struct DeploymentTarget {
     pub green: Option<RevisionArn>,
     /// Production weight in percent that CodeDeploy says green has.
     pub green_weight: Option<u8>,
+    /// When the last lifecycle event that succeeded ended: since when a deployment at Ready waits.
+    pub succeeded_at: Option<Timestamp>,
     /// When AllowTraffic began: the first production weight.
     pub traffic_since: Option<Timestamp>,
     /// When AllowTraffic ended: all production weight is on green.

@@ -410,6 +410,11 @@ impl Armed {
         self.crossings
     }
 
+    /// True if a fault has not struck.
+    pub(crate) fn has(&self, fault: &Fault) -> bool {
+        self.faults.iter().any(|(armed, _)| armed == fault)
+    }
+
     /// The crossings that left something behind, in order.
     pub(crate) fn landmarks(&self) -> &[u64] {
         &self.landmarks

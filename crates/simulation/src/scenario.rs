@@ -72,6 +72,9 @@ pub struct Event {
     /// Once the schema change is in this phase.
     #[serde(default)]
     pub schema: Option<String>,
+    /// Once it waits for this reason.
+    #[serde(default)]
+    pub waits: Option<String>,
     /// Once this version of the spec has settled.
     #[serde(default)]
     pub settled: Option<u64>,
@@ -204,7 +207,10 @@ impl Event {
         let schema = self.schema.as_ref().is_none_or(|wanted| {
             status.and_then(|status| status.schema.as_ref()).is_some_and(|schema| schema.phase == *wanted)
         });
-        phase && green && settled && schema
+        let waits = self.waits.as_ref().is_none_or(|wanted| {
+            status.is_some_and(|status| status.waiting.iter().any(|wait| wait.reason.as_str() == wanted))
+        });
+        phase && green && settled && schema && waits
     }
 }
 

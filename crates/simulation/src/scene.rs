@@ -374,6 +374,11 @@ impl Scene {
         }
     }
 
+    /// True if a fault has not struck yet.
+    pub(crate) fn is_armed(&self, fault: &Fault) -> bool {
+        locked(&self.armed).has(fault)
+    }
+
     /// The database's server has failed an operation by a mishap.
     pub(crate) fn failed_at(&self, crossing: &Crossing, how: DatabaseMishap) {
         let mishap = Mishap::Database(how);

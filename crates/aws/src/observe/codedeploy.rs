@@ -136,11 +136,16 @@ impl Aws {
             }
         }
         all.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
-        for deployment in &mut all {
+        let newest = all.iter().position(|deployment| deployment.marker.is_some() && !deployment.is_rollback);
+        for (place, deployment) in all.iter_mut().enumerate() {
+            // How long the newest had waited when it was stopped stands nowhere else.
+            let stopped = deployment.status == DeploymentStatus::Stopped && Some(place) == newest;
+            let known = deployment.target.known().is_some();
+            if need.targets && !known && (stopped || !deployment.status.is_terminal()) {
+                deployment.target = self.target(&deployment.id, seen).await;
+            }
             if deployment.status.is_terminal() {
                 self.remember_ended(deployment);
-            } else if need.targets {
-                deployment.target = self.target(&deployment.id, seen).await;
             }
         }
         Fact::Known(all)
@@ -180,7 +185,11 @@ impl Aws {
     }
 
     async fn target(&self, deployment: &str, seen: &Observation) -> Fact<DeploymentTarget> {
-        let Fact::Known(group) = &seen.group else { return Fact::default() };
+        let group = match &seen.group {
+            Fact::Known(group) => group,
+            Fact::Absent => return Fact::Absent,
+            Fact::Unknown(why) => return Fact::Unknown(*why),
+        };
         let id = format!("{}:{}", group.cluster, group.service);
         let request = self.read.codedeploy.get_deployment_target().deployment_id(deployment).target_id(id);
         match self.calls.call(operation("GetDeploymentTarget"), request.send()).await {
@@ -232,6 +241,7 @@ fn read_deployment(info: &cd::DeploymentInfo) -> Option<Deployment> {
             _ => DeploymentStatus::Other,
         },
         created: instant(info.create_time()?)?,
+        ended: info.complete_time().and_then(instant),
         marker: info.description().and_then(|text| text.parse().ok()),
         is_rollback: info.creator() == Some(&cd::DeploymentCreator::CodeDeployRollback),
         rolled_back_by: rollback
@@ -265,6 +275,10 @@ fn read_target(target: &cd::EcsTarget, service: Option<&Service>) -> DeploymentT
     let revision = service
         .and_then(|s| s.task_sets.iter().find(|set| Some(set.id.as_str()) == id))
         .map(|set| set.revision.clone());
+    let succeeded = target
+        .lifecycle_events()
+        .iter()
+        .filter(|event| event.status() == Some(&cd::LifecycleEventStatus::Succeeded));
     let event =
         target.lifecycle_events().iter().find(|event| event.lifecycle_event_name() == Some("AllowTraffic"));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a percentage")]
@@ -272,6 +286,7 @@ fn read_target(target: &cd::EcsTarget, service: Option<&Service>) -> DeploymentT
     DeploymentTarget {
         green: revision,
         green_weight: weight,
+        succeeded_at: succeeded.filter_map(|event| event.end_time().and_then(instant)).max(),
         traffic_since: event.and_then(|e| e.start_time()).and_then(instant),
         traffic_until: event.and_then(|e| e.end_time()).and_then(instant),
     }

@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
-    Fact,
+    Fact, Why,
     decision::{Step, Verify},
     duration::human,
     gate::Gate,
     ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutPhase},
-    observation::{Deployment, Listener},
+    observation::{Deployment, DeploymentStatus, Listener},
     spec::Traffic,
     verdict::Verdict,
     waiting::{Class, Held, OnDeadline, Reason},
@@ -482,12 +482,21 @@ fn ended(
     (code, rolled_back): (&str, bool),
 ) {
     let Traffic::Codedeploy(_) = &rollout.start.spec.spec.traffic;
-    let lasts = codedeploy::ready_wait(draft.seen.group.known(), deployment);
-    let waited = rollout.phase == RolloutPhase::Verifying
-        && rollout.continue_sent.is_none()
+    let may_have_waited = rollout.continue_sent.is_none()
         && rollout.probe_failure.is_none()
-        && lasts.is_some_and(|lasts| draft.now.duration_since(rollout.since) >= lasts - READ_LATER);
-    if waited && code != "ALARM_ACTIVE" {
+        && deployment.status == DeploymentStatus::Stopped
+        && code != "ALARM_ACTIVE";
+    // It is not asked for what is not the newest one of ours.
+    if may_have_waited
+        && let Fact::Unknown(why) = &deployment.target
+        && *why != Why::NotAsked
+    {
+        draft.unobserved("how long the deployment had waited", why.as_str());
+        return;
+    }
+    let lasts = codedeploy::ready_wait(draft.seen.group.known(), deployment);
+    let waited = waited(draft, rollout, deployment).zip(lasts);
+    if may_have_waited && waited.is_some_and(|(waited, lasts)| waited >= lasts - READ_LATER) {
         if rolled_back && !rolled_back_quietly(draft) {
             let message = "the Ready wait is over and CodeDeploy takes the deployment back; it is made again afterwards";
             draft
@@ -498,10 +507,23 @@ fn ended(
             return;
         }
         draft.note(Entry::DeploymentForgotten);
+        super::find_own(draft);
         draft.look_in(1);
         return;
     }
     turn_back(draft, Cause::DeploymentEnded { code: code.to_owned() });
+}
+
+/// How long a deployment had waited at Ready when it was stopped, by CodeDeploy's own clock: nobody may have looked for as long. `None` if
+/// it was not at Ready.
+fn waited(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> Option<SignedDuration> {
+    let target = deployment.target.known();
+    if target.is_some_and(|target| target.traffic_since.is_some()) {
+        return None;
+    }
+    let ended = deployment.ended.unwrap_or(draft.now);
+    let seen = (rollout.phase == RolloutPhase::Verifying).then_some(rollout.since);
+    target.and_then(|target| target.succeeded_at).or(seen).map(|since| ended.duration_since(since))
 }
 
 /// True once CodeDeploy takes nothing back on the group any more. Another deployment may be under way there: ours, if the ledger is an

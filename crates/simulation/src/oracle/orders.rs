@@ -23,7 +23,7 @@ use super::{
 use crate::{database::Operation, machine::Machine};
 
 /// What somebody changed by hand this short a time ago may not have been read yet.
-const JUST_NOW: SignedDuration = SignedDuration::from_secs(90);
+pub(super) const JUST_NOW: SignedDuration = SignedDuration::from_secs(90);
 
 /// What has stood for this long was read by every pass that is under way.
 const LONG: SignedDuration = SignedDuration::from_secs(120);

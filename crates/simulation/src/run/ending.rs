@@ -83,20 +83,26 @@ impl Stage<'_> {
         let plan = self.setup.plan;
         let named = status.waiting.iter().any(|wait| wait.class.needs_somebody());
         match status.summary {
-            // What ends by itself is not over yet.
-            Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),
+            // What ends by itself is not over yet, and CodeDeploy ends every deployment in time.
+            Summary::Held => !plan.only_crashes() && self.deadline(status).is_none() && !self.is_deploying(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             Summary::RolledBack => plan.is_hard(),
             // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
-            // what to go back to.
+            // what to go back to. Nor does it end badly if what was to go wrong never did.
             Summary::Healthy => {
-                (plan.meddles() || plan.forgets())
+                let mut own = self.setup.scenario.faults.faults.iter();
+                (plan.meddles() || plan.forgets() || own.any(|fault| self.scene.is_armed(fault)))
                     && (named || status.waiting.is_empty() && !is_contracting(status))
             }
             // What cannot be brought back, because somebody has removed it, is tried again for ever.
             Summary::Waiting | Summary::RollingBack => plan.meddles() && named,
             Summary::Progressing | Summary::Unknown => false,
         }
+    }
+
+    /// True while any deployment is under way: ours, or somebody else's that holds the release.
+    fn is_deploying(&self) -> bool {
+        self.scene.sandbox.world().deployed().iter().any(|deployment| !deployment.ended)
     }
 
     /// What can be said once it is over.

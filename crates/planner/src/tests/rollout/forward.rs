@@ -5,7 +5,7 @@ use tidegate_model::{
     fact::Why,
     gate::Gate,
     ledger::{Rollout, RolloutPhase},
-    observation::TaskSetStatus,
+    observation::{DeploymentTarget, TaskSetStatus},
     revision::TaskDefinition,
     waiting::OnDeadline,
 };
@@ -427,21 +427,60 @@ fn a_deployment_that_ended_is_made_again_only_if_nothing_but_the_ready_wait_was_
     assert!(failed(&alarm), "CodeDeploy stopped it for an alarm");
 }
 
+/// Whoever looks only now: CodeDeploy tells since when the deployment waited, and when it was stopped.
+#[test]
+fn how_long_a_deployment_had_waited_is_codedeploys_to_say() {
+    let is_made_again = |(waits_since, stopped): (i64, i64),
+                         change: fn(&mut Rollout, &mut DeploymentTarget)| {
+        let decision = over(|world| {
+            let rollout = world.state.rollout.as_mut().unwrap();
+            rollout.since = ago(60);
+            let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+            let mut target = DeploymentTarget {
+                green: Some(revision(2)),
+                green_weight: Some(0),
+                succeeded_at: Some(ago(waits_since)),
+                traffic_since: None,
+                traffic_until: None,
+            };
+            change(rollout, &mut target);
+            (all[0].ended, all[0].target) = (Some(ago(stopped)), Fact::Known(target));
+        });
+        decision.entries.contains(&Entry::DeploymentForgotten)
+    };
+    assert!(is_made_again((4_000, 400), |_, _| {}), "it was ready long before that was read");
+    assert!(is_made_again((9_000, 5_400), |rollout, _| rollout.phase = RolloutPhase::Provisioning));
+    assert!(!is_made_again((4_000, 900), |_, _| {}), "somebody stopped it before its time");
+    assert!(!is_made_again((4_000, 400), |_, target| target.traffic_since = Some(ago(900))));
+    let unread = over(|world| {
+        let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+        all[0].target = Fact::Unknown(Why::Throttled);
+    });
+    assert!(told(&unread, Reason::Unobserved).is_some() && turns_back(&unread).is_none());
+}
+
 #[test]
 fn a_deployment_that_codedeploy_takes_back_is_made_again_once_that_is_over() {
-    let taken_back = |rollback| {
+    let taken_back = |rollback, another| {
         let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
         sketch.rollout.as_mut().unwrap().age = 3_600;
         sketch.traffic.deployments = sketch.traffic.deployments.clone().map(|mut all| {
             (all.ours, all.rollback) = (Some((DeploymentStatus::Stopped, false, true)), rollback);
+            all.foreign = another;
             all
         });
         build(&sketch).decide()
     };
-    let waits = taken_back(DeploymentStatus::InProgress);
+    let waits = taken_back(DeploymentStatus::InProgress, false);
     assert_eq!(told(&waits, Reason::RollingBack).unwrap().blocked_by.as_deref(), Some("d-1"));
     assert!(!waits.entries.contains(&Entry::DeploymentForgotten));
-    assert!(taken_back(DeploymentStatus::Succeeded).entries.contains(&Entry::DeploymentForgotten));
+    for another in [false, true] {
+        let over = taken_back(DeploymentStatus::Succeeded, another);
+        assert!(
+            over.entries.contains(&Entry::DeploymentForgotten),
+            "what else is under way takes nothing back"
+        );
+    }
 }
 
 #[test]
