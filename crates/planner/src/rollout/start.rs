@@ -5,7 +5,7 @@ use tidegate_model::{
     Digest, Fact,
     ledger::{Accepted, Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase, RolloutStart},
     name::Marker,
-    observation::{Deployment, DeploymentStatus, Service, TargetGroup},
+    observation::{Deployment, DeploymentStatus, Service, TargetGroup, TaskSet},
     revision::{RevisionArn, TaskDefinition},
     waiting::Held,
 };
@@ -296,8 +296,7 @@ fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployme
             return;
         }
     };
-    let flipped = green.as_ref() == Some(&serving.revision);
-    if !flipped {
+    if !has_flipped(draft, deployment, green.as_ref(), serving) {
         start(draft, accepted, serving, kind, true);
     } else {
         let Some(roles) = roles_after_flip(draft, serving) else {
@@ -309,6 +308,22 @@ fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployme
     draft.note(Entry::DeploymentKnown(deployment.id.clone()));
     if let Some(green) = green {
         draft.note(Entry::GreenKnown(green));
+    }
+}
+
+/// True if the task set that a deployment made is primary. Where ECS does not say who made it, its revision does, unless what serves is
+/// brought once more.
+fn has_flipped(
+    draft: &Draft<'_>,
+    deployment: &Deployment,
+    green: Option<&RevisionArn>,
+    serving: &Serving,
+) -> bool {
+    let service = draft.seen.service.known();
+    let made = |set: &&TaskSet| set.external_id.as_ref() == Some(&deployment.id);
+    match service.and_then(|service| service.task_sets.iter().find(made)) {
+        Some(set) => set.target_group.as_ref() == Some(&serving.group),
+        None => green == Some(&serving.revision),
     }
 }
 

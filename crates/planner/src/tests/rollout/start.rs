@@ -5,7 +5,7 @@ use tidegate_model::{
     decision::Step,
     ledger::{FailedRevision, LastRollout, RolloutKind, RolloutStart},
     name::{Marker, ParameterVersion},
-    observation::Deployment,
+    observation::{Deployment, TaskSet, TaskSetStatus},
     revision::TaskDefinition,
 };
 
@@ -99,6 +99,32 @@ fn a_deployment_that_is_adopted_behind_the_flip_has_its_colours_from_its_own_tas
     let decision = world.decide();
     assert!(starts(&decision).is_none());
     assert!(told(&decision, Reason::Unobserved).is_some(), "nobody knows what was blue");
+}
+
+#[test]
+fn a_deployment_that_brings_what_serves_once_more_goes_from_where_it_serves_to_the_other_group() {
+    let groups = |made: Option<usize>| {
+        let mut world = found(DeploymentStatus::InProgress, |deployment| {
+            deployment.marker.as_mut().unwrap().intent = "r80".into();
+            let Fact::Known(target) = &mut deployment.target else { panic!("it is known") };
+            target.green = Some(revision(1));
+        });
+        let Fact::Known(service) = &mut world.seen.service else { panic!("it is known") };
+        let primary = service.task_sets[0].clone();
+        let active = TaskSetStatus::Active;
+        let brought = TaskSet { target_group: Some(green_group()), status: active, ..primary };
+        service.task_sets.push(brought);
+        if let Some(place) = made {
+            service.task_sets[place].external_id = Some(OURS.into());
+        }
+        let decision = world.decide();
+        let start = starts(&decision).expect("it is adopted");
+        (start.blue_group.clone(), start.green_group.clone())
+    };
+    assert_eq!(groups(Some(1)), (blue_group(), green_group()), "it has not flipped yet");
+    let flipped = (green_group(), blue_group());
+    assert_eq!(groups(Some(0)), flipped);
+    assert_eq!(groups(None), flipped, "by its revision alone");
 }
 
 #[test]
