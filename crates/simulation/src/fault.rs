@@ -240,10 +240,11 @@ impl What {
     pub(crate) fn calls(&self) -> usize {
         match self {
             Self::World { mishap, .. } => mishap.calls(),
+            // A deployment that is made once more is let go on twice.
+            Self::Late { .. } => 3,
             Self::Crash(_)
             | Self::Fail(..)
             | Self::Twice
-            | Self::Late { .. }
             | Self::Stale { .. }
             | Self::Partial
             | Self::Mangled(_)

@@ -184,7 +184,7 @@ impl Invariant {
             Self::Lv2 => "what is refused, or at rest, is not asked again and again",
             Self::G15 => "when faults have ended, nothing stays undecided",
             Self::G16 => "at rest nothing is changed for a day",
-            Self::G17 => "no more calls that change something than the plan has, and two for each fault",
+            Self::G17 => "no more calls that change something than the plan has, and two or three for each fault",
         }
     }
 }
