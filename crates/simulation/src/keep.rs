@@ -45,6 +45,8 @@ impl Keep {
             Passed::Answer(result, _) => result,
             Passed::Failed(Failure::Silence) => {
                 tokio::time::sleep(PATIENCE).await;
+                // Others of its requests may have been answered meanwhile.
+                self.machine.asked_ledger(false);
                 failed(sqlx::Error::PoolTimedOut)
             }
             Passed::Failed(

@@ -224,7 +224,7 @@ impl<'s> Stage<'s> {
         let at_end = self.effects().len();
         self.scene.calm();
         self.over = true;
-        if reached {
+        if reached && !self.waits_for_somebody() {
             let before = self.looks();
             self.go_on(self.setup.rest).await;
             self.rests(self.looks() - before);

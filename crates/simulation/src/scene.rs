@@ -297,9 +297,9 @@ impl Scene {
                 What::ClockJump { by, lasts } => {
                     machine.clock.jump(SignedDuration::from_secs(by));
                     let ahead = seconds(u64::try_from(by).unwrap_or(0));
-                    let settles = self.calendar.elapsed() + seconds(lasts) + ahead * 2;
                     let mut settle = locked(&self.clocks_settle_at);
-                    *settle = settles.max(*settle);
+                    // Jumps add up, and what is ahead is caught up with at half the pace.
+                    *settle = settle.max(self.calendar.elapsed() + seconds(lasts)) + ahead * 2;
                     drop(settle);
                     let clock = Arc::clone(&machine.clock);
                     tokio::spawn(async move {

@@ -184,7 +184,9 @@ impl Invariant {
             Self::Lv2 => "what is refused, or at rest, is not asked again and again",
             Self::G15 => "when faults have ended, nothing stays undecided",
             Self::G16 => "at rest nothing is changed for a day",
-            Self::G17 => "no more calls that change something than the plan has, and two or three for each fault",
+            Self::G17 => {
+                "no more calls that change something than the plan has, and two or three for each fault"
+            }
         }
     }
 }
@@ -309,7 +311,11 @@ impl Oracles {
             What::Late { .. } => self.journal.late = true,
             // What was decided before it is told after it.
             What::Freeze { lasts } => self.orders.misled = self.orders.misled.max(Some(at + seconds(*lasts))),
-            What::Downgrade(Newer::Format) => self.journal.outgrown = true,
+            What::Downgrade(Newer::Format) => {
+                self.journal.outgrown = true;
+                // Nobody watches from now on, whatever hands do.
+                self.traffic.excuse(Timestamp::MAX);
+            }
             What::LedgerLost | What::LedgerRestored { .. } => self.lose_ledger(),
             What::World { mishap, lasts } => self.mishap(*mishap, at + seconds(*lasts)),
             What::Stale { .. } | What::Partial | What::Mangled(_) => {

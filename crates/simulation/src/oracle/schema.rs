@@ -28,7 +28,7 @@ pub(crate) struct Schema {
     /// When there was last a snapshot that a purge may rest on: somebody may have deleted it just now.
     kept: Option<Timestamp>,
     /// Since when each snapshot can be restored.
-    available: BTreeMap<String, Timestamp>,
+    available: BTreeMap<(String, Timestamp), Timestamp>,
 }
 
 /// A snapshot on which a purge rests is no older: the half hour that it may have, and what a purge waits for locks.
@@ -113,7 +113,7 @@ impl Schema {
         let resource = world.resource_id_of(INSTANCE);
         let kept = world.kept();
         kept.iter().filter(|snapshot| snapshot.available).any(|snapshot| {
-            let since = *self.available.entry(snapshot.id.clone()).or_insert(at);
+            let since = *self.available.entry((snapshot.id.clone(), snapshot.created)).or_insert(at);
             snapshot.created >= hidden
                 && at.duration_since(since) <= YOUNG
                 && Some(&snapshot.resource_id) == resource.as_ref()

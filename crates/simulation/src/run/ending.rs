@@ -6,7 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use tidegate_ledger::{Damage, Ledger, Loaded};
-use tidegate_model::status::{ReleaseStatus, Summary};
+use tidegate_model::{
+    status::{ReleaseStatus, Summary},
+    waiting::{Held, Reason, Waiting},
+};
+use tidegate_sandbox::world::truth::Deployed;
 use tokio::time::Instant;
 
 use super::{Setup, Stage, TICK, start};
@@ -83,8 +87,8 @@ impl Stage<'_> {
         let plan = self.setup.plan;
         let named = status.waiting.iter().any(|wait| wait.class.needs_somebody());
         match status.summary {
-            // What ends by itself is not over yet, and CodeDeploy ends every deployment in time.
-            Summary::Held => !plan.only_crashes() && self.deadline(status).is_none() && !self.is_deploying(),
+            // What ends by itself is not over yet.
+            Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             Summary::RolledBack => plan.is_hard(),
             // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
@@ -100,9 +104,12 @@ impl Stage<'_> {
         }
     }
 
-    /// True while any deployment is under way: ours, or somebody else's that holds the release.
-    fn is_deploying(&self) -> bool {
-        self.scene.sandbox.world().deployed().iter().any(|deployment| !deployment.ended)
+    /// True while somebody else's deployment holds the release: CodeDeploy ends each in time, and the release goes on then.
+    pub(super) fn waits_for_somebody(&self) -> bool {
+        let foreign = |wait: &Waiting| wait.reason == Reason::Held(Held::ForeignDeployment);
+        let under_way = |deployment: &Deployed| !deployment.ended;
+        self.status().is_some_and(|status| status.waiting.iter().any(foreign))
+            && self.scene.sandbox.world().deployed().iter().any(under_way)
     }
 
     /// What can be said once it is over.
