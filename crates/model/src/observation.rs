@@ -200,8 +200,7 @@ pub struct Deployment {
     pub termination_wait_started: bool,
     /// How long blue waits, as the deployment itself has it; `None` if it does not say.
     pub termination_wait_minutes: Option<u32>,
-    /// Its target's task sets and when its lifecycle events were, if they were asked for: while it is under way, and once it was
-    /// stopped.
+    /// Its target's task sets and when its lifecycle events were, if they were asked for.
     pub target: Fact<DeploymentTarget>,
 }
 
@@ -237,8 +236,8 @@ pub struct DeploymentTarget {
     pub green: Option<RevisionArn>,
     /// Production weight in percent that CodeDeploy says green has.
     pub green_weight: Option<u8>,
-    /// When the last lifecycle event that succeeded ended: since when a deployment at Ready waits.
-    pub succeeded_at: Option<Timestamp>,
+    /// Since when it waits at Ready, or waited when it was stopped there; `None` if it was not there.
+    pub ready_since: Option<Timestamp>,
     /// When AllowTraffic began: the first production weight.
     pub traffic_since: Option<Timestamp>,
     /// When AllowTraffic ended: all production weight is on green.
@@ -500,6 +499,8 @@ pub struct GroupNeeds {
     pub since: Timestamp,
     /// Ask for the target (lifecycle events, weights) of the deployment in progress; a group has at most one.
     pub targets: bool,
+    /// Ask for the target of this one too if it was stopped.
+    pub stopped: Option<String>,
 }
 
 /// Which run of the team's own migration tool is needed.

@@ -49,6 +49,11 @@ pub fn needs(
         group: traffic.deployment_group.clone(),
         since,
         targets: true,
+        stopped: state
+            .rollout
+            .as_ref()
+            .filter(|rollout| rollout.continue_sent.is_none())
+            .and_then(|rollout| rollout.deployment.clone()),
     });
     candidate_needs(&mut needs, candidate.as_ref());
     if let Some(rollout) = &state.rollout {

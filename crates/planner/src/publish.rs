@@ -288,14 +288,16 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
             certificate: None,
         };
     };
-    if change::footing(draft, digest) == Footing::Gone {
-        let change = state.change.as_ref();
+    let footing = change::footing(draft, digest);
+    if footing == Footing::Gone {
+        // Of a change before the last one only the floor is left.
+        let change = state.change.as_ref().filter(|change| change.namers.contains(digest));
         let snapshot =
-            change.and_then(|change| change.snapshot.as_deref()).unwrap_or("the snapshot before purge");
+            change.and_then(|change| change.snapshot.as_deref()).unwrap_or("the snapshot before that purge");
         let purged_at = change.and_then(|change| change.purged_at.or(change.contracted_at));
-        let since = purged_at.map(|at| format!(" (purged {} ago)", crate::draft::age(at, draft.now)));
+        let since = purged_at.map(|at| format!("; the purge was {} ago", crate::draft::age(at, draft.now)));
         let how = format!(
-            "by people only: restore {snapshot} to a new instance (10 to 30 minutes), point the secret at it, deploy {previous}; everything written since the snapshot{} is lost",
+            "by people only: restore {snapshot} to a new instance (10 to 30 minutes), point the secret at it, deploy {previous}; everything written since the snapshot is lost{}",
             since.unwrap_or_default()
         );
         return RollbackStatus { grade: Grade::Restore, how, unproven: vec![], certificate: None };
@@ -305,15 +307,19 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
         .revisions
         .get(&previous.0)
         .is_some_and(|fact| matches!(fact, Fact::Known(found) if found.active));
-    let unproven = if active {
-        vec![]
-    } else {
-        vec![format!("that {previous} can still be deployed was not read in this pass")]
-    };
+    let mut unproven = vec![];
+    if !active {
+        unproven.push(format!("that {previous} can still be deployed was not read in this pass"));
+    }
+    let in_doubt = footing == Footing::InDoubt;
+    if in_doubt {
+        unproven.push("that the old form is still there: a call that drops it is in doubt".into());
+    }
+    let lost = if in_doubt { "" } else { ", nothing is lost" };
     let first = if change::is_in_the_way(draft) { "the hidden form is given back, then " } else { "" };
     RollbackStatus {
         grade: Grade::Redeploy,
-        how: format!("abort: {first}a new deployment of {previous}, some minutes, nothing is lost"),
+        how: format!("abort: {first}a new deployment of {previous}, some minutes{lost}"),
         unproven,
         certificate: None,
     }

@@ -136,12 +136,12 @@ impl Aws {
             }
         }
         all.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
-        let newest = all.iter().position(|deployment| deployment.marker.is_some() && !deployment.is_rollback);
-        for (place, deployment) in all.iter_mut().enumerate() {
-            // How long the newest had waited when it was stopped stands nowhere else.
-            let stopped = deployment.status == DeploymentStatus::Stopped && Some(place) == newest;
-            let known = deployment.target.known().is_some();
-            if need.targets && !known && (stopped || !deployment.status.is_terminal()) {
+        for deployment in &mut all {
+            // Only its target says how long a deployment had waited when it was stopped.
+            let stopped = deployment.status == DeploymentStatus::Stopped
+                && need.stopped.as_ref() == Some(&deployment.id)
+                && deployment.target.known().is_none();
+            if stopped || need.targets && !deployment.status.is_terminal() {
                 deployment.target = self.target(&deployment.id, seen).await;
             }
             if deployment.status.is_terminal() {
@@ -154,7 +154,12 @@ impl Aws {
     /// A deployment that succeeded, or whose rollback is named, changes no more.
     fn remember_ended(&self, deployment: &Deployment) {
         if deployment.status == DeploymentStatus::Succeeded || deployment.rolled_back_by.is_some() {
-            remember(&self.cache.ended, &deployment.id, deployment);
+            let mut ended = deployment.clone();
+            if ended.target.unknown().is_some() {
+                // A read that failed is made again.
+                ended.target = Fact::default();
+            }
+            remember(&self.cache.ended, &deployment.id, &ended);
         }
     }
 
@@ -199,7 +204,12 @@ impl Aws {
                     Fact::Known(read_target(&target, seen.service.known()))
                 })
             }
-            Err(failure) if failure.code == "DeploymentNotStartedException" => Fact::Absent,
+            Err(failure)
+                if ["DeploymentNotStartedException", "DeploymentTargetDoesNotExistException"]
+                    .contains(&failure.code.as_str()) =>
+            {
+                Fact::Absent
+            }
             Err(failure) => Fact::Unknown(failure.why()),
         }
     }
@@ -268,6 +278,19 @@ fn ready_wait(option: &cd::DeploymentReadyOption) -> Option<u32> {
     u32::try_from(option.wait_time_in_minutes()).ok().filter(|_| stops)
 }
 
+/// Since when a deployment waits at Ready, or waited when it was stopped there: green is installed, and no event is under way or was
+/// broken off.
+fn ready_since(events: &[cd::LifecycleEvent]) -> Option<jiff::Timestamp> {
+    let begun: Vec<_> = events.iter().filter(|event| event.start_time().is_some()).collect();
+    let named = |name: &str| begun.iter().any(|event| event.lifecycle_event_name() == Some(name));
+    let succeeded =
+        |event: &&cd::LifecycleEvent| event.status() == Some(&cd::LifecycleEventStatus::Succeeded);
+    if !named("Install") || named("AllowTraffic") || !begun.iter().all(|event| succeeded(event)) {
+        return None;
+    }
+    begun.iter().filter_map(|event| event.end_time().and_then(instant)).max()
+}
+
 fn read_target(target: &cd::EcsTarget, service: Option<&Service>) -> DeploymentTarget {
     let green =
         target.task_sets_info().iter().find(|set| set.task_set_label() == Some(&cd::TargetLabel::Green));
@@ -275,10 +298,6 @@ fn read_target(target: &cd::EcsTarget, service: Option<&Service>) -> DeploymentT
     let revision = service
         .and_then(|s| s.task_sets.iter().find(|set| Some(set.id.as_str()) == id))
         .map(|set| set.revision.clone());
-    let succeeded = target
-        .lifecycle_events()
-        .iter()
-        .filter(|event| event.status() == Some(&cd::LifecycleEventStatus::Succeeded));
     let event =
         target.lifecycle_events().iter().find(|event| event.lifecycle_event_name() == Some("AllowTraffic"));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a percentage")]
@@ -286,7 +305,7 @@ fn read_target(target: &cd::EcsTarget, service: Option<&Service>) -> DeploymentT
     DeploymentTarget {
         green: revision,
         green_weight: weight,
-        succeeded_at: succeeded.filter_map(|event| event.end_time().and_then(instant)).max(),
+        ready_since: ready_since(target.lifecycle_events()),
         traffic_since: event.and_then(|e| e.start_time()).and_then(instant),
         traffic_until: event.and_then(|e| e.end_time()).and_then(instant),
     }

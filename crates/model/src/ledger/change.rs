@@ -37,14 +37,14 @@ pub struct ChangeState {
     pub run: Option<TaskRun>,
     /// The id of the snapshot before purge.
     pub snapshot: Option<String>,
-    /// When the database was told to drop the old form, and did. There is no way back from here on.
+    /// When the old form was dropped, by the word of the call that does. There is no way back from here on.
     pub contracted_at: Option<Timestamp>,
     /// When the old form was seen to be gone.
     pub purged_at: Option<Timestamp>,
 }
 
 impl ChangeState {
-    /// True until purge.
+    /// True until the purge was seen.
     pub fn is_open(&self) -> bool {
         self.purged_at.is_none()
     }

@@ -194,7 +194,7 @@ fn previous_digest(draft: &Draft<'_>) -> Vec<Digest> {
     draft.state.previous.iter().map(|(_, digest)| digest.clone()).collect()
 }
 
-fn serving_digest(draft: &Draft<'_>) -> Vec<Digest> {
+pub(super) fn serving_digest(draft: &Draft<'_>) -> Vec<Digest> {
     let primary = draft.seen.service.known().and_then(|service| service.primary());
     let described = primary.and_then(|set| draft.seen.revisions.get(&set.revision.0)?.known());
     described.map(tidegate_model::revision::TaskDefinition::digest).into_iter().collect()

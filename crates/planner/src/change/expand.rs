@@ -11,7 +11,8 @@ use tidegate_model::{
 };
 
 use super::{
-    drift, may_be_mended, next_backfill_file, next_expand_file, phase, schema_step, service_secrets, task,
+    Footing, drift, footing, may_be_mended, next_backfill_file, next_expand_file, phase, schema_step,
+    service_secrets, task,
 };
 use crate::{
     draft::{Direction, Draft},
@@ -25,6 +26,9 @@ const BUILD_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 /// steps pass. True if the rollout may go on.
 pub(crate) fn expand(draft: &mut Draft<'_>, rollout: &Rollout, ready: bool) -> bool {
     let spec = &rollout.start.spec;
+    if is_cut_off(draft, spec) {
+        return false;
+    }
     let (Some(schema), Some(plan)) = (&spec.spec.schema, &spec.plan) else {
         let reading = gates::expanded(draft, phase(draft));
         // An open change of an earlier spec stays open; a revision without a schema section runs on either form.
@@ -40,9 +44,6 @@ pub(crate) fn expand(draft: &mut Draft<'_>, rollout: &Rollout, ready: bool) -> b
         draft.held(held, message);
         return false;
     }
-    if is_cut_off(draft, spec) {
-        return false;
-    }
     let phase = phase(draft);
     let reading = gates::expanded(draft, phase);
     let passes = draft.gate(reading);
@@ -52,11 +53,9 @@ pub(crate) fn expand(draft: &mut Draft<'_>, rollout: &Rollout, ready: bool) -> b
     passes
 }
 
-/// True if a purge cut the revision off, by the word of the database: the ledger that knew it may have been lost since the
-/// rollout began.
+/// True if a purge cut the revision off: the ledger that knew it may have been lost since the rollout began.
 fn is_cut_off(draft: &mut Draft<'_>, spec: &Accepted) -> bool {
-    let journal = draft.seen.schema.journal.known();
-    let cut_off = journal.is_some_and(|journal| journal.floor.contains(&spec.desired));
+    let cut_off = footing(draft, &spec.desired) == Footing::Gone;
     if cut_off {
         let message =
             format!("the revision of spec version {} names what was purged, so it would fail", spec.version);

@@ -145,8 +145,9 @@ pub(crate) enum Footing {
     InDoubt,
 }
 
-/// What a purge leaves to a revision. The change counts as open until the catalog shows the purge, so that alone would come a
-/// pass too late for who goes back at once.
+/// What a purge leaves to a revision. The change counts as open until the catalog shows the purge; an abort in the pass before that would
+/// bring back a revision that needs the old form. The ledger's word counts where the journal cannot be read: the database may have been
+/// restored to a time before.
 pub(crate) fn footing(draft: &Draft<'_>, revision: &Digest) -> Footing {
     let journal = draft.seen.schema.journal.known();
     if journal.is_some_and(|journal| journal.floor.contains(revision)) {
@@ -156,7 +157,7 @@ pub(crate) fn footing(draft: &Draft<'_>, revision: &Digest) -> Footing {
         return Footing::Firm;
     };
     let gone = !change.is_open()
-        || change.contracted_at.is_some()
+        || change.contracted_at.is_some() && journal.is_none()
         || journal.is_some_and(|journal| journal.purged_at.is_some())
         || is_contracting(draft, change);
     let in_doubt = draft.state.open.iter().any(|(intent, _)| drops(&intent.step));
@@ -275,13 +276,15 @@ fn service_secrets(draft: &Draft<'_>) -> Vec<String> {
 
 fn schema_step(draft: &Draft<'_>, spec: &Accepted, file: String) -> Option<SchemaStep> {
     let change = draft.state.change.as_ref()?;
+    // What serves on after a purge is not cut off by it, whoever was taken for a reader while it served.
+    let serving = contract::serving_digest(draft);
     Some(SchemaStep {
         database: change.opened.schema.database.clone(),
         change: OpenChange { release: draft.release.clone(), change: change.opened.plan.change.clone() },
         file,
         plan: change.opened.plan.clone(),
         marker: draft.marker(spec),
-        namers: change.namers.iter().cloned().collect(),
+        namers: change.namers.iter().filter(|namer| !serving.contains(namer)).cloned().collect(),
         service_secrets: service_secrets(draft),
     })
 }

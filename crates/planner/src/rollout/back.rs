@@ -242,7 +242,7 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
         }
         if idle && draft.seen.listeners.known().is_none() {
             draft.unobserved("where traffic goes", "the listeners could not be read");
-        } else if idle {
+        } else if idle && start::has_footing(draft, to) {
             provision::create(draft, rollout, to.clone(), Direction::Back);
         }
         return;

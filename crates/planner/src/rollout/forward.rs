@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
-    Fact, Why,
+    Fact,
     decision::{Step, Verify},
     duration::human,
     gate::Gate,
@@ -26,6 +26,9 @@ const INSTALL_LIMIT: SignedDuration = SignedDuration::from_mins(60);
 
 /// A phase begins with the read that showed it, which may be so much later than CodeDeploy's own clock says.
 const READ_LATER: SignedDuration = SignedDuration::from_mins(1);
+
+/// A stopped deployment whose target cannot be read for this long is judged by what the ledger knows.
+const TARGET_READ_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// Two confirming reads are at least this far apart.
 const CONFIRM_APART: SignedDuration = SignedDuration::from_secs(10);
@@ -486,17 +489,16 @@ fn ended(
         && rollout.probe_failure.is_none()
         && deployment.status == DeploymentStatus::Stopped
         && code != "ALARM_ACTIVE";
-    // It is not asked for what is not the newest one of ours.
-    if may_have_waited
-        && let Fact::Unknown(why) = &deployment.target
-        && *why != Why::NotAsked
-    {
-        draft.unobserved("how long the deployment had waited", why.as_str());
-        return;
-    }
-    let lasts = codedeploy::ready_wait(draft.seen.group.known(), deployment);
-    let waited = waited(draft, rollout, deployment).zip(lasts);
-    if may_have_waited && waited.is_some_and(|(waited, lasts)| waited >= lasts - READ_LATER) {
+    let waited = match waited(draft, rollout, deployment) {
+        Fact::Known(waited) => may_have_waited && waited,
+        Fact::Absent => false,
+        Fact::Unknown(why) if may_have_waited => {
+            draft.unobserved("how long the deployment had waited", why.as_str());
+            return;
+        }
+        Fact::Unknown(_) => false,
+    };
+    if waited {
         if rolled_back && !rolled_back_quietly(draft) {
             let message = "the Ready wait is over and CodeDeploy takes the deployment back; it is made again afterwards";
             draft
@@ -514,16 +516,29 @@ fn ended(
     turn_back(draft, Cause::DeploymentEnded { code: code.to_owned() });
 }
 
-/// How long a deployment had waited at Ready when it was stopped, by CodeDeploy's own clock: nobody may have looked for as long. `None` if
-/// it was not at Ready.
-fn waited(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> Option<SignedDuration> {
-    let target = deployment.target.known();
-    if target.is_some_and(|target| target.traffic_since.is_some()) {
-        return None;
-    }
+/// Whether a deployment that was stopped had waited at Ready for as long as CodeDeploy lets it: by CodeDeploy's own clock, because nobody
+/// may have looked for as long, and else by when it was read to be there. Absent if it was not there.
+fn waited(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> Fact<bool> {
+    let Some(lasts) = codedeploy::ready_wait(draft.seen.group.known(), deployment) else {
+        return Fact::Absent;
+    };
     let ended = deployment.ended.unwrap_or(draft.now);
-    let seen = (rollout.phase == RolloutPhase::Verifying).then_some(rollout.since);
-    target.and_then(|target| target.succeeded_at).or(seen).map(|since| ended.duration_since(since))
+    let is_over = |since| ended.duration_since(since) >= lasts - READ_LATER;
+    let read = (rollout.phase == RolloutPhase::Verifying).then_some(rollout.since);
+    let since = match &deployment.target {
+        Fact::Known(target) => target.ready_since.or(read),
+        Fact::Absent => read,
+        // It could have waited for as long, and the ledger does not show it: that is asked for again, but not for ever.
+        Fact::Unknown(why)
+            if is_over(deployment.created)
+                && !read.is_some_and(is_over)
+                && draft.now < ended + TARGET_READ_WITHIN =>
+        {
+            return Fact::Unknown(*why);
+        }
+        Fact::Unknown(_) => read,
+    };
+    since.map_or(Fact::Absent, |since| Fact::Known(is_over(since)))
 }
 
 /// True once CodeDeploy takes nothing back on the group any more. Another deployment may be under way there: ours, if the ledger is an

@@ -378,17 +378,8 @@ fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Servi
         at_rest(draft);
         return;
     };
-    match change::footing(draft, &digest) {
-        Footing::Firm => {}
-        Footing::Gone => {
-            let message = format!("{previous} names what was purged, so it cannot be deployed again");
-            draft.held(Held::RestoreOnly, message);
-            return;
-        }
-        Footing::InDoubt => {
-            purge_in_doubt(draft);
-            return;
-        }
+    if !finds_what_it_names(draft, &previous, &digest) {
+        return;
     }
     let kind = RolloutKind::Redeploy { to: previous, cause: Cause::Ordered };
     start(draft, accepted, serving, kind, false);
@@ -397,9 +388,34 @@ fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Servi
     );
 }
 
-/// Where a purge may have landed, going back to who needs the old form would do the harm that going back is for.
+/// True if a revision that is to be brought back finds what its statements name. Told if not.
+pub(super) fn has_footing(draft: &mut Draft<'_>, to: &RevisionArn) -> bool {
+    let known = draft.seen.revisions.get(&to.0).and_then(Fact::known).map(TaskDefinition::digest);
+    let previous = draft.state.previous.as_ref().filter(|(previous, _)| previous == to);
+    let digest = known.or_else(|| previous.map(|(_, digest)| digest.clone()));
+    digest.is_none_or(|digest| finds_what_it_names(draft, to, &digest))
+}
+
+fn finds_what_it_names(draft: &mut Draft<'_>, to: &RevisionArn, digest: &Digest) -> bool {
+    match change::footing(draft, digest) {
+        Footing::Firm => true,
+        Footing::Gone => {
+            let message = format!("{to} names what was purged, so it cannot be deployed again");
+            draft.held(Held::RestoreOnly, message);
+            false
+        }
+        Footing::InDoubt => {
+            purge_in_doubt(draft);
+            false
+        }
+    }
+}
+
+/// If a purge has landed, a revision that needs the old form would fail.
 fn purge_in_doubt(draft: &mut Draft<'_>) {
-    draft.unobserved("whether the old form is still there", "a call that drops it has an unknown outcome");
+    let (what, why) =
+        ("whether the old form is still there", "nobody knows yet what became of the call that drops it");
+    draft.unobserved(what, why);
 }
 
 /// Begins a redeploy of `to` for a rollout that settled although it should have gone back.

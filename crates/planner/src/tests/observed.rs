@@ -167,7 +167,7 @@ fn deployments(list: &Deployments) -> Vec<seen::Deployment> {
         let target = list.target.clone().map(|(green_weight, all_moved)| seen::DeploymentTarget {
             green: Some(revision(2)),
             green_weight,
-            succeeded_at: None,
+            ready_since: None,
             traffic_since: green_weight.map(|_| ago(500)),
             traffic_until: all_moved.then(|| ago(400)),
         });

@@ -95,7 +95,8 @@ impl Stage<'_> {
             // what to go back to. Nor does it end badly if what was to go wrong never did.
             Summary::Healthy => {
                 let mut own = self.setup.scenario.faults.faults.iter();
-                (plan.meddles() || plan.forgets() || own.any(|fault| self.scene.is_armed(fault)))
+                let spared = !plan.only_crashes() && own.any(|fault| self.scene.is_armed(fault));
+                (plan.meddles() || plan.forgets() || spared)
                     && (named || status.waiting.is_empty() && !is_contracting(status))
             }
             // What cannot be brought back, because somebody has removed it, is tried again for ever.

@@ -168,6 +168,23 @@ mod tests {
         assert!(misfits.is_empty(), "{misfits:#?}");
     }
 
+    /// A piece is put in parentheses beside its bug.
+    #[test]
+    fn every_piece_of_a_seeded_bug_stands_by_itself() {
+        let is_part = |piece: &Piece| {
+            let find = piece.find.trim();
+            ["||", "&&", "."].iter().any(|begin| find.starts_with(begin)) || find.ends_with(',')
+        };
+        let bugs = read(&crate::run::root()).unwrap();
+        let parts: Vec<&str> = bugs
+            .iter()
+            .flat_map(|bug| &bug.pieces)
+            .filter(|piece| is_part(piece))
+            .map(|piece| piece.find.as_str())
+            .collect();
+        assert!(parts.is_empty(), "{parts:#?}");
+    }
+
     #[test]
     fn a_piece_that_stands_twice_needs_a_landmark() {
         let piece = |after: &str| Piece {

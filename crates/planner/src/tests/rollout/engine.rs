@@ -120,7 +120,7 @@ fn where_a_deployment_is_follows_from_status_target_and_listener_together() {
         deployments[0].target = Fact::Known(DeploymentTarget {
             green: Some(revision(2)),
             green_weight,
-            succeeded_at: None,
+            ready_since: None,
             traffic_since: green_weight.map(|_| ago(500)),
             traffic_until: all_moved.then(|| ago(400)),
         });

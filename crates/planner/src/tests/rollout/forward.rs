@@ -439,7 +439,7 @@ fn how_long_a_deployment_had_waited_is_codedeploys_to_say() {
             let mut target = DeploymentTarget {
                 green: Some(revision(2)),
                 green_weight: Some(0),
-                succeeded_at: Some(ago(waits_since)),
+                ready_since: Some(ago(waits_since)),
                 traffic_since: None,
                 traffic_until: None,
             };
@@ -451,12 +451,28 @@ fn how_long_a_deployment_had_waited_is_codedeploys_to_say() {
     assert!(is_made_again((4_000, 400), |_, _| {}), "it was ready long before that was read");
     assert!(is_made_again((9_000, 5_400), |rollout, _| rollout.phase = RolloutPhase::Provisioning));
     assert!(!is_made_again((4_000, 900), |_, _| {}), "somebody stopped it before its time");
-    assert!(!is_made_again((4_000, 400), |_, target| target.traffic_since = Some(ago(900))));
-    let unread = over(|world| {
-        let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
-        all[0].target = Fact::Unknown(Why::Throttled);
-    });
-    assert!(told(&unread, Reason::Unobserved).is_some() && turns_back(&unread).is_none());
+    let never_there: fn(&mut Rollout, &mut DeploymentTarget) = |rollout, target| {
+        (rollout.phase, target.ready_since) = (RolloutPhase::Provisioning, None);
+    };
+    assert!(!is_made_again((9_000, 400), never_there), "it was stopped as it was installed");
+    let unread = |(since, created, stopped): (i64, i64, i64)| {
+        let decision = over(|world| {
+            world.state.rollout.as_mut().unwrap().since = ago(since);
+            let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+            (all[0].created, all[0].ended) = (ago(created), Some(ago(stopped)));
+            all[0].target = Fact::Unknown(Why::Throttled);
+        });
+        let waits = told(&decision, Reason::Unobserved).is_some();
+        assert_ne!(
+            waits,
+            turns_back(&decision).is_some() || decision.entries.contains(&Entry::DeploymentForgotten)
+        );
+        waits
+    };
+    assert!(unread((600, 9_000, 60)), "it may have waited for long before that was read");
+    assert!(!unread((600, 3_000, 60)), "it did not live for as long");
+    assert!(!unread((3_700, 9_000, 60)), "it was read to have waited for as long");
+    assert!(!unread((2_000, 9_000, 901)), "it is not asked for for ever");
 }
 
 #[test]

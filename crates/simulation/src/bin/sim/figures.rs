@@ -66,7 +66,7 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
     figures.push(figure("runs that are the same twice", "all", format!("{same} of {seeds}"), same == seeds));
     let (canonical, _) = divided(catalogue, &CANONICAL);
     let (golden, others) = divided(catalogue, &GOLDEN);
-    // The broad before the deep: most of what is broken is told in the first quarter.
+    // The broad before the deep: most violations show in the first quarter of the time.
     let swept = [
         sweeps.pairs(&canonical),
         matrix(sweeps, catalogue),
