@@ -285,7 +285,7 @@ fn ready_since(events: &[cd::LifecycleEvent]) -> Option<jiff::Timestamp> {
     let named = |name: &str| begun.iter().any(|event| event.lifecycle_event_name() == Some(name));
     let succeeded =
         |event: &&cd::LifecycleEvent| event.status() == Some(&cd::LifecycleEventStatus::Succeeded);
-    if !named("Install") || named("AllowTraffic") || !begun.iter().all(|event| succeeded(event)) {
+    if !named("Install") || named("AllowTraffic") || !begun.iter().all(succeeded) {
         return None;
     }
     begun.iter().filter_map(|event| event.end_time().and_then(instant)).max()
