@@ -279,7 +279,8 @@ fn ready_wait(option: &cd::DeploymentReadyOption) -> Option<u32> {
 }
 
 /// Since when a deployment waits at Ready, or waited when it was stopped there: green is installed, and no event is under way or was
-/// broken off.
+/// broken off. That events which a stop skips have no start time is an assumption; if they have one, this is unknown, and when the wait was
+/// first read counts instead.
 fn ready_since(events: &[cd::LifecycleEvent]) -> Option<jiff::Timestamp> {
     let begun: Vec<_> = events.iter().filter(|event| event.start_time().is_some()).collect();
     let named = |name: &str| begun.iter().any(|event| event.lifecycle_event_name() == Some(name));

@@ -7,6 +7,8 @@ use std::{sync::Arc, time::Duration};
 use jiff::SignedDuration;
 use tidegate_ledger::{Damage, Ledger, Loaded};
 use tidegate_model::{
+    ReleaseName,
+    ledger::ChangeState,
     status::{ReleaseStatus, Summary},
     waiting::{Held, Reason, Waiting},
 };
@@ -34,7 +36,8 @@ impl Stage<'_> {
         // And what arrives late is seen with the next look.
         // A wait is no end by its name: every rollout waits for a moment when it begins.
         let waits = self.setup.scenario.expect.summary == Summary::Waiting.as_str();
-        let surprises = waits || self.setup.plan.meddles() || self.setup.plan.is_late();
+        let late = self.setup.plan.is_late() || self.setup.scenario.faults.is_late();
+        let surprises = waits || late || self.setup.plan.meddles();
         let stands = if surprises { STANDS } else { Duration::ZERO };
         self.there_since.is_some_and(|since| since.elapsed() >= stands)
     }
@@ -124,15 +127,7 @@ impl Stage<'_> {
             self.found(Invariant::V1, format!("{panicked} passes ended in a panic"));
         }
         match Ledger::on(Arc::new(self.scene.ledger()), "the reader").load().await {
-            Ok(loaded) => {
-                for (release, loaded) in loaded {
-                    let Loaded::Damaged { why } = loaded else { continue };
-                    let outgrown = self.setup.plan.outgrows() && matches!(why, Damage::NewerFormat { .. });
-                    if !outgrown {
-                        self.found(Invariant::J4, format!("the chain of {release}: {why}"));
-                    }
-                }
-            }
+            Ok(loaded) => loaded.iter().for_each(|(release, loaded)| self.look_into(release, loaded)),
             Err(error) => self.found(Invariant::J4, format!("the ledger: {error}")),
         }
         let status = self.status();
@@ -141,6 +136,24 @@ impl Stage<'_> {
         // A hard run may come to the same end in another way.
         if as_expected && self.all_happened() && !self.setup.plan.is_hard() {
             self.as_expected();
+        }
+    }
+
+    /// Looks at a chain as a new daemon reads it.
+    fn look_into(&self, release: &ReleaseName, loaded: &Loaded) {
+        let Setup { plan, scenario, .. } = self.setup;
+        match loaded {
+            Loaded::Damaged { why } if plan.outgrows() && matches!(why, Damage::NewerFormat { .. }) => {}
+            Loaded::Damaged { why } => self.found(Invariant::J4, format!("the chain of {release}: {why}")),
+            Loaded::State(state) => {
+                let phase = self.status().and_then(|status| Some(status.schema.as_ref()?.phase.clone()));
+                let wanted = scenario.expect.schema.as_deref() == Some("purged") && !plan.is_hard();
+                let open = state.change.as_ref().is_some_and(ChangeState::is_open);
+                if wanted && open && phase.as_deref() == Some("purged") {
+                    let what = "the change is told to be purged, and no other one could begin".to_owned();
+                    self.found(Invariant::Lv1, what);
+                }
+            }
         }
     }
 
