@@ -291,7 +291,7 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
     let footing = change::footing(draft, digest);
     if footing == Footing::Gone {
         // Of a change before the last one only the floor is left.
-        let change = state.change.as_ref().filter(|change| change.namers.contains(digest));
+        let change = state.change.as_ref().filter(|change| change::may_name(draft, change, digest));
         let snapshot =
             change.and_then(|change| change.snapshot.as_deref()).unwrap_or("the snapshot before that purge");
         let purged_at = change.and_then(|change| change.purged_at.or(change.contracted_at));

@@ -341,7 +341,9 @@ impl Scene {
     }
 
     fn strike(&self, crossing: &Crossing) -> Vec<Fault> {
-        let struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
+        let mut struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
+        // Whoever dies by another fault at the same crossing would leave it unwritten.
+        struck.sort_by_key(|fault| !matches!(fault.what, What::Downgrade(_)));
         // A mishap happens when it can, and counts from then on.
         for fault in struck.iter().filter(|fault| !matches!(fault.what, What::World { .. })) {
             self.note_struck(fault, &crossing.operation, fault.what.lasts());

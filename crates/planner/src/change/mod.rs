@@ -7,7 +7,7 @@
 use tidegate_model::{
     Digest, Fact,
     decision::{SchemaStep, Step},
-    ledger::{Accepted, ChangeState, Entry, OpenedChange, ReleaseState, RolloutPhase},
+    ledger::{Accepted, ChangeState, Entry, OpenedChange, ReleaseState, RolloutEnd, RolloutPhase},
     schema::{ChangePlan, FilePhase, Journal, MigrationFile, OpenChange, SchemaPhase},
     waiting::Held,
 };
@@ -153,7 +153,7 @@ pub(crate) fn footing(draft: &Draft<'_>, revision: &Digest) -> Footing {
     if journal.is_some_and(|journal| journal.floor.contains(revision)) {
         return Footing::Gone;
     }
-    let Some(change) = draft.state.change.as_ref().filter(|change| change.namers.contains(revision)) else {
+    let Some(change) = draft.state.change.as_ref().filter(|change| may_name(draft, change, revision)) else {
         return Footing::Firm;
     };
     let gone = !change.is_open()
@@ -166,6 +166,15 @@ pub(crate) fn footing(draft: &Draft<'_>, revision: &Digest) -> Footing {
         (false, true) => Footing::InDoubt,
         (false, false) => Footing::Firm,
     }
+}
+
+/// True of a revision that was seen to name the old form, and of the one before what serves if the quiet began when that had gone: its
+/// statements may have been counted when nobody could tell any more whose they were.
+pub(crate) fn may_name(draft: &Draft<'_>, change: &ChangeState, revision: &Digest) -> bool {
+    let settled = draft.state.last.as_ref().filter(|last| last.end == RolloutEnd::Settled);
+    let was_quiet = change.quiet_since.zip(settled).is_some_and(|(quiet, settled)| quiet < settled.started);
+    let is_previous = draft.state.previous.as_ref().is_some_and(|(_, digest)| digest == revision);
+    change.namers.contains(revision) || is_previous && !was_quiet
 }
 
 /// True of a step after which the old form is gone.
@@ -278,13 +287,17 @@ fn schema_step(draft: &Draft<'_>, spec: &Accepted, file: String) -> Option<Schem
     let change = draft.state.change.as_ref()?;
     // What serves on after a purge is not cut off by it, whoever was taken for a reader while it served.
     let serving = contract::serving_digest(draft);
+    let previous = draft.state.previous.as_ref().map(|(_, digest)| digest);
+    let unproven =
+        previous.filter(|previous| may_name(draft, change, previous) && !change.namers.contains(*previous));
+    let namers = change.namers.iter().chain(unproven);
     Some(SchemaStep {
         database: change.opened.schema.database.clone(),
         change: OpenChange { release: draft.release.clone(), change: change.opened.plan.change.clone() },
         file,
         plan: change.opened.plan.clone(),
         marker: draft.marker(spec),
-        namers: change.namers.iter().filter(|namer| !serving.contains(namer)).cloned().collect(),
+        namers: namers.filter(|namer| !serving.contains(namer)).cloned().collect(),
         service_secrets: service_secrets(draft),
     })
 }

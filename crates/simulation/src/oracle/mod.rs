@@ -397,6 +397,12 @@ impl Oracles {
         }
     }
 
+    /// True if an answer was not what the world is, so long after the start or later.
+    pub(crate) fn was_misled_since(&self, start: Timestamp, elapsed: std::time::Duration) -> bool {
+        let since = start.saturating_add(elapsed).unwrap_or(start);
+        self.orders.misled.is_some_and(|misled| misled > since)
+    }
+
     /// What production lacks until then is the doing of somebody who has changed it by hand.
     pub(crate) fn excuse(&mut self, until: Timestamp) {
         self.traffic.excuse(until);

@@ -12,7 +12,7 @@ use tidegate_model::{
 use super::{
     super::{
         sketch::{AbortText, Change, Journal, Serving, Tool, calm, none},
-        world::{OURS, ago, blue_group, definition, green_group, revision},
+        world::{DAY, OURS, ago, blue_group, definition, green_group, revision},
     },
     *,
 };
@@ -319,7 +319,17 @@ fn a_revision_that_names_what_was_purged_is_not_deployed_any_more() {
     assert!(holds(&decision, Held::RestoreOnly), "the team's own tool was told to contract");
     let mut another = purged;
     another.state.previous = Some((revision(1), definition(9, true).digest()));
-    assert!(starts(&another.decide()).is_some(), "it names nothing of it");
+    assert!(holds(&another.decide(), Held::RestoreOnly), "the quiet may have begun when it had gone");
+    let settled = |started| LastRollout {
+        version: ParameterVersion(4),
+        end: RolloutEnd::Settled,
+        at: ago(60),
+        started,
+    };
+    another.state.last = Some(settled(ago(11 * DAY)));
+    assert!(holds(&another.decide(), Held::RestoreOnly));
+    another.state.last = Some(settled(ago(9 * DAY)));
+    assert!(starts(&another.decide()).is_some(), "nobody named it while it served");
 }
 
 #[test]
