@@ -226,11 +226,14 @@ impl Orders {
         }
         let long = self.in_place.is_some_and(|since| world.now().duration_since(since) > LONG);
         // Whichever spec version is in force meanwhile.
-        let newest =
-            deployed.iter().rfind(|deployment| !deployment.rollback && made_for(deployment).is_some());
+        let counts = |deployment: &&Deployed| {
+            deployment.succeeded && !deployment.rollback && made_for(deployment).is_some()
+        };
         // CodeDeploy says so, and another task set is primary.
-        let lies =
-            newest.is_some_and(|newest| newest.succeeded && primary(world).as_ref() != Some(&newest.green));
+        let lies = deployed
+            .iter()
+            .rfind(counts)
+            .is_some_and(|newest| primary(world).as_ref() != Some(&newest.green));
         let edited = tells("listener-edited") || (tells("traffic-disagrees") && !lies);
         (edited && long).then(|| "the listener was told to be edited, and nobody has".to_owned())
     }
