@@ -3,7 +3,7 @@
 //! `start` decides whether a rollout begins, `forward` carries one on, `back` takes one back. Phases in the ledger only
 //! say how far a rollout was proven; where it is now is read from listener and deployment in every pass.
 
-use tidegate_model::ledger::{Entry, RolloutKind, RolloutPhase};
+use tidegate_model::ledger::{RolloutKind, RolloutPhase};
 
 use crate::{
     draft::{Direction, Draft},
@@ -49,9 +49,8 @@ fn find_own(draft: &mut Draft<'_>) {
         RolloutKind::Redeploy { .. } => Direction::Back,
     };
     let marker = draft.deployment_marker(&rollout.start.spec, direction);
-    if let Some(found) = codedeploy::under_way(draft.seen, &marker).map(|found| found.id.clone()) {
-        draft.note(Entry::DeploymentKnown(found));
-        draft.look_in(1);
+    if let Some(found) = codedeploy::under_way(draft.seen, &marker) {
+        start::take_over(draft, &rollout, found);
     } else if !matches!(rollout.phase, RolloutPhase::RollingBack(_)) || direction == Direction::Back {
         start::learn_of_unknown(draft, &rollout);
     }

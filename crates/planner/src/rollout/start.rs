@@ -311,6 +311,32 @@ fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployme
     }
 }
 
+/// Takes over a deployment under way that was made for this rollout, by a call that was lost or under a newer copy of the ledger.
+/// A copy from before somebody else swapped the colours knows the wrong blue: its rollout starts anew from what this deployment
+/// found.
+pub(super) fn take_over(draft: &mut Draft<'_>, rollout: &Rollout, found: &Deployment) {
+    if rollout.phase == RolloutPhase::Preflight {
+        let Some(serving) = serving(draft) else { return };
+        if has_other_colours(draft, rollout, found, &serving) {
+            adopt(draft, &rollout.start.spec, &serving, found);
+            return;
+        }
+    }
+    draft.note(Entry::DeploymentKnown(found.id.clone()));
+    draft.look_in(1);
+}
+
+/// True if a deployment's blue is not the one that the rollout started from.
+fn has_other_colours(draft: &Draft<'_>, rollout: &Rollout, found: &Deployment, serving: &Serving) -> bool {
+    let start = &rollout.start;
+    let green = found.target.known().and_then(|target| target.green.as_ref());
+    if has_flipped(draft, found, green, serving) {
+        serving.group != start.green_group
+    } else {
+        serving.group != start.blue_group || serving.revision != start.blue
+    }
+}
+
 /// True if the task set that a deployment made is primary. Where ECS does not say who made it, its revision does, unless what serves is
 /// brought once more.
 fn has_flipped(

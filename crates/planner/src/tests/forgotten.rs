@@ -1,11 +1,13 @@
 //! What the ledger does not know, or is about to forget: deployments that were made under a newer copy of it, and a spec that is
 //! gone.
 
+use std::mem::swap;
+
 use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Decision,
-    ledger::{Cause, Entry, RolloutEnd},
+    ledger::{Cause, Entry, RolloutEnd, RolloutStart},
     name::{Marker, ParameterVersion},
     observation::{Deployment, DeploymentStatus},
     waiting::{Held, Reason},
@@ -16,7 +18,7 @@ use super::{
     golden::{self, in_flight},
     sketch::{Asked, Change, Phase, Serving, Sketch, calm},
     word,
-    world::{World, build},
+    world::{World, blue_group, build, green_group, revision},
 };
 
 /// A rollout in preflight, and a deployment for the same spec that has ended, with this intent in its marker.
@@ -107,6 +109,51 @@ fn a_rollout_that_has_made_no_deployment_starts_again_from_what_somebody_has_dep
     assert_eq!((&start.blue_group, &start.green_group), (&began.green_group, &began.blue_group));
     world.state = after(&world, &decision);
     assert!(!world.decide().entries.iter().any(|entry| matches!(entry, Entry::RolloutStarted(_))));
+}
+
+#[test]
+fn a_deployment_under_way_is_taken_over_in_the_colours_that_it_found_and_not_in_those_of_an_older_ledger() {
+    let began = |status, change: fn(&mut RolloutStart)| {
+        let mut sketch = in_flight(Phase::Preflight, status, false);
+        sketch.rollout.as_mut().unwrap().deployment = false;
+        let mut world = build(&sketch);
+        change(&mut world.state.rollout.as_mut().unwrap().start);
+        let decision = world.decide();
+        assert!(learns(&decision));
+        assert_eq!(word(&decision), None);
+        world.state = after(&world, &decision);
+        assert!(!learns(&world.decide()), "once");
+        decision.entries.into_iter().find_map(|entry| match entry {
+            Entry::RolloutStarted(start) => Some(start),
+            _ => None,
+        })
+    };
+    assert_eq!(began(DeploymentStatus::InProgress, |_| {}), None);
+    let swapped =
+        began(DeploymentStatus::InProgress, |start| swap(&mut start.blue_group, &mut start.green_group));
+    let start = swapped.expect("the colours were swapped since");
+    assert_eq!((start.blue_group, start.green_group, start.adopted), (blue_group(), green_group(), true));
+    let older = began(DeploymentStatus::InProgress, |start| start.blue = revision(7));
+    assert_eq!(older.expect("another revision serves since").blue, revision(1));
+}
+
+#[test]
+fn a_deployment_behind_the_flip_is_taken_over_in_the_colours_that_it_found() {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::InProgress, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.service = Fact::Known(Serving::GreenWithBlue);
+    let mut world = build(&sketch);
+    let starts = |world: &World| {
+        world.decide().entries.into_iter().find_map(|entry| match entry {
+            Entry::RolloutStarted(start) => Some(start),
+            _ => None,
+        })
+    };
+    assert_eq!(starts(&world), None);
+    let start = &mut world.state.rollout.as_mut().unwrap().start;
+    swap(&mut start.blue_group, &mut start.green_group);
+    let start = starts(&world).expect("the colours were swapped since");
+    assert_eq!((start.blue, start.blue_group), (revision(1), blue_group()));
 }
 
 #[test]
