@@ -6,7 +6,7 @@ use tidegate_model::{
     Fact,
     decision::Step,
     ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
-    observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet},
+    observation::{Deployment, DeploymentStatus, Service, TargetGroup, TaskSet},
     revision::RevisionArn,
     waiting::{Class, Held, Reason},
 };
@@ -50,11 +50,13 @@ fn rolling_back(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &
 fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     let Some(id) = rollout.deployment.clone() else {
         // A create call in doubt may still bring a deployment: it is settled first.
-        if draft.state.open.is_empty() {
-            draft.note(Entry::RolloutEnded(RolloutEnd::RolledBack(cause)));
-            draft.look_in(1);
-        } else {
+        if !draft.state.open.is_empty() {
             rolling_back(draft, rollout, &cause, "a call in doubt is settled before going back");
+        } else if start::is_edited_at_rest(draft) {
+            // Nothing was begun, and part of the traffic is elsewhere all the same: that is no way back which has ended.
+            rolling_back(draft, rollout, &cause, "the listener is put back first");
+        } else {
+            end(draft, cause);
         }
         return;
     };
@@ -184,7 +186,12 @@ fn being_read(
     let left = service.and_then(|service| left_behind(service, Some(revision), group));
     let left = left.map(|set| (set.id.clone(), set.revision.clone()));
     let for_long = draft.now >= rollout.since + ROLLBACK_NAMED;
-    if elsewhere && for_long {
+    // CodeDeploy says that it has ended, and ECS that it has not.
+    let other = service.and_then(Service::primary).filter(|set| set.target_group.as_ref() != Some(group));
+    if let Some(other) = other.filter(|_| elsewhere && for_long) {
+        let message = format!("{what}, but the primary task set runs {}", other.revision);
+        draft.held(Held::TrafficDisagrees, message).on(group.0.clone());
+    } else if elsewhere && for_long {
         let message = format!("{what}, and the listener does not forward to {group} alone");
         draft.held(Held::ListenerEdited, message).on(group.0.clone());
     } else if let Some((set, other)) = left.filter(|_| for_long) {

@@ -5,10 +5,7 @@
 
 use tidegate_model::ledger::{RolloutKind, RolloutPhase};
 
-use crate::{
-    draft::{Direction, Draft},
-    engine::codedeploy,
-};
+use crate::draft::Draft;
 
 mod back;
 mod forward;
@@ -44,14 +41,10 @@ fn find_own(draft: &mut Draft<'_>) {
         // A call in doubt is settled first.
         return;
     }
-    let direction = match rollout.start.kind {
-        RolloutKind::Forward => Direction::Forward,
-        RolloutKind::Redeploy { .. } => Direction::Back,
-    };
-    let marker = draft.deployment_marker(&rollout.start.spec, direction);
-    if let Some(found) = codedeploy::under_way(draft.seen, &marker) {
+    let redeploys = matches!(rollout.start.kind, RolloutKind::Redeploy { .. });
+    if let Some(found) = start::own_under_way(draft, &rollout) {
         start::take_over(draft, &rollout, found);
-    } else if !matches!(rollout.phase, RolloutPhase::RollingBack(_)) || direction == Direction::Back {
+    } else if !matches!(rollout.phase, RolloutPhase::RollingBack(_)) || redeploys {
         start::learn_of_unknown(draft, &rollout);
     }
 }

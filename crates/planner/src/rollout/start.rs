@@ -12,7 +12,7 @@ use tidegate_model::{
 
 use crate::{
     change::{self, Footing},
-    draft::Draft,
+    draft::{Direction, Draft},
     engine::codedeploy,
     intake::{failed_under, ignore},
     traffic::{Split, split_at_rest},
@@ -197,16 +197,22 @@ fn held_for(draft: &mut Draft<'_>, accepted: &Accepted, active: &Deployment) {
     draft.held(held, message).on(active.id.clone());
 }
 
-/// Holds a rollout that has made no deployment while another one is in progress, and says whether it does: where traffic goes
-/// is that one's to say, and no edit.
+/// Holds a rollout that has made no deployment while another one is in progress, or may be, and says whether it does: where traffic
+/// goes is that one's to say, and no edit.
 pub(super) fn waits_for_another(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
-    let Fact::Known(deployments) = draft.seen.deployments.clone() else { return false };
+    let Fact::Known(deployments) = draft.seen.deployments.clone() else {
+        let why = draft.seen.deployments.unknown().map_or("there are none", |why| why.as_str());
+        draft.unobserved("what runs on the deployment group", why);
+        return true;
+    };
     // A call in doubt may have made it.
     let active = in_progress(&deployments).filter(|_| draft.state.open.is_empty());
-    if let Some(active) = active {
+    let Some(active) = active else { return false };
+    // Ours is not taken over before its colours can be read, and what was not read is told.
+    if own_under_way(draft, rollout).is_none() {
         held_for(draft, &rollout.start.spec, active);
     }
-    active.is_some()
+    true
 }
 
 fn is_of(marker: &Marker, draft: &Draft<'_>, accepted: &Accepted) -> bool {
@@ -250,9 +256,14 @@ pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
     if let Some(learnt) = learnt {
         draft.note(learnt);
         draft.look_in(1);
-    } else if rollout.phase == RolloutPhase::Preflight {
+    } else if takes_colours_as_they_are(rollout) {
         begin_anew(draft, rollout, &deployments);
     }
+}
+
+/// True of a rollout without a deployment that may take its colours from what serves now. One that was turned back has nothing to bring.
+fn takes_colours_as_they_are(rollout: &Rollout) -> bool {
+    rollout.phase == RolloutPhase::Preflight || matches!(rollout.start.kind, RolloutKind::Redeploy { .. })
 }
 
 /// True if a redeploy's end is that of the rollout: what succeeded and does not serve any more was replaced by somebody since.
@@ -261,8 +272,8 @@ fn was_its_end(draft: &Draft<'_>, deployment: &Deployment, to: &RevisionArn) -> 
     deployment.status != DeploymentStatus::Succeeded || serves == Some(to)
 }
 
-/// What serves at rest is not the blue that the rollout started from: if it is what the spec asks for, the rollout is at its end,
-/// and otherwise it starts again, from what serves now. Its old blue could not be gone back to.
+/// What serves at rest is not the blue that the rollout started from: if it is what was to be brought, the rollout is at its end,
+/// and otherwise it starts again, from what serves now. Its old blue could not be gone back to, and its green is taken.
 fn begin_anew(draft: &mut Draft<'_>, rollout: &Rollout, deployments: &[Deployment]) {
     let (Some(service), Some(listeners)) = (draft.seen.service.known(), draft.seen.listeners.known()) else {
         return;
@@ -277,18 +288,24 @@ fn begin_anew(draft: &mut Draft<'_>, rollout: &Rollout, deployments: &[Deploymen
         return;
     }
     let Some(serving) = serving(draft) else { return };
-    if serving.digest == start.spec.desired {
-        draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
+    let end = match &start.kind {
+        RolloutKind::Forward => (serving.digest == start.spec.desired).then_some(RolloutEnd::Settled),
+        RolloutKind::Redeploy { to, cause } => {
+            (serving.revision == *to).then(|| RolloutEnd::RolledBack(cause.clone()))
+        }
+    };
+    if let Some(end) = end {
+        draft.note(Entry::RolloutEnded(end));
         draft.look_in(1);
     } else {
-        self::start(draft, &start.spec, &serving, RolloutKind::Forward, false);
+        self::start(draft, &start.spec, &serving, start.kind.clone(), false);
     }
 }
 
-/// Takes over what is in flight. Roles come from the deployment's own task set where green is primary already.
+/// Takes over what is in flight.
 fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployment: &Deployment) {
     let green = deployment.target.known().and_then(|target| target.green.clone());
-    let kind = match (takes_back(deployment), green.clone()) {
+    let kind = match (takes_back(deployment), green) {
         (false, _) => RolloutKind::Forward,
         (true, Some(to)) => RolloutKind::Redeploy { to, cause: lost_cause(draft) },
         (true, None) => {
@@ -296,6 +313,18 @@ fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployme
             return;
         }
     };
+    adopt_as(draft, accepted, kind, serving, deployment);
+}
+
+/// Roles come from the deployment's own task set where green is primary already.
+fn adopt_as(
+    draft: &mut Draft<'_>,
+    accepted: &Accepted,
+    kind: RolloutKind,
+    serving: &Serving,
+    deployment: &Deployment,
+) {
+    let green = deployment.target.known().and_then(|target| target.green.clone());
     if !has_flipped(draft, deployment, green.as_ref(), serving) {
         start(draft, accepted, serving, kind, true);
     } else {
@@ -311,14 +340,23 @@ fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployme
     }
 }
 
+/// The deployment under way that was made for a rollout, by its marker.
+pub(super) fn own_under_way<'d>(draft: &Draft<'d>, rollout: &Rollout) -> Option<&'d Deployment> {
+    let direction = match rollout.start.kind {
+        RolloutKind::Forward => Direction::Forward,
+        RolloutKind::Redeploy { .. } => Direction::Back,
+    };
+    codedeploy::under_way(draft.seen, &draft.deployment_marker(&rollout.start.spec, direction))
+}
+
 /// Takes over a deployment under way that was made for this rollout, by a call that was lost or under a newer copy of the ledger.
 /// A copy from before somebody else swapped the colours knows the wrong blue: its rollout starts anew from what this deployment
 /// found.
 pub(super) fn take_over(draft: &mut Draft<'_>, rollout: &Rollout, found: &Deployment) {
-    if rollout.phase == RolloutPhase::Preflight {
+    if takes_colours_as_they_are(rollout) {
         let Some(serving) = serving(draft) else { return };
         if has_other_colours(draft, rollout, found, &serving) {
-            adopt(draft, &rollout.start.spec, &serving, found);
+            adopt_as(draft, &rollout.start.spec, rollout.start.kind.clone(), &serving, found);
             return;
         }
     }
@@ -385,14 +423,26 @@ fn roles_after_flip(draft: &Draft<'_>, serving: &Serving) -> Option<Serving> {
 
 /// Nothing is in flight and nothing is wanted: the listener must be wholly on the primary's group.
 fn at_rest(draft: &mut Draft<'_>) {
-    let (Some(service), Some(listeners)) = (draft.seen.service.known(), draft.seen.listeners.known()) else {
-        return;
+    is_edited_at_rest(draft);
+}
+
+/// Says whether part of the traffic is not on what serves though no deployment is under way, and holds for it.
+pub(super) fn is_edited_at_rest(draft: &mut Draft<'_>) -> bool {
+    let seen = draft.seen;
+    let (Some(service), Some(listeners), Some(deployments)) =
+        (seen.service.known(), seen.listeners.known(), seen.deployments.known())
+    else {
+        return false;
     };
-    if let Split::Edited { found, expected } = split_at_rest(service, listeners) {
-        draft
-            .held(Held::ListenerEdited, format!("the listener has {found}; expected is {expected}"))
-            .measured(found, expected);
+    // Where traffic goes meanwhile is for that one to say.
+    if in_progress(deployments).is_some() {
+        return false;
     }
+    let Split::Edited { found, expected } = split_at_rest(service, listeners) else { return false };
+    draft
+        .held(Held::ListenerEdited, format!("the listener has {found}; expected is {expected}"))
+        .measured(found, expected);
+    true
 }
 
 /// An abort of what has settled: the previous revision is deployed again, unless it names what was purged.

@@ -145,6 +145,8 @@ impl Journal {
     /// A ledger was lost, or set back.
     pub(crate) fn lose(&mut self) {
         self.lost = Some(self.effects.len());
+        // What takes its place is from before, or empty.
+        self.outgrown = false;
     }
 
     /// AWS refused a call. One that is sent again is sent later each time: forward every five minutes in the end, back every minute after

@@ -1,12 +1,12 @@
 //! Going back: stop, follow CodeDeploy's rollback, deploy the old revision again.
 
-use tidegate_model::fact::Why;
+use tidegate_model::{fact::Why, ledger::RolloutKind};
 
 use super::{
     super::{
         after,
-        sketch::Serving,
-        world::{ROLLBACK, green_group, revision},
+        sketch::{Serving, calm},
+        world::{ROLLBACK, blue_group, green_group, revision},
     },
     *,
 };
@@ -118,4 +118,79 @@ fn a_redeployment_lets_go_of_what_it_replaces_and_says_so_again_after_five_minut
             "sent {sent:?} seconds ago"
         );
     }
+}
+
+/// A redeployment that has not been begun, and what serves by now.
+fn unbegun(serves: Serving, listener: (u32, u32, bool)) -> Sketch {
+    let mut sketch = redeploying(DeploymentStatus::Succeeded, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.service = Fact::Known(serves);
+    sketch.traffic.listeners = Fact::Known(listener);
+    sketch.traffic.deployments = calm().traffic.deployments;
+    sketch
+}
+
+fn brings(world: &mut World, number: u32) {
+    let RolloutKind::Redeploy { to, .. } = &mut world.state.rollout.as_mut().unwrap().start.kind else {
+        panic!("it brings something back")
+    };
+    *to = revision(number);
+}
+
+#[test]
+fn a_redeployment_that_waits_for_somebody_else_s_deployment_takes_its_colours_from_what_that_has_left() {
+    let decision = build(&unbegun(Serving::Blue, (100, 0, false))).decide();
+    assert_eq!((starts(&decision), word(&decision)), (None, Some("create-deployment")));
+
+    let mut world = build(&unbegun(Serving::Green, (0, 100, false)));
+    brings(&mut world, 7);
+    let decision = world.decide();
+    let start = starts(&decision).expect("green's group is taken");
+    assert_eq!((&start.blue_group, &start.green_group), (&green_group(), &blue_group()));
+    assert_eq!(start.kind, world.state.rollout.as_ref().unwrap().start.kind);
+    assert_eq!(word(&decision), Some("create-deployment"));
+}
+
+#[test]
+fn a_redeployment_of_what_somebody_else_has_brought_back_is_at_its_end() {
+    let mut world = build(&unbegun(Serving::Green, (0, 100, false)));
+    brings(&mut world, 2);
+    assert!(matches!(ends(&world.decide()), Some(RolloutEnd::RolledBack(_))));
+}
+
+#[test]
+fn a_redeployment_that_codedeploy_calls_done_while_another_task_set_serves_is_no_edited_listener() {
+    let mut sketch = redeploying(DeploymentStatus::Succeeded, false);
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    sketch.traffic.listeners = Fact::Known((100, 0, false));
+    let decision = aged(&sketch, 120).decide();
+    assert!(holds(&decision, Held::TrafficDisagrees));
+    assert!(!holds(&decision, Held::ListenerEdited));
+}
+
+#[test]
+fn what_was_never_begun_is_not_rolled_back_while_part_of_the_traffic_is_elsewhere() {
+    let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    sketch.traffic.deployments = calm().traffic.deployments;
+    assert!(ends(&build(&sketch).decide()).is_some());
+    sketch.traffic.listeners = Fact::Known((90, 10, false));
+    let decision = build(&sketch).decide();
+    assert_eq!(ends(&decision), None);
+    assert!(holds(&decision, Held::ListenerEdited));
+    sketch.traffic.listeners = Fact::Unknown(Why::Throttled);
+    assert!(ends(&build(&sketch).decide()).is_some(), "nobody can say that it is elsewhere");
+}
+
+#[test]
+fn a_listener_is_not_called_edited_while_nobody_can_say_whether_a_deployment_moves_it() {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::InProgress, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    sketch.traffic.deployments = Fact::Unknown(Why::Denied);
+    let decision = build(&sketch).decide();
+    assert!(told(&decision, Reason::Unobserved).is_some());
+    assert!(!holds(&decision, Held::ListenerEdited));
+    assert_eq!(word(&decision), None);
 }

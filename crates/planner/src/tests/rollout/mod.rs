@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Decision,
-    ledger::{Cause, Entry, RolloutEnd},
+    ledger::{Cause, Entry, RolloutEnd, RolloutStart},
     observation::{DeploymentStatus, TaskSet},
     waiting::{Held, Reason, Waiting},
 };
@@ -36,6 +36,13 @@ fn holds(decision: &Decision, held: Held) -> bool {
 fn turns_back(decision: &Decision) -> Option<&Cause> {
     decision.entries.iter().find_map(|entry| match entry {
         Entry::RollbackDecided(cause) => Some(cause),
+        _ => None,
+    })
+}
+
+fn starts(decision: &Decision) -> Option<&RolloutStart> {
+    decision.entries.iter().find_map(|entry| match entry {
+        Entry::RolloutStarted(start) => Some(&**start),
         _ => None,
     })
 }

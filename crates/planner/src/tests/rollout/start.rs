@@ -3,7 +3,7 @@
 use tidegate_model::{
     Why,
     decision::Step,
-    ledger::{FailedRevision, LastRollout, RolloutKind, RolloutStart},
+    ledger::{FailedRevision, LastRollout, RolloutKind},
     name::{Marker, ParameterVersion},
     observation::{Deployment, TaskSet, TaskSetStatus},
     revision::TaskDefinition,
@@ -16,13 +16,6 @@ use super::{
     },
     *,
 };
-
-fn starts(decision: &Decision) -> Option<&RolloutStart> {
-    decision.entries.iter().find_map(|entry| match entry {
-        Entry::RolloutStarted(start) => Some(&**start),
-        _ => None,
-    })
-}
 
 fn knows(decision: &Decision) -> bool {
     decision.entries.contains(&Entry::DeploymentKnown(OURS.into()))
