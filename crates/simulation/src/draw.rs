@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::fault::{
     AppMishap, CanaryMishap, CodedeployMishap, DatabaseMishap, Failure, ForeignMishap, HandMishap, Mangling,
-    MetricsMishap, Mishap, Newer, Position, SnapshotMishap, SpecMishap, What,
+    MetricsMishap, Mishap, Newer, Position, SnapshotMishap, SpecMishap, What, is_of_aws, is_read_of_aws,
 };
 
 /// A kind of faults, which a run has many of or none.
@@ -91,6 +91,39 @@ pub(crate) fn kinds(operations: &BTreeMap<String, u64>) -> impl Iterator<Item = 
         | Kind::Crowd
         | Kind::Canary => true,
     })
+}
+
+/// Where a kind must strike to do anything at all; `None`: wherever.
+pub(crate) fn strikes(kind: Kind) -> Option<fn(&str) -> bool> {
+    match kind {
+        Kind::Twice | Kind::Late => Some(changes_something),
+        Kind::Stale | Kind::Partial => Some(is_read_of_aws),
+        Kind::Mangled => Some(is_of_aws),
+        Kind::Crash
+        | Kind::FailBefore
+        | Kind::FailAfter
+        | Kind::Freeze
+        | Kind::Absent
+        | Kind::Outage
+        | Kind::ClockJump
+        | Kind::Ledger
+        | Kind::Downgrade
+        | Kind::Database
+        | Kind::Spec
+        | Kind::Hand
+        | Kind::Foreign
+        | Kind::Codedeploy
+        | Kind::Metrics
+        | Kind::App
+        | Kind::Snapshot
+        | Kind::Crowd
+        | Kind::Canary => None,
+    }
+}
+
+/// True of a call to AWS that does not only read, and of an entry in the ledger: it may arrive twice, or late.
+fn changes_something(operation: &str) -> bool {
+    operation == "ledger.append" || is_of_aws(operation) && !is_read_of_aws(operation)
 }
 
 /// Services that can be gone.

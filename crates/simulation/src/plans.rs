@@ -171,19 +171,20 @@ fn faults_of(operation: &str) -> Vec<What> {
 /// Faults at random: how many, which and where is drawn for each run, so that some runs have many of one kind.
 pub fn swarm(scenario: &str, seed: u64, golden: &Report) -> Job {
     let mut dice = fastrand::Rng::with_seed(seed);
-    let operations: Vec<&String> = golden.operations.keys().collect();
     // A few kinds are likely in each run, the others are not there at all.
     let kinds: Vec<Kind> = draw::kinds(&golden.operations).filter(|_| dice.f64() < 0.3).collect();
     let count = dice.usize(1..=6);
     let faults = (0..count).filter_map(|_| {
         let kind = *dice.choice(&kinds)?;
         let what = draw::draw(kind, &mut dice);
-        let at = if dice.bool() {
+        let strikes = draw::strikes(kind);
+        let at = if strikes.is_none() && dice.bool() {
             At::Crossing(dice.u64(1..=golden.crossings.max(1)))
         } else {
-            let of = dice.choice(&operations)?;
-            let times = golden.operations.get(*of).copied().unwrap_or(1);
-            At::Operation { of: (*of).clone(), nth: dice.u64(1..=times.max(1)) }
+            let there = |(of, _): &(&String, &u64)| strikes.is_none_or(|strikes| strikes(of));
+            let places: Vec<_> = golden.operations.iter().filter(there).collect();
+            let (of, times) = *dice.choice(&places)?;
+            At::Operation { of: of.clone(), nth: dice.u64(1..=(*times).max(1)) }
         };
         Some(Fault { at, what })
     });

@@ -413,11 +413,12 @@ impl<'s> Stage<'s> {
             }
             Notice::LedgerLost(number) => {
                 // Newer ledgers have later names.
-                self.scene.set_ledger(Memory::named(&(self.booted + 1).to_string()));
+                let next = self.booted + 1;
+                self.scene.set_ledger(Memory::named(&next.to_string()), next);
                 number
             }
             Notice::LedgerRestored(number, ledger) => {
-                self.scene.set_ledger(ledger);
+                self.scene.set_ledger(ledger, self.booted + 1);
                 number
             }
         };

@@ -22,7 +22,7 @@ use crate::{
         Armed, At, DatabaseMishap, Failure, Fault, Mangling, Mishap, Moment, Plan, Position, What, seconds,
     },
     machine::{Machine, Passes},
-    oracle::{Invariant, Leased, Oracles, secrets},
+    oracle::{Arrival, Invariant, Leased, Oracles, secrets},
     time::Calendar,
     trace::Trace,
 };
@@ -184,8 +184,10 @@ impl Scene {
         locked(&self.ledger).clone()
     }
 
-    pub(crate) fn set_ledger(&self, ledger: Memory) {
+    /// The ledger is another one from now on, for this machine and later ones.
+    pub(crate) fn set_ledger(&self, ledger: Memory, first: u32) {
         *locked(&self.ledger) = ledger;
+        locked(&self.oracles).lose_ledger(first);
     }
 
     /// When something went wrong last, as far as that is over; now, while it is not.
@@ -234,21 +236,30 @@ impl Scene {
             Err(how) => return Passed::Failed(how),
         };
         if let Some(by) = passage.late {
+            let scene = Arc::clone(self);
             tokio::spawn(async move {
                 tokio::time::sleep(by).await;
-                drop(perform());
+                drop(scene.arriving(Arrival::Late, perform));
             });
             self.note(crossing, Failure::Silence);
             return Passed::Failed(Failure::Silence);
         }
+        let mut value = perform();
         if passage.twice {
-            drop(perform());
+            value = self.arriving(Arrival::Again, perform);
         }
-        let value = perform();
         match self.leave(machine, crossing, passage).await {
             Ok(shape) => Passed::Answer(value, shape),
             Err(how) => Passed::Failed(how),
         }
+    }
+
+    /// Carries out a call that comes in another way than it was sent.
+    fn arriving<T>(&self, arrival: Arrival, mut perform: impl FnMut() -> T) -> T {
+        locked(&self.oracles).arriving(arrival);
+        let value = perform();
+        locked(&self.oracles).arriving(Arrival::Sent);
+        value
     }
 
     /// The way out, up to where the effect would be.
@@ -442,6 +453,11 @@ impl Scene {
     /// A call leaves a daemon.
     pub(crate) fn sends(&self, machine: &Machine, call: &Call) {
         locked(&self.oracles).sends(machine, call, (self.calendar.elapsed(), self.calendar.now()));
+    }
+
+    /// A daemon was told that its call had no effect.
+    pub(crate) fn declined(&self, call: &Call) {
+        locked(&self.oracles).declined(call);
     }
 
     fn outage(&self, crossing: &Crossing) -> Option<Failure> {

@@ -59,6 +59,12 @@ impl MachineClock {
         *ahead = ahead.saturating_add(by);
     }
 
+    /// How far it was set forward while its daemon was not there to see it.
+    pub(crate) fn unnoticed(&self) -> SignedDuration {
+        let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        ahead.saturating_sub(self.steady.set_forward()).max(SignedDuration::ZERO)
+    }
+
     /// What it shows, whatever it showed before.
     fn shown(&self) -> Timestamp {
         let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);

@@ -72,6 +72,7 @@ impl Wire {
         self.scene.sends(&self.machine, &call);
         if self.is_skewed(request) {
             let error = ApiError::new("InvalidSignatureException", "Signature expired").status(403);
+            self.scene.declined(&call);
             return Ok(self.scene.sandbox.reply(&call, Err(error)));
         }
         let operation = format!("{}.{}", call.service.name(), call.operation);
@@ -82,6 +83,9 @@ impl Wire {
             match self.scene.cross(&self.machine, &crossing, move || wire.perform(&sent)).await {
                 Passed::Answer(outcome, shape) => (outcome, shape),
                 Passed::Failed(how) => {
+                    if how.is_refusal() {
+                        self.scene.declined(&call);
+                    }
                     self.note_unread(&call);
                     return self.refused(&call, how).await;
                 }
@@ -97,6 +101,9 @@ impl Wire {
             wording::reshape(node, &shape);
         }
         self.note(&call, &outcome);
+        if outcome.is_err() {
+            self.scene.declined(&call);
+        }
         let response = self.scene.sandbox.reply(&call, outcome);
         let cut = shape.mangled == Some(Mangling::CutOff);
         Ok(if cut { response.map(|body| body.slice(..body.len() / 2)) } else { response })

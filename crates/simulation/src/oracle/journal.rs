@@ -7,7 +7,7 @@ use tidegate_ledger::Sealed;
 use tidegate_model::{decision::Step, ledger::Entry};
 use tidegate_sandbox::protocol::Service;
 
-use super::{Effect, Found, Invariant, Wrong};
+use super::{Arrival, Effect, Found, Invariant, Wrong};
 use crate::machine::Machine;
 
 /// What was intended, and what came of it.
@@ -30,17 +30,17 @@ pub(crate) struct Journal {
     stopped: BTreeMap<String, Timestamp>,
     /// Those of them that were stopped without the ledger, which cannot tell later that they were.
     unwritten: BTreeSet<String>,
-    /// Calls that arrived twice by a fault.
-    pub(crate) twice: usize,
+    /// How often each effect was had by a call that nobody sent a second time.
+    again: BTreeMap<Effect, usize>,
     /// Snapshots that somebody deleted: they may be made again.
     pub(crate) deleted: usize,
-    /// True once a fault let a call arrive late: its sender had given up.
-    pub(crate) late: bool,
     /// True once a newer version has written what nobody here can read.
     pub(crate) outgrown: bool,
     /// How many effects there were when a ledger was lost, if one was: epochs and the numbers of intents begin anew, so what is
     /// made for another intent may have the same marker.
     lost: Option<usize>,
+    /// The first machine that uses the ledger which is in use now.
+    first: u32,
 }
 
 /// The call that a step becomes; nothing for steps that are no calls to AWS.
@@ -78,7 +78,44 @@ impl Journal {
         }
     }
 
+    /// A call leaves a machine, whether it ever arrives or not.
+    pub(crate) fn sends(&mut self, machine: u32, effect: &Effect) -> Wrong {
+        let Effect { operation, about } = effect;
+        let read = self.read.get(&(machine, service_of(operation))).copied().unwrap_or_default();
+        self.order += 1;
+        let before = self.sent.insert(effect.clone(), self.order);
+        before.filter(|sent| *sent > read).map(|_| {
+            (Invariant::J2, format!("{operation} of {about} was sent again, and nothing was read in between"))
+        })
+    }
+
+    /// It had no effect, and who sent it was told so: it may be sent again as it is.
+    pub(crate) fn declined(&mut self, effect: &Effect) {
+        self.sent.remove(effect);
+    }
+
     pub(crate) fn about_to(
+        &mut self,
+        machine: &Machine,
+        effect: &Effect,
+        pending: &mut Vec<(Invariant, String)>,
+    ) {
+        self.has_intent(machine, effect, pending);
+        let Effect { operation, about } = effect;
+        if self.outgrown {
+            let what = format!("{operation} of {about} was sent by who cannot read the ledger");
+            pending.push((Invariant::J4, what));
+        }
+        let unwritten = machine.may_send_unwritten(operation);
+        if machine.epoch() < self.epoch && self.knows(machine) && !unwritten {
+            let (ours, newest) = (machine.epoch(), self.epoch);
+            let what = format!("{operation} of {about} came in epoch {ours}, after one of epoch {newest}");
+            pending.push((Invariant::E1, what));
+        }
+    }
+
+    /// J1.
+    pub(crate) fn has_intent(
         &mut self,
         machine: &Machine,
         effect: &Effect,
@@ -92,43 +129,51 @@ impl Journal {
         if !self.intended.contains(effect) && !unwritten {
             pending.push((Invariant::J1, format!("{operation} of {about} has no intent in the ledger")));
         }
-        if self.outgrown && !self.late {
-            let what = format!("{operation} of {about} was sent by who cannot read the ledger");
-            pending.push((Invariant::J4, what));
+    }
+
+    pub(crate) fn done(
+        &mut self,
+        machine: &Machine,
+        effect: Effect,
+        (now, arrival): (Timestamp, Arrival),
+        found: &mut Found,
+    ) {
+        if self.knows(machine) {
+            self.epoch = self.epoch.max(machine.epoch());
         }
-        let service = service_of(operation);
-        let read = self.read.get(&(machine.number, service)).copied().unwrap_or_default();
-        if self.sent.get(effect).is_some_and(|sent| *sent > read) && self.twice == 0 && !self.late {
-            let what = format!("{operation} of {about} was sent again, and nothing was read in between");
-            pending.push((Invariant::J2, what));
+        match arrival {
+            Arrival::Sent => {
+                self.is_first(&effect, now, found);
+                if effect.operation == "StopDeployment" {
+                    self.stops(&effect.about, now, found);
+                }
+            }
+            // A ledger that was set back gives the numbers of intents again that were given before.
+            Arrival::Late if self.lost.is_some() => {}
+            Arrival::Late => self.is_first(&effect, now, found),
+            Arrival::Again => *self.again.entry(effect.clone()).or_default() += 1,
         }
-        self.order += 1;
-        self.sent.insert(effect.clone(), self.order);
-        if machine.epoch() < self.epoch && !self.late && self.lost.is_none() && !unwritten {
-            let (ours, newest) = (machine.epoch(), self.epoch);
-            let what = format!("{operation} of {about} came in epoch {ours}, after one of epoch {newest}");
-            pending.push((Invariant::E1, what));
+        self.effects.push(effect);
+    }
+
+    /// J3.
+    fn is_first(&self, effect: &Effect, now: Timestamp, found: &mut Found) {
+        if !effect.creates() {
+            return;
+        }
+        let since = self.effects.iter().skip(self.lost.unwrap_or(0));
+        let before = since.filter(|known| *known == effect).count();
+        let again = self.again.get(effect).copied().unwrap_or(0);
+        if before > again + self.deleted {
+            let Effect { operation, about } = effect;
+            let what = format!("{operation} of {about} had its effect {} times", before + 1);
+            found.add(Invariant::J3, now, what);
         }
     }
 
-    pub(crate) fn done(&mut self, machine: &Machine, effect: Effect, now: Timestamp, found: &mut Found) {
-        self.epoch = self.epoch.max(machine.epoch());
-        if effect.creates() {
-            let since = self.effects.iter().skip(self.lost.unwrap_or(0));
-            let before = since.filter(|known| **known == effect).count();
-            if before > self.twice + self.deleted {
-                let Effect { operation, about } = &effect;
-                found.add(
-                    Invariant::J3,
-                    now,
-                    format!("{operation} of {about} had its effect {} times", before + 1),
-                );
-            }
-        }
-        if effect.operation == "StopDeployment" {
-            self.stops(&effect.about, now, found);
-        }
-        self.effects.push(effect);
+    /// True of a machine that uses the ledger which is in use now.
+    fn knows(&self, machine: &Machine) -> bool {
+        machine.number >= self.first
     }
 
     /// A stop that was accepted is sent again only when it has shown no effect for a while.
@@ -137,14 +182,15 @@ impl Journal {
         let before = self.stopped.insert(deployment.to_owned(), now);
         let soon = before.is_some_and(|before| now.duration_since(before) < AGAIN);
         let unwritten = self.unwritten.contains(deployment);
-        if soon && self.twice == 0 && !self.late && self.lost.is_none() && !unwritten {
+        if soon && self.lost.is_none() && !unwritten {
             found.add(Invariant::Lv2, now, format!("{deployment} was stopped again at once"));
         }
     }
 
-    /// A ledger was lost, or set back.
-    pub(crate) fn lose(&mut self) {
+    /// A ledger was lost, or set back: `first` is the first machine that can have another one.
+    pub(crate) fn lose(&mut self, first: u32) {
         self.lost = Some(self.effects.len());
+        (self.first, self.epoch) = (first, 0);
         // What takes its place is from before, or empty.
         self.outgrown = false;
     }

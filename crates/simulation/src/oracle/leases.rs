@@ -12,8 +12,9 @@ pub(crate) struct Leases {
     held: Option<Held>,
     /// The newest epoch that was granted.
     newest: u64,
-    /// True once a ledger was lost or set back: its leases went with it, and daemons that still use it have others.
-    lost: bool,
+    /// The first machine that uses the ledger which is in use now. Those before it may still use one that was lost, or set back, and
+    /// have leases of their own.
+    first: u32,
 }
 
 struct Held {
@@ -25,10 +26,13 @@ struct Held {
 impl Leases {
     /// The store has granted it to a machine, as it was asked for at `now`.
     pub(super) fn granted(&mut self, machine: u32, epoch: u64, now: Duration, term: Duration) -> Wrong {
+        if machine < self.first {
+            return None;
+        }
         let before = self.held.replace(Held { machine, until: now + term });
         let newest = self.newest;
         self.newest = newest.max(epoch);
-        let taken = before.filter(|held| held.machine != machine && !self.lost);
+        let taken = before.filter(|held| held.machine != machine);
         if let Some(held) = taken.as_ref().filter(|held| held.until > now) {
             let (from, left) = (held.machine, held.until - now);
             return Some((
@@ -36,7 +40,7 @@ impl Leases {
                 format!("machine {machine} took the lease of {from}, {left:?} early"),
             ));
         }
-        let used = epoch <= newest && (taken.is_some() || epoch < newest) && !self.lost;
+        let used = epoch <= newest && (taken.is_some() || epoch < newest);
         used.then(|| (Invariant::E1, format!("machine {machine} leads in epoch {epoch}, after {newest}")))
     }
 
@@ -57,20 +61,20 @@ impl Leases {
     /// Rows were written in an epoch.
     pub(super) fn appended(&self, machine: u32, epoch: u64) -> Wrong {
         let newest = self.newest;
-        let stale = epoch < newest && !self.lost;
+        let stale = epoch < newest && machine >= self.first;
         stale.then(|| (Invariant::E2, format!("machine {machine} wrote in epoch {epoch}, after {newest}")))
     }
 
     /// A call that changes something leaves a machine.
     pub(super) fn sends(&self, machine: u32, operation: &str, now: Duration) -> Wrong {
         let leads = self.held.as_ref().is_some_and(|held| held.machine == machine && held.until > now);
-        let wrong = !leads && !self.lost;
+        let wrong = !leads && machine >= self.first;
         wrong.then(|| (Invariant::E3, format!("machine {machine} sent {operation} and held no lease")))
     }
 
-    /// A ledger was lost, or set back.
-    pub(super) fn lose(&mut self) {
-        self.lost = true;
+    /// A ledger was lost, or set back, and its leases with it: `first` is the first machine that can have another one.
+    pub(super) fn lose(&mut self, first: u32) {
+        *self = Self { first, ..Self::default() };
     }
 }
 
@@ -114,7 +118,10 @@ mod tests {
         assert_eq!(leases.granted(2, 2, TERM, TERM), None);
         assert_eq!(id(&leases.appended(1, 1)), Some("E2"));
         assert_eq!(id(&leases.sends(1, "StopDeployment", TERM)), Some("E3"));
-        leases.lose();
+        leases.lose(3);
         assert_eq!(leases.sends(1, "StopDeployment", TERM), None, "it has a ledger of its own");
+        assert_eq!(id(&leases.sends(3, "StopDeployment", TERM)), Some("E3"));
+        assert_eq!(leases.granted(3, 1, TERM, TERM), None);
+        assert_eq!(leases.sends(3, "StopDeployment", TERM), None);
     }
 }

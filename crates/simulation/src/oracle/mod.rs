@@ -220,8 +220,22 @@ pub(crate) struct Oracles {
     doubts: doubt::Doubts,
     orders: orders::Orders,
     schema: schema::Schema,
+    /// How what is being carried out has come.
+    arrival: Arrival,
     /// What was about to happen when it was asked, if it then does.
     pending: Vec<(Invariant, String)>,
+}
+
+/// How a call has come to be carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// As it was sent.
+    #[default]
+    Sent,
+    /// Later: whoever sent it has given up, and knows more by now.
+    Late,
+    /// A second time: nobody has sent that.
+    Again,
 }
 
 /// What a store does with the release's lease.
@@ -307,8 +321,6 @@ impl Oracles {
     /// A fault has struck.
     pub(crate) fn struck(&mut self, fault: &Fault, at: Timestamp) {
         match &fault.what {
-            What::Twice => self.journal.twice += 1,
-            What::Late { .. } => self.journal.late = true,
             // What was decided before it is told after it.
             What::Freeze { lasts } => self.orders.misled = self.orders.misled.max(Some(at + seconds(*lasts))),
             What::Downgrade(Newer::Format) => {
@@ -316,7 +328,6 @@ impl Oracles {
                 // Nobody watches from now on, whatever hands do.
                 self.traffic.excuse(Timestamp::MAX);
             }
-            What::LedgerLost | What::LedgerRestored { .. } => self.lose_ledger(),
             What::World { mishap, lasts } => self.mishap(*mishap, at + seconds(*lasts)),
             What::Stale { .. } | What::Partial | What::Mangled(_) => {
                 self.orders.misled = self.orders.misled.max(Some(at));
@@ -324,16 +335,20 @@ impl Oracles {
             What::Crash(_)
             | What::Downgrade(Newer::Members)
             | What::Fail(..)
+            | What::Twice
+            | What::Late { .. }
+            | What::LedgerLost
+            | What::LedgerRestored { .. }
             | What::Outage { .. }
             | What::Absent { .. } => {}
             What::ClockJump { .. } => self.doubts.clock_was_wrong = true,
         }
     }
 
-    /// The ledger is another one from now on.
-    fn lose_ledger(&mut self) {
-        self.journal.lose();
-        self.leases.lose();
+    /// The ledger is another one from now on: `first` is the first machine that uses it.
+    pub(crate) fn lose_ledger(&mut self, first: u32) {
+        self.journal.lose(first);
+        self.leases.lose(first);
         self.chronicle = chronicle::Chronicle::default();
         self.doubts.forget();
     }
@@ -380,9 +395,23 @@ impl Oracles {
 
     /// A call leaves a daemon.
     pub(crate) fn sends(&mut self, machine: &Machine, call: &Call, (now, at): (Duration, Timestamp)) {
-        if Effect::of(call).is_some() && !machine.may_send_unwritten(&call.operation) {
+        let Some(effect) = Effect::of(call) else { return };
+        self.found.add_if(self.journal.sends(machine.number, &effect), at);
+        if !machine.may_send_unwritten(&call.operation) {
             self.found.add_if(self.leases.sends(machine.number, &call.operation, now), at);
         }
+    }
+
+    /// A daemon was told that its call had no effect.
+    pub(crate) fn declined(&mut self, call: &Call) {
+        if let Some(effect) = Effect::of(call) {
+            self.journal.declined(&effect);
+        }
+    }
+
+    /// What is carried out from now on comes like this.
+    pub(crate) fn arriving(&mut self, arrival: Arrival) {
+        self.arrival = arrival;
     }
 
     /// Somebody changed the world by hand.
@@ -429,12 +458,15 @@ impl Oracles {
         self.pending.clear();
         let Some(effect) = Effect::of(call) else { return };
         let mut pending = Vec::new();
-        self.traffic.about_to(world, call, &mut pending);
-        self.journal.about_to(machine, &effect, &mut pending);
-        self.orders.about_to(world, machine, call, &mut pending);
-        if self.journal.late {
-            // What arrives late was sent before what is known by now; what comes of it is to go back, and the run's end says whether it did.
-            pending.retain(|(invariant, _)| !matches!(invariant, Invariant::R2 | Invariant::R4));
+        match self.arrival {
+            Arrival::Sent => {
+                self.traffic.about_to(world, machine, call, &mut pending);
+                self.journal.about_to(machine, &effect, &mut pending);
+                self.orders.about_to(world, machine, call, &mut pending);
+            }
+            // It was sent before what is known by now: what comes of it is to go back, and the run's end says whether it did.
+            Arrival::Late => self.journal.has_intent(machine, &effect, &mut pending),
+            Arrival::Again => {}
         }
         if self.orders.is_misled(world.now()) {
             // Who was shown an older spec goes by it.
@@ -454,7 +486,8 @@ impl Oracles {
         if outcome.is_err() {
             self.pending.clear();
             if let Some(effect) = Effect::of(call) {
-                self.found.add_if(self.journal.refused(&effect.operation, world.now()), world.now());
+                let refused = self.journal.refused(&effect.operation, world.now());
+                self.found.add_if(refused.filter(|_| self.arrival == Arrival::Sent), world.now());
             }
             return;
         }
@@ -463,7 +496,7 @@ impl Oracles {
         }
         if call.counts_as_mutating() {
             if let Some(effect) = Effect::of(call) {
-                self.journal.done(machine, effect, world.now(), &mut self.found);
+                self.journal.done(machine, effect, (world.now(), self.arrival), &mut self.found);
                 self.orders.done(world, call);
             }
         } else if call.operation == "PutParameter" {

@@ -13,6 +13,7 @@ use tidegate_sandbox::{
 };
 
 use super::{Found, Invariant, made_for};
+use crate::{machine::Machine, time::MachineClock};
 
 /// The port of the production listener in every simulated world.
 pub(crate) const PRODUCTION: u16 = 8080;
@@ -107,7 +108,13 @@ impl Traffic {
         }
     }
 
-    pub(crate) fn about_to(&self, world: &World, call: &Call, pending: &mut Vec<(Invariant, String)>) {
+    pub(crate) fn about_to(
+        &self,
+        world: &World,
+        machine: &Machine,
+        call: &Call,
+        pending: &mut Vec<(Invariant, String)>,
+    ) {
         if call.operation != "ContinueDeployment" {
             return;
         }
@@ -122,7 +129,9 @@ impl Traffic {
             }
             // What is brought back has served before: it is not baked.
             Some("TERMINATION_WAIT") if deployment.heedless => {}
-            Some("TERMINATION_WAIT") => self.retires(world, &deployment, pending),
+            Some("TERMINATION_WAIT") => {
+                self.retires(world, &machine.clock, &deployment, pending);
+            }
             Some(_) | None => {}
         }
     }
@@ -157,7 +166,13 @@ impl Traffic {
         }
     }
 
-    fn retires(&self, world: &World, deployment: &Deployed, pending: &mut Vec<(Invariant, String)>) {
+    fn retires(
+        &self,
+        world: &World,
+        clock: &MachineClock,
+        deployment: &Deployed,
+        pending: &mut Vec<(Invariant, String)>,
+    ) {
         let Some(since) = self.complete.get(&deployment.id) else {
             let what = format!("{} was to delete blue before all traffic was on green", deployment.id);
             pending.push((Invariant::T3, what));
@@ -169,7 +184,8 @@ impl Traffic {
         }
         let served = world.now().duration_since(*since).saturating_sub(CONFIRMED);
         if let Some(bake) = made_for(deployment).and_then(|marker| self.bake(marker.version.0, world.now()))
-            && served < bake
+            // Nobody can tell how far a clock was set forward before it was looked at first.
+            && served.saturating_add(clock.unnoticed()) < bake
         {
             let what = format!(
                 "{} was to delete blue after at most {served:#} of a bake of {bake:#}",

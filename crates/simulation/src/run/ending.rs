@@ -10,7 +10,7 @@ use tidegate_model::{
     ReleaseName,
     ledger::ChangeState,
     status::{ReleaseStatus, Summary},
-    waiting::{Held, Reason, Waiting},
+    waiting::{Class, Held, Reason, Waiting},
 };
 use tidegate_sandbox::world::truth::Deployed;
 use tokio::time::Instant;
@@ -88,7 +88,8 @@ impl Stage<'_> {
     /// at once, or a long one, may.
     fn may_end(&self, status: &ReleaseStatus) -> bool {
         let plan = self.setup.plan;
-        let named = status.waiting.iter().any(|wait| wait.class.needs_somebody());
+        let lasts = |wait: &Waiting| wait.class.needs_somebody() || wait.class == Class::Suspended;
+        let named = status.waiting.iter().any(lasts);
         match status.summary {
             // What ends by itself is not over yet.
             Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),
