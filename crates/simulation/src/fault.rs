@@ -39,7 +39,7 @@
 //! * F22, a snapshot that a lost key encrypts, and one of another instance under our name: a purge needs a description of the
 //!   right instance's, and neither can be told from a missing one there.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -269,6 +269,13 @@ pub enum Newer {
     Format,
 }
 
+impl What {
+    /// True of what is done to an answer on its way.
+    pub(crate) fn bends(&self) -> bool {
+        matches!(self, Self::Stale { .. } | Self::Partial | Self::Mangled(_))
+    }
+}
+
 impl Newer {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Members, Self::Format];
@@ -406,6 +413,22 @@ impl Armed {
         Self { faults: plan.faults.iter().map(|fault| (fault.clone(), 0)).collect(), ..Self::default() }
     }
 
+    /// A fault that could change nothing strikes the next crossing of its kind.
+    pub(crate) fn put_back(&mut self, fault: Fault) {
+        self.faults.push((fault, u64::MAX));
+    }
+
+    /// Operations and classes of the faults that were put back and have struck nothing since.
+    pub(crate) fn idle(&self) -> BTreeSet<(String, &'static str)> {
+        let put_back = self.faults.iter().filter(|(_, seen)| *seen == u64::MAX);
+        put_back
+            .filter_map(|(fault, _)| match &fault.at {
+                At::Operation { of, .. } => Some((of.clone(), fault.class())),
+                At::Crossing(_) | At::Second(_) => None,
+            })
+            .collect()
+    }
+
     /// How many crossings there were.
     pub(crate) fn crossings(&self) -> u64 {
         self.crossings
@@ -436,14 +459,15 @@ impl Armed {
         let mut struck = Vec::new();
         let crossings = self.crossings;
         self.faults.retain_mut(|(fault, seen)| {
-            let hit = match &fault.at {
-                At::Crossing(nth) => crossings == *nth,
+            let due = match &fault.at {
+                At::Crossing(nth) => crossings >= *nth,
                 At::Operation { of, nth } => {
-                    *seen += u64::from(of == operation);
-                    of == operation && *seen == *nth
+                    *seen = seen.saturating_add(u64::from(of == operation));
+                    of == operation && *seen >= *nth
                 }
                 At::Second(second) => elapsed >= seconds(*second),
             };
+            let hit = due && (is_of_aws(operation) || !fault.what.bends());
             if hit {
                 struck.push(fault.clone());
             }

@@ -4,7 +4,7 @@
 //! written. Nothing here knows what a crossing is for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,9 +18,7 @@ use crate::{
     database::{Model, Operation},
     deeds::{Deeds, Gaps, Troubles},
     downgrade,
-    fault::{
-        Armed, At, DatabaseMishap, Failure, Fault, Mangling, Mishap, Moment, Plan, Position, What, seconds,
-    },
+    fault::{Armed, At, DatabaseMishap, Failure, Fault, Mishap, Moment, Plan, Position, What, seconds},
     machine::{Machine, Passes},
     oracle::{Arrival, Invariant, Leased, Oracles, secrets},
     time::Calendar,
@@ -54,8 +52,8 @@ impl Crossing {
 
 /// What a crossing came to.
 pub(crate) enum Passed<T> {
-    /// It was carried out, and the answer is on its way.
-    Answer(T, Shape),
+    /// It was carried out, and the answer is on its way, where these faults may bend it.
+    Answer(T, Vec<Fault>),
     /// The daemon is told that it failed.
     Failed(Failure),
 }
@@ -67,7 +65,7 @@ pub(crate) struct Passage {
     fails: Option<Failure>,
     twice: bool,
     late: Option<Duration>,
-    shape: Shape,
+    bends: Vec<Fault>,
 }
 
 impl Passage {
@@ -75,14 +73,6 @@ impl Passage {
     pub(crate) fn is_lost(&mut self) {
         self.fails = Some(Failure::Disconnect);
     }
-}
-
-/// What becomes of an answer on its way.
-#[derive(Default)]
-pub(crate) struct Shape {
-    pub(crate) stale: Option<usize>,
-    pub(crate) partial: bool,
-    pub(crate) mangled: Option<Mangling>,
 }
 
 /// What the run must see to itself.
@@ -129,7 +119,8 @@ pub(crate) struct Scene {
     notices: mpsc::UnboundedSender<Notice>,
 }
 
-type Views = BTreeMap<(String, String), Vec<Result<Node, ApiError>>>;
+type Outcome = Result<Node, ApiError>;
+type Views = BTreeMap<(String, String), Vec<Outcome>>;
 
 struct Outage {
     service: String,
@@ -249,7 +240,7 @@ impl Scene {
             value = self.arriving(Arrival::Again, perform);
         }
         match self.leave(machine, crossing, passage).await {
-            Ok(shape) => Passed::Answer(value, shape),
+            Ok(bends) => Passed::Answer(value, bends),
             Err(how) => Passed::Failed(how),
         }
     }
@@ -297,9 +288,7 @@ impl Scene {
                 What::Fail(_, how) => passage.fails = Some(how),
                 What::Twice => passage.twice = true,
                 What::Late { by } => passage.late = Some(seconds(by)),
-                What::Stale { versions } => passage.shape.stale = Some(versions),
-                What::Partial => passage.shape.partial = true,
-                What::Mangled(mangling) => passage.shape.mangled = Some(mangling),
+                What::Stale { .. } | What::Partial | What::Mangled(_) => passage.bends.push(fault),
                 What::Outage { service, lasts, how } => {
                     let until = Instant::now() + seconds(lasts);
                     locked(&self.outages).push(Outage { service, until, how });
@@ -336,7 +325,7 @@ impl Scene {
         machine: &Machine,
         crossing: &Crossing,
         passage: Passage,
-    ) -> Result<Shape, Failure> {
+    ) -> Result<Vec<Fault>, Failure> {
         self.crossed(machine, crossing);
         match passage.crash {
             Some(Position::AfterReply) => machine.doom(),
@@ -347,7 +336,7 @@ impl Scene {
         }
         match passage.fails {
             Some(how) => self.noted(crossing, how),
-            None => Ok(passage.shape),
+            None => Ok(passage.bends),
         }
     }
 
@@ -355,11 +344,26 @@ impl Scene {
         let mut struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
         // Whoever dies by another fault at the same crossing would leave it unwritten.
         struck.sort_by_key(|fault| !matches!(fault.what, What::Downgrade(_)));
-        // A mishap happens when it can, and counts from then on.
-        for fault in struck.iter().filter(|fault| !matches!(fault.what, What::World { .. })) {
+        // A mishap happens when it can, and what bends an answer strikes the first one that it changes: they count from then on.
+        let counts = |fault: &&Fault| !matches!(fault.what, What::World { .. }) && !fault.what.bends();
+        for fault in struck.iter().filter(counts) {
             self.note_struck(fault, &crossing.operation, fault.what.lasts());
         }
         struck
+    }
+
+    /// A fault has changed an answer, or would have changed nothing: then it waits for the next one.
+    pub(crate) fn bent(&self, fault: Fault, operation: &str, changed: bool) {
+        if changed {
+            self.note_struck(&fault, operation, Duration::ZERO);
+        } else {
+            locked(&self.armed).put_back(fault);
+        }
+    }
+
+    /// Faults that met what they were to strike, and could change nothing of it: operation, and class.
+    pub(crate) fn idle(&self) -> BTreeSet<(String, &'static str)> {
+        locked(&self.armed).idle()
     }
 
     fn note_struck(&self, fault: &Fault, operation: &str, lasts: Duration) {
@@ -539,20 +543,28 @@ impl Scene {
     /// Keeps an answer, so that it can be given again when it is old.
     pub(crate) fn remember(&self, call: &Call, outcome: &Result<Node, ApiError>) {
         if let (Some(views), false) = (&self.views, call.counts_as_mutating()) {
-            locked(views).entry(view(call)).or_default().push(outcome.clone());
+            let mut views = locked(views);
+            let answers = views.entry(view(call)).or_default();
+            if answers.last() != Some(outcome) {
+                answers.push(outcome.clone());
+            }
         }
     }
 
-    /// The answer to the same question so many different answers before.
-    pub(crate) fn older(&self, call: &Call, versions: usize) -> Option<Result<Node, ApiError>> {
+    /// What was answered to the same question so many different answers before `now`; the oldest there is if there are fewer.
+    pub(crate) fn older(&self, call: &Call, now: &Outcome, versions: usize) -> Option<Outcome> {
         let views = locked(self.views.as_ref()?);
         let mut answers = views.get(&view(call))?.clone();
+        answers.push(now.clone());
         answers.dedup();
-        let place = answers.len().saturating_sub(versions.max(1));
+        let place = answers.len().saturating_sub(versions.saturating_add(1));
         answers.into_iter().nth(place)
     }
 }
 
+/// What a call asks, whatever the time that it asks of.
 fn view(call: &Call) -> (String, String) {
-    (call.operation.clone(), format!("{:?}", call.input))
+    let mut input = call.input.clone();
+    ["StartTime", "EndTime"].iter().for_each(|time| input.set(time, Node::Null));
+    (call.operation.clone(), format!("{input:?}"))
 }

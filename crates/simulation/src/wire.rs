@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use tidegate_sandbox::{Call, Disconnected, error::ApiError, node::Node};
 
 use crate::{
-    fault::{Failure, Mangling},
+    fault::{Failure, Fault, Mangling, What},
     machine::Machine,
     scene::{Crossing, Passed, Scene, locked},
     wording,
@@ -79,9 +79,9 @@ impl Wire {
         let crossing = Crossing { operation, changes: call.counts_as_mutating() };
         let wire = self.clone();
         let sent = call.clone();
-        let (mut outcome, shape) =
+        let (mut outcome, bends) =
             match self.scene.cross(&self.machine, &crossing, move || wire.perform(&sent)).await {
-                Passed::Answer(outcome, shape) => (outcome, shape),
+                Passed::Answer(outcome, bends) => (outcome, bends),
                 Passed::Failed(how) => {
                     if how.is_refusal() {
                         self.scene.declined(&call);
@@ -90,23 +90,38 @@ impl Wire {
                     return self.refused(&call, how).await;
                 }
             };
-        match shape.stale {
-            Some(versions) => outcome = self.scene.older(&call, versions).unwrap_or(outcome),
-            None => self.scene.remember(&call, &outcome),
+        if let (Ok(node), "GetMetricData") = (&mut outcome, call.operation.as_str()) {
+            locked(&self.scene.gaps).reshape(node, self.scene.calendar.now());
         }
-        if let Ok(node) = &mut outcome {
-            if call.operation == "GetMetricData" {
-                locked(&self.scene.gaps).reshape(node, self.scene.calendar.now());
-            }
-            wording::reshape(node, &shape);
+        let truth = outcome.clone();
+        let mut cut = false;
+        for fault in bends {
+            cut |= self.bend(&call, &crossing.operation, &mut outcome, fault);
         }
+        self.scene.remember(&call, &truth);
         self.note(&call, &outcome);
         if outcome.is_err() {
             self.scene.declined(&call);
         }
         let response = self.scene.sandbox.reply(&call, outcome);
-        let cut = shape.mangled == Some(Mangling::CutOff);
         Ok(if cut { response.map(|body| body.slice(..body.len() / 2)) } else { response })
+    }
+
+    /// Does to an answer what a fault does to it. True if it is to be cut off.
+    fn bend(&self, call: &Call, operation: &str, outcome: &mut Outcome, fault: Fault) -> bool {
+        let before = outcome.clone();
+        let mut cut = false;
+        match (&fault.what, outcome.as_mut()) {
+            (What::Stale { versions }, _) => {
+                *outcome = self.scene.older(call, &before, *versions).unwrap_or_else(|| before.clone());
+            }
+            (What::Partial, Ok(node)) => wording::leave_out(node),
+            (What::Mangled(Mangling::CutOff), Ok(_)) => cut = true,
+            (What::Mangled(mangling), Ok(node)) => wording::mangle(node, *mangling),
+            (_, _) => {}
+        }
+        self.scene.bent(fault, operation, cut || *outcome != before);
+        cut
     }
 
     /// True if a request was signed at another time than now. Source: AWS takes signatures of up to five minutes before and

@@ -2,7 +2,7 @@
 
 use tidegate_sandbox::node::Node;
 
-use crate::{fault::Mangling, scene::Shape};
+use crate::fault::Mangling;
 
 /// Members whose values are words of a list that AWS may make longer. Source: the services' models.
 const WORDS: [&str; 12] = [
@@ -20,18 +20,8 @@ const WORDS: [&str; 12] = [
     "Engine",
 ];
 
-/// Makes of an answer what the faults on its way make of it.
-pub(crate) fn reshape(node: &mut Node, shape: &Shape) {
-    if shape.partial {
-        leave_out(node);
-    }
-    if let Some(mangling) = shape.mangled {
-        mangle(node, mangling);
-    }
-}
-
 /// Leaves the last item out of every list at the top: a page that was lost, a list that is not complete.
-fn leave_out(node: &mut Node) {
+pub(crate) fn leave_out(node: &mut Node) {
     let Node::Map(members) = node else { return };
     for (_, member) in members.iter_mut() {
         if let Node::List(items) = member {
@@ -41,7 +31,8 @@ fn leave_out(node: &mut Node) {
     members.retain(|(name, _)| !matches!(name.as_str(), "nextToken" | "NextToken" | "NextMarker" | "Marker"));
 }
 
-fn mangle(node: &mut Node, mangling: Mangling) {
+/// Makes of it what nobody knows.
+pub(crate) fn mangle(node: &mut Node, mangling: Mangling) {
     match mangling {
         Mangling::UnknownWords => unknown_words(node),
         Mangling::UnknownMembers => unknown_members(node),
