@@ -27,6 +27,7 @@ mod scene;
 pub mod summary;
 pub mod sweep;
 mod time;
+mod tool;
 mod trace;
 mod wire;
 mod wording;

@@ -18,7 +18,7 @@ use tidegate_sandbox::{
     protocol::{Protocol, Service},
 };
 
-use crate::{deeds::hand, fault::Plan, oracle::traffic::PRODUCTION};
+use crate::{deeds::hand, fault::Plan, oracle::traffic::PRODUCTION, tool};
 
 /// The release of every scenario.
 pub const RELEASE: &str = "ecommerce";
@@ -127,6 +127,9 @@ pub struct SpecText {
     /// Whether it asks for the story's schema change.
     #[serde(default)]
     pub change: bool,
+    /// Whether the team's own tool makes that change, in a task.
+    #[serde(default)]
+    pub tool: bool,
 }
 
 fn canary() -> String {
@@ -184,6 +187,11 @@ impl Scenario {
     /// How long it may take.
     pub fn within(&self) -> Duration {
         self.expect.within.unsigned_abs()
+    }
+
+    /// True if the team's own tool makes a change in it.
+    pub(crate) fn has_tool(&self) -> bool {
+        self.events.iter().any(|event| matches!(&event.deed, Deed::Spec(spec) if spec.tool))
     }
 }
 
@@ -252,11 +260,11 @@ fn plan_shown(status: Option<&ReleaseStatus>) -> Option<String> {
 
 impl SpecText {
     fn text(&self, sandbox: &Sandbox) -> String {
-        let Self { image, bake, shift, with, change } = self;
+        let Self { image, bake, shift, with, change, tool } = self;
         let mut with = if with.is_empty() { String::new() } else { format!(", {with}") };
         if *change {
             with.push_str(", ");
-            with.push_str(&schema(sandbox));
+            with.push_str(&schema(sandbox, &if *tool { by_tool() } else { by_files() }));
         }
         format!(
             r#"{{"service": {{"cluster": "ecommerce", "name": "ecommerce"}},
@@ -267,15 +275,21 @@ impl SpecText {
     }
 }
 
-/// The story's schema change, with waits that are short.
-fn schema(sandbox: &Sandbox) -> String {
+/// The story's schema change, with waits that are short; `by` says what makes it.
+fn schema(sandbox: &Sandbox, by: &str) -> String {
     let secret = sandbox.world().secret_arn("tidegate-ecommerce").unwrap_or_default();
-    let source = migrations().join("structured-address");
     format!(
         r#""schema": {{"database": {{"secret": "{secret}", "instance": "ecommerce-db"}}, "change": "structured-address",
- "source": "file://{}", "contractAfter": "10m", "quarantine": "20m"}}"#,
-        source.display()
+ {by}, "contractAfter": "10m", "quarantine": "20m"}}"#
     )
+}
+
+fn by_files() -> String {
+    format!(r#""source": "file://{}""#, migrations().join("structured-address").display())
+}
+
+fn by_tool() -> String {
+    format!(r#""runner": {}"#, tool::runner())
 }
 
 /// The story's migration files.

@@ -56,8 +56,10 @@ pub fn setup(rows: impl IntoIterator<Item = (i64, Row)>, (ours, shop): (&str, &s
 /// The column of [`customers`] that is the old form.
 pub const OLD_COLUMN: &str = "address";
 
+/// The columns of [`customers`] that are the new form.
+pub const NEW_COLUMNS: [&str; 4] = ["street_address", "city", "state", "zip_code"];
+
 const OLD: [&str; 1] = [OLD_COLUMN];
-const NEW: [&str; 4] = ["street_address", "city", "state", "zip_code"];
 
 /// Reads and writes the text alone.
 pub fn version_1(name: &str) -> Version {
@@ -66,12 +68,13 @@ pub fn version_1(name: &str) -> Version {
 
 /// Reads and writes both forms.
 pub fn version_2(name: &str) -> Version {
-    version(name, &[OLD[0], NEW[0], NEW[1], NEW[2], NEW[3]], Write::Both)
+    let [street, city, state, zip] = NEW_COLUMNS;
+    version(name, &[OLD_COLUMN, street, city, state, zip], Write::Both)
 }
 
 /// Reads and writes the structure alone.
 pub fn version_3(name: &str) -> Version {
-    version(name, &NEW, Write::New)
+    version(name, &NEW_COLUMNS, Write::New)
 }
 
 /// What the shop runs, over the columns that its version knows.

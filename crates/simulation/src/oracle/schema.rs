@@ -27,6 +27,8 @@ pub(crate) struct Schema {
     hidden: Option<Timestamp>,
     /// When there was last a snapshot that a purge may rest on: somebody may have deleted it just now.
     kept: Option<Timestamp>,
+    /// True once the team's own tool was told to drop the old form: then a purge only writes down that it did.
+    by_tool: bool,
     /// Since when each snapshot can be restored.
     available: BTreeMap<(String, Timestamp), Timestamp>,
 }
@@ -77,6 +79,7 @@ impl Schema {
                     unused(world, database, step.at, found);
                 }
                 Operation::Unhide => self.hidden = None,
+                Operation::Purge if self.by_tool => {}
                 Operation::Purge => {
                     contracted(world, ("purged", step.at), shown, found);
                     self.purged(world, step.at, found);
@@ -89,6 +92,13 @@ impl Schema {
             }
         }
         self.seen = committed.len();
+    }
+
+    /// The team's own tool is told to contract: nothing that may not be dropped by us may be dropped by it.
+    pub(crate) fn told_to_contract(&mut self, world: &World, shown: &BTreeSet<String>, found: &mut Found) {
+        self.by_tool = true;
+        contracted(world, ("told to be purged", world.now()), shown, found);
+        self.purged(world, world.now(), found);
     }
 
     fn purged(&mut self, world: &World, at: Timestamp, found: &mut Found) {
