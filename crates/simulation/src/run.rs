@@ -400,11 +400,13 @@ impl<'s> Stage<'s> {
         if due && !event.deed.is_possible(status.as_deref()) {
             self.ready = None;
         } else if due {
-            event.deed.happen(&self.scene.sandbox, status.as_deref());
+            event.deed.happen(&self.scene, status.as_deref());
             let now = self.scene.calendar.now();
             locked(&self.scene.oracles).interfered(now);
-            if matches!(event.deed, Deed::Weights(..)) {
-                locked(&self.scene.oracles).excuse(now + AS_IT_IS_LEFT);
+            match event.deed {
+                Deed::Weights(..) => locked(&self.scene.oracles).excuse(now + AS_IT_IS_LEFT),
+                Deed::Stop(number) => self.stop(number),
+                _ => {}
             }
             let at = self.scene.calendar.elapsed().as_millis();
             locked(&self.scene.trace).line(format_args!("{at} event {}", self.next));
@@ -412,6 +414,12 @@ impl<'s> Stage<'s> {
             self.next += 1;
             self.ready = None;
         }
+    }
+
+    /// Asks the daemon of a machine to end by itself: it gives its leases back first.
+    fn stop(&self, number: u32) {
+        let its = self.daemons.iter().filter(|daemon| daemon.machine.number == number);
+        its.for_each(|daemon| daemon.stopping.cancel());
     }
 
     fn died(&mut self, notice: Notice) {

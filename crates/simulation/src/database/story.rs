@@ -9,6 +9,7 @@ use tidegate_model::schema::TableName;
 
 use super::{
     catalog::Table,
+    model::Model,
     roles::{Power, Role},
     rows::{Row, Write},
     state::{Settings, Setup},
@@ -75,6 +76,15 @@ pub fn version_2(name: &str) -> Version {
 /// Reads and writes the structure alone.
 pub fn version_3(name: &str) -> Version {
     version(name, &NEW_COLUMNS, Write::New)
+}
+
+/// A job of the team beside the shop reads the old form so many times, in the shop's role. The server may refuse it.
+pub fn job(database: &Model, times: u64) {
+    let names = Names::Columns(vec![OLD_COLUMN.to_owned()]);
+    let text = format!("SELECT {OLD_COLUMN} FROM customers WHERE id = $1");
+    let statement = Statement { text, table: customers(), names, does: Does::Read };
+    // What it is refused stands in the server's log, where it is to be found.
+    drop(database.run(SHOP, &statement, times));
 }
 
 /// What the shop runs, over the columns that its version knows.
