@@ -14,7 +14,7 @@ mod downgrade;
 mod draw;
 pub mod fault;
 pub mod hunt;
-mod keep;
+pub mod keep;
 mod likely;
 mod listeners;
 mod log;

@@ -18,9 +18,7 @@ use tidegate_sandbox::{
     protocol::{Protocol, Service},
 };
 
-use crate::{
-    database::story, deeds::hand, fault::Plan, oracle::traffic::PRODUCTION, scene::Scene, tool,
-};
+use crate::{database::story, deeds::hand, fault::Plan, oracle::traffic::PRODUCTION, scene::Scene, tool};
 
 /// The release of every scenario.
 pub const RELEASE: &str = "ecommerce";
@@ -305,7 +303,6 @@ fn schema(sandbox: &Sandbox, by: &str) -> String {
  {by}, "contractAfter": "10m", "quarantine": "20m"}}"#
     )
 }
-
 
 /// The story's migration files.
 pub(crate) fn migrations() -> PathBuf {
