@@ -64,6 +64,11 @@ fn migrate(database: &Model, command: &[String]) -> Result<(), Failure> {
     }
 }
 
+/// Tasks of it that run, or are about to.
+pub(crate) fn runs(world: &World) -> usize {
+    world.live_tasks().iter().filter(|task| task.image == IMAGE).count()
+}
+
 /// True if a call tells the tool to contract.
 pub(crate) fn is_told_to_contract(run: &Node) -> bool {
     let containers = run.get("overrides").items("containerOverrides").unwrap_or(&[]);

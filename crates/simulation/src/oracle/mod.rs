@@ -19,7 +19,6 @@ use crate::{
     database::{Model, Operation},
     fault::{Fault, Mishap, Newer, SnapshotMishap, What, seconds},
     machine::Machine,
-    tool,
 };
 
 mod chronicle;
@@ -462,8 +461,9 @@ impl Oracles {
         for (invariant, what) in self.pending.drain(..) {
             self.found.add(invariant, world.now(), what);
         }
-        if call.operation == "RunTask" && tool::is_told_to_contract(&call.input) {
-            self.schema.told_to_contract(world, self.orders.plans(), &mut self.found);
+        if call.operation == "RunTask" {
+            let call = (call, self.journal.late);
+            self.schema.tool_started(world, call, self.orders.plans(), &mut self.found);
         }
         if call.counts_as_mutating() {
             if let Some(effect) = Effect::of(call) {

@@ -7,12 +7,16 @@ use tidegate_model::{
     orders::read_approval,
     spec::{self, ContractMode, SchemaSpec},
 };
-use tidegate_sandbox::world::{World, truth::Deployed};
+use tidegate_sandbox::{
+    Call,
+    world::{World, truth::Deployed},
+};
 
 use super::{Found, Invariant, made_for, orders::JUST_NOW, traffic::SPEC};
 use crate::{
     database::{Model, Operation, story},
     scenario::APPROVAL,
+    tool,
 };
 
 /// The instance that the database is on.
@@ -94,11 +98,24 @@ impl Schema {
         self.seen = committed.len();
     }
 
-    /// The team's own tool is told to contract: nothing that may not be dropped by us may be dropped by it.
-    pub(crate) fn told_to_contract(&mut self, world: &World, shown: &BTreeSet<String>, found: &mut Found) {
-        self.by_tool = true;
-        contracted(world, ("told to be purged", world.now()), shown, found);
-        self.purged(world, world.now(), found);
+    /// The team's own tool is started: alone, and to drop nothing that we may not drop ourselves. A call that arrives late is one
+    /// that its sender has given up, so another run may be under way by then, or come while that one is.
+    pub(crate) fn tool_started(
+        &mut self,
+        world: &World,
+        (call, late): (&Call, bool),
+        shown: &BTreeSet<String>,
+        found: &mut Found,
+    ) {
+        let now = world.now();
+        if tool::runs(world) > 1 && !late {
+            found.add(Invariant::J2, now, "the tool was started while another run was under way".to_owned());
+        }
+        if tool::is_told_to_contract(&call.input) {
+            self.by_tool = true;
+            contracted(world, ("told to be purged", now), shown, found);
+            self.purged(world, now, found);
+        }
     }
 
     fn purged(&mut self, world: &World, at: Timestamp, found: &mut Found) {
