@@ -40,6 +40,8 @@ type Publishing = Arc<Mutex<Option<watch::Receiver<Arc<Published>>>>>;
 pub(crate) struct Daemon {
     pub(crate) machine: Arc<Machine>,
     pub(crate) running: JoinHandle<()>,
+    /// Cancelled when it is to end in an orderly way.
+    pub(crate) stopping: CancellationToken,
     published: Publishing,
 }
 
@@ -47,8 +49,10 @@ impl Daemon {
     /// Starts it.
     pub(crate) fn boot(scene: &Arc<Scene>, machine: Arc<Machine>, settings: Settings) -> Self {
         let published = Publishing::default();
-        let running = run(Arc::clone(scene), Arc::clone(&machine), settings, Arc::clone(&published));
-        Self { machine, running: tokio::spawn(running), published }
+        let stopping = CancellationToken::new();
+        let parts = (Arc::clone(&published), stopping.clone());
+        let running = run(Arc::clone(scene), Arc::clone(&machine), settings, parts);
+        Self { machine, running: tokio::spawn(running), stopping, published }
     }
 
     /// What it shows of a release.
@@ -72,7 +76,12 @@ impl Deref for Shown {
     }
 }
 
-async fn run(scene: Arc<Scene>, machine: Arc<Machine>, settings: Settings, published: Publishing) {
+async fn run(
+    scene: Arc<Scene>,
+    machine: Arc<Machine>,
+    settings: Settings,
+    (published, stopping): (Publishing, CancellationToken),
+) {
     let wire = Wire { scene: Arc::clone(&scene), machine: Arc::clone(&machine) };
     let keys = Credentials::new("simulation", "simulation", None, None, "simulation");
     let config = aws_types::SdkConfig::builder()
@@ -95,9 +104,9 @@ async fn run(scene: Arc<Scene>, machine: Arc<Machine>, settings: Settings, publi
     };
     if let Ok(controller) = Controller::new(parts, settings).await {
         *locked(&published) = Some(controller.published());
-        drop(controller.run(CancellationToken::new()).await);
+        drop(controller.run(stopping).await);
     }
-    // It could not begin, or could not go on: whoever looks after the machine starts it again.
+    // It could not begin or go on, or was stopped: whoever looks after the machine starts it again.
     scene.ended(&machine);
 }
 

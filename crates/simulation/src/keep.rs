@@ -20,6 +20,46 @@ use crate::{
 /// How long a store waits for its database before it gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is asked of the store: one for each way into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the store's own names")]
+pub enum Request {
+    Read,
+    Append,
+    Lease,
+    Renew,
+    Resign,
+    Publish,
+    Published,
+}
+
+impl Request {
+    /// Every request.
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Append, Self::Lease, Self::Renew, Self::Resign, Self::Publish, Self::Published];
+
+    /// The operation that a fault strikes: `ledger.append`.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Read => "ledger.read",
+            Self::Append => "ledger.append",
+            Self::Lease => "ledger.lease",
+            Self::Renew => "ledger.renew",
+            Self::Resign => "ledger.resign",
+            Self::Publish => "ledger.publish",
+            Self::Published => "ledger.published",
+        }
+    }
+
+    /// True if it may change something.
+    fn changes(self) -> bool {
+        match self {
+            Self::Read | Self::Published => false,
+            Self::Append | Self::Lease | Self::Renew | Self::Resign | Self::Publish => true,
+        }
+    }
+}
+
 /// A machine's way to the ledger.
 pub(crate) struct Keep {
     pub(crate) scene: Arc<Scene>,
@@ -30,11 +70,11 @@ pub(crate) struct Keep {
 impl Keep {
     async fn cross<T: Send + 'static>(
         &self,
-        operation: &str,
-        changes: bool,
+        request: Request,
         perform: impl FnMut() -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let crossing = Crossing { operation: format!("ledger.{operation}"), changes };
+        let changes = request.changes();
+        let crossing = Crossing { operation: request.operation().to_owned(), changes };
         let failed = |source| {
             let action = if changes { "write" } else { "read" };
             Err(LedgerError::Database { action, source })
@@ -85,7 +125,7 @@ impl Store for Keep {
         async move {
             let (memory, wanted) = (self.memory.clone(), of.cloned());
             let rows = self
-                .cross("read", false, move || {
+                .cross(Request::Read, move || {
                     let mut rows = Vec::new();
                     now(memory.read(wanted.as_ref(), &mut |row| rows.push(row)))?;
                     Ok(rows)
@@ -107,7 +147,7 @@ impl Store for Keep {
         let (memory, scene) = (self.memory.clone(), Arc::clone(&self.scene));
         let (release, head, rows) = (release.clone(), head.clone(), rows.to_vec());
         let machine = self.machine.number;
-        self.cross("append", true, move || {
+        self.cross(Request::Append, move || {
             now(memory.append(&release, epoch, &head, &rows))?;
             if rows.iter().any(|row| secrets::leaks(&row.body)) {
                 scene.leaked("the ledger");
@@ -136,7 +176,7 @@ impl Store for Keep {
                 }
                 Ok(grant)
             };
-            let grant = self.cross("lease", true, lease).await?;
+            let grant = self.cross(Request::Lease, lease).await?;
             if let (Grant::Held { epoch, .. }, true) = (&grant, ours) {
                 self.machine.granted(*epoch);
             }
@@ -152,7 +192,7 @@ impl Store for Keep {
     ) -> BoxFuture<'a, Result<BTreeMap<ReleaseName, u64>, LedgerError>> {
         let (memory, holder) = (self.memory.clone(), holder.to_owned());
         let (scene, machine) = (Arc::clone(&self.scene), self.machine.number);
-        self.cross("renew", true, move || {
+        self.cross(Request::Renew, move || {
             let kept = now(memory.renew(&holder, term))?;
             if kept.keys().any(is_ours) {
                 scene.leased(machine, Leased::Renewed { term });
@@ -165,7 +205,7 @@ impl Store for Keep {
     fn resign<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
         let (memory, holder) = (self.memory.clone(), holder.to_owned());
         let (scene, machine) = (Arc::clone(&self.scene), self.machine.number);
-        self.cross("resign", true, move || {
+        self.cross(Request::Resign, move || {
             now(memory.resign(&holder))?;
             scene.leased(machine, Leased::Resigned);
             Ok(())
@@ -183,7 +223,7 @@ impl Store for Keep {
         if status.as_deref().is_some_and(secrets::leaks) {
             self.scene.leaked("what is published");
         }
-        self.cross("publish", true, move || now(memory.publish(&release, epoch, status.as_deref()))).boxed()
+        self.cross(Request::Publish, move || now(memory.publish(&release, epoch, status.as_deref()))).boxed()
     }
 
     fn published<'a>(
@@ -191,6 +231,6 @@ impl Store for Keep {
         release: &'a ReleaseName,
     ) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
         let (memory, release) = (self.memory.clone(), release.clone());
-        self.cross("published", false, move || now(memory.published(&release))).boxed()
+        self.cross(Request::Published, move || now(memory.published(&release))).boxed()
     }
 }

@@ -34,6 +34,7 @@ use crate::{
     scenario::{Deed, RELEASE, Scenario},
     scene::{Notice, Scene, locked},
     time::{Calendar, MachineClock},
+    tool::Tool,
     trace::Trace,
 };
 
@@ -174,6 +175,8 @@ struct Stage<'s> {
     /// When the last event happened, or the last thing went wrong.
     last_trouble: Duration,
     convergence: Convergence,
+    /// The team's own migration tool, where the scenario has one.
+    tool: Option<Tool>,
     /// Every reason to wait that was told.
     told: BTreeSet<&'static str>,
     /// True once only the rest is watched: nobody does anything any more.
@@ -207,6 +210,7 @@ impl<'s> Stage<'s> {
             untold_since: None,
             last_trouble: Duration::ZERO,
             convergence: Convergence::default(),
+            tool: setup.scenario.has_tool().then(Tool::default),
             told: BTreeSet::new(),
             over: false,
             leak,
@@ -360,6 +364,7 @@ impl<'s> Stage<'s> {
             () = tokio::time::sleep(TICK) => {}
         }
         self.scene.look();
+        self.tool_works();
         let now = Instant::now();
         while self.reboots.first().is_some_and(|at| *at <= now) {
             self.reboots.remove(0);
@@ -368,6 +373,15 @@ impl<'s> Stage<'s> {
         self.scene.carry_on();
         self.last_trouble = self.last_trouble.max(self.scene.last_trouble());
         self.events();
+    }
+
+    /// The team's own tool does its work in the tasks that it was started in.
+    fn tool_works(&mut self) {
+        let (Some(tool), Some(database)) = (&mut self.tool, &self.scene.database) else { return };
+        let at = self.scene.calendar.elapsed().as_millis();
+        for told in tool.work(&mut self.scene.sandbox.world(), database) {
+            locked(&self.scene.trace).line(format_args!("{at} tool {told}"));
+        }
     }
 
     /// Lets what is due happen.
@@ -386,11 +400,13 @@ impl<'s> Stage<'s> {
         if due && !event.deed.is_possible(status.as_deref()) {
             self.ready = None;
         } else if due {
-            event.deed.happen(&self.scene.sandbox, status.as_deref());
+            event.deed.happen(&self.scene, status.as_deref());
             let now = self.scene.calendar.now();
             locked(&self.scene.oracles).interfered(now);
-            if matches!(event.deed, Deed::Weights(..)) {
-                locked(&self.scene.oracles).excuse(now + AS_IT_IS_LEFT);
+            match event.deed {
+                Deed::Weights(..) => locked(&self.scene.oracles).excuse(now + AS_IT_IS_LEFT),
+                Deed::Stop(number) => self.stop(number),
+                _ => {}
             }
             let at = self.scene.calendar.elapsed().as_millis();
             locked(&self.scene.trace).line(format_args!("{at} event {}", self.next));
@@ -398,6 +414,12 @@ impl<'s> Stage<'s> {
             self.next += 1;
             self.ready = None;
         }
+    }
+
+    /// Asks the daemon of a machine to end by itself: it gives its leases back first.
+    fn stop(&self, number: u32) {
+        let its = self.daemons.iter().filter(|daemon| daemon.machine.number == number);
+        its.for_each(|daemon| daemon.stopping.cancel());
     }
 
     fn died(&mut self, notice: Notice) {

@@ -18,7 +18,7 @@ use tidegate_sandbox::{
     protocol::{Protocol, Service},
 };
 
-use crate::{deeds::hand, fault::Plan, oracle::traffic::PRODUCTION};
+use crate::{database::story, deeds::hand, fault::Plan, oracle::traffic::PRODUCTION, scene::Scene, tool};
 
 /// The release of every scenario.
 pub const RELEASE: &str = "ecommerce";
@@ -107,6 +107,10 @@ pub enum Deed {
     RedAlarm(String, SignedDuration),
     /// A share of all requests fails for so long.
     Incident(f64, SignedDuration),
+    /// A job that nobody told of the schema change reads the old form so many times, in the shop's role.
+    Job(u64),
+    /// The daemon on this machine is stopped in an orderly way, as for an update, and started again. Machines count from 1.
+    Stop(u32),
 }
 
 /// What a spec asks for.
@@ -127,6 +131,12 @@ pub struct SpecText {
     /// Whether it asks for the story's schema change.
     #[serde(default)]
     pub change: bool,
+    /// Where its files are; the story's own if nothing is said.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// Whether the team's own tool makes that change, in a task.
+    #[serde(default)]
+    pub tool: bool,
 }
 
 fn canary() -> String {
@@ -185,6 +195,11 @@ impl Scenario {
     pub fn within(&self) -> Duration {
         self.expect.within.unsigned_abs()
     }
+
+    /// True if the team's own tool makes a change in it.
+    pub(crate) fn has_tool(&self) -> bool {
+        self.events.iter().any(|event| matches!(&event.deed, Deed::Spec(spec) if spec.tool))
+    }
 }
 
 impl Event {
@@ -221,7 +236,8 @@ impl Deed {
     }
 
     /// Does it.
-    pub(crate) fn happen(&self, sandbox: &Sandbox, status: Option<&ReleaseStatus>) {
+    pub(crate) fn happen(&self, scene: &Scene, status: Option<&ReleaseStatus>) {
+        let sandbox = &scene.sandbox;
         match self {
             Self::Spec(spec) => put(sandbox, "spec", &spec.text(sandbox)),
             Self::Put(name, text) => put(sandbox, name, text),
@@ -242,6 +258,9 @@ impl Deed {
             Self::Weights(first, second) => forward(sandbox, [*first, *second]),
             Self::RedAlarm(name, lasts) => sandbox.world().redden_alarm(name, *lasts),
             Self::Incident(share, lasts) => sandbox.world().begin_incident(*lasts, *share),
+            Self::Job(times) => scene.database.iter().for_each(|database| story::job(database, *times)),
+            // Daemons are the run's.
+            Self::Stop(_) => {}
         }
     }
 }
@@ -252,11 +271,11 @@ fn plan_shown(status: Option<&ReleaseStatus>) -> Option<String> {
 
 impl SpecText {
     fn text(&self, sandbox: &Sandbox) -> String {
-        let Self { image, bake, shift, with, change } = self;
+        let Self { image, bake, shift, with, change, source: _, tool: _ } = self;
         let mut with = if with.is_empty() { String::new() } else { format!(", {with}") };
         if *change {
             with.push_str(", ");
-            with.push_str(&schema(sandbox));
+            with.push_str(&schema(sandbox, &self.made_by()));
         }
         format!(
             r#"{{"service": {{"cluster": "ecommerce", "name": "ecommerce"}},
@@ -265,16 +284,23 @@ impl SpecText {
  "bake": "{bake}"{with}}}"#
         )
     }
+
+    /// What makes the change: files that Tidegate applies, or the team's own tool.
+    fn made_by(&self) -> String {
+        if self.tool {
+            return format!(r#""runner": {}"#, tool::runner());
+        }
+        let story = || format!("file://{}", migrations().join("structured-address").display());
+        format!(r#""source": "{}""#, self.source.clone().unwrap_or_else(story))
+    }
 }
 
-/// The story's schema change, with waits that are short.
-fn schema(sandbox: &Sandbox) -> String {
+/// The story's schema change, with waits that are short; `by` says what makes it.
+fn schema(sandbox: &Sandbox, by: &str) -> String {
     let secret = sandbox.world().secret_arn("tidegate-ecommerce").unwrap_or_default();
-    let source = migrations().join("structured-address");
     format!(
         r#""schema": {{"database": {{"secret": "{secret}", "instance": "ecommerce-db"}}, "change": "structured-address",
- "source": "file://{}", "contractAfter": "10m", "quarantine": "20m"}}"#,
-        source.display()
+ {by}, "contractAfter": "10m", "quarantine": "20m"}}"#
     )
 }
 

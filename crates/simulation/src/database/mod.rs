@@ -12,6 +12,7 @@
 //! | `state`, `model`, `truth` | the server as a whole; what a simulation does to it; what oracles read |
 //! | `transaction`, `steps`, `backfill`, `build`, `hide` | our steps, each in one transaction, with the real ones' checks in their order |
 //! | `catalog`, `rows`, `roles`, `sessions`, `journal` | what is in the database, who may use it, who holds it, what we wrote down |
+//! | `tool` | what the team's own migration tool does beside our steps |
 //! | `observe`, `statistics`, `log`, `traffic` | what is seen of it, and the application's statements that make it so |
 //! | `plan` | what a change's files do: read by the schema crate's own classifier, so locks and objects are not told twice |
 //!
@@ -64,6 +65,7 @@ mod state;
 mod statistics;
 mod steps;
 pub mod story;
+mod tool;
 mod traffic;
 mod transaction;
 mod truth;

@@ -9,6 +9,7 @@ use tidegate_model::schema::TableName;
 
 use super::{
     catalog::Table,
+    model::Model,
     roles::{Power, Role},
     rows::{Row, Write},
     state::{Settings, Setup},
@@ -56,8 +57,10 @@ pub fn setup(rows: impl IntoIterator<Item = (i64, Row)>, (ours, shop): (&str, &s
 /// The column of [`customers`] that is the old form.
 pub const OLD_COLUMN: &str = "address";
 
+/// The columns of [`customers`] that are the new form.
+pub const NEW_COLUMNS: [&str; 4] = ["street_address", "city", "state", "zip_code"];
+
 const OLD: [&str; 1] = [OLD_COLUMN];
-const NEW: [&str; 4] = ["street_address", "city", "state", "zip_code"];
 
 /// Reads and writes the text alone.
 pub fn version_1(name: &str) -> Version {
@@ -66,12 +69,22 @@ pub fn version_1(name: &str) -> Version {
 
 /// Reads and writes both forms.
 pub fn version_2(name: &str) -> Version {
-    version(name, &[OLD[0], NEW[0], NEW[1], NEW[2], NEW[3]], Write::Both)
+    let [street, city, state, zip] = NEW_COLUMNS;
+    version(name, &[OLD_COLUMN, street, city, state, zip], Write::Both)
 }
 
 /// Reads and writes the structure alone.
 pub fn version_3(name: &str) -> Version {
-    version(name, &NEW, Write::New)
+    version(name, &NEW_COLUMNS, Write::New)
+}
+
+/// A job of the team beside the shop reads the old form so many times, in the shop's role. The server may refuse it.
+pub fn job(database: &Model, times: u64) {
+    let names = Names::Columns(vec![OLD_COLUMN.to_owned()]);
+    let text = format!("SELECT {OLD_COLUMN} FROM customers WHERE id = $1");
+    let statement = Statement { text, table: customers(), names, does: Does::Read };
+    // What it is refused stands in the server's log, where it is to be found.
+    drop(database.run(SHOP, &statement, times));
 }
 
 /// What the shop runs, over the columns that its version knows.

@@ -494,6 +494,10 @@ impl Oracles {
         for (invariant, what) in self.pending.drain(..) {
             self.found.add(invariant, world.now(), what);
         }
+        if call.operation == "RunTask" {
+            let call = (call, self.journal.late);
+            self.schema.tool_started(world, call, self.orders.plans(), &mut self.found);
+        }
         if call.counts_as_mutating() {
             if let Some(effect) = Effect::of(call) {
                 self.journal.done(machine, effect, (world.now(), self.arrival), &mut self.found);

@@ -7,12 +7,16 @@ use tidegate_model::{
     orders::read_approval,
     spec::{self, ContractMode, SchemaSpec},
 };
-use tidegate_sandbox::world::{World, truth::Deployed};
+use tidegate_sandbox::{
+    Call,
+    world::{World, truth::Deployed},
+};
 
 use super::{Found, Invariant, made_for, orders::JUST_NOW, traffic::SPEC};
 use crate::{
     database::{Model, Operation, story},
     scenario::APPROVAL,
+    tool,
 };
 
 /// The instance that the database is on.
@@ -27,6 +31,8 @@ pub(crate) struct Schema {
     hidden: Option<Timestamp>,
     /// When there was last a snapshot that a purge may rest on: somebody may have deleted it just now.
     kept: Option<Timestamp>,
+    /// True once the team's own tool was told to drop the old form: then a purge only writes down that it did.
+    by_tool: bool,
     /// Since when each snapshot can be restored.
     available: BTreeMap<(String, Timestamp), Timestamp>,
 }
@@ -77,6 +83,7 @@ impl Schema {
                     unused(world, database, step.at, found);
                 }
                 Operation::Unhide => self.hidden = None,
+                Operation::Purge if self.by_tool => {}
                 Operation::Purge => {
                     contracted(world, ("purged", step.at), shown, found);
                     self.purged(world, step.at, found);
@@ -89,6 +96,26 @@ impl Schema {
             }
         }
         self.seen = committed.len();
+    }
+
+    /// The team's own tool is started: alone, and to drop nothing that we may not drop ourselves. A call that arrives late is one
+    /// that its sender has given up, so another run may be under way by then, or come while that one is.
+    pub(crate) fn tool_started(
+        &mut self,
+        world: &World,
+        (call, late): (&Call, bool),
+        shown: &BTreeSet<String>,
+        found: &mut Found,
+    ) {
+        let now = world.now();
+        if tool::runs(world) > 1 && !late {
+            found.add(Invariant::J2, now, "the tool was started while another run was under way".to_owned());
+        }
+        if tool::is_told_to_contract(&call.input) {
+            self.by_tool = true;
+            contracted(world, ("told to be purged", now), shown, found);
+            self.purged(world, now, found);
+        }
     }
 
     fn purged(&mut self, world: &World, at: Timestamp, found: &mut Found) {
