@@ -211,7 +211,7 @@ impl<'s> Stage<'s> {
             over: false,
             leak,
         };
-        for _ in 0..setup.scenario.daemons {
+        for _ in 0..setup.scenario.daemons() {
             stage.boot();
         }
         stage
@@ -310,7 +310,7 @@ impl<'s> Stage<'s> {
     fn rests(&self, looks: u64) {
         let settled =
             self.status().is_some_and(|status| status.summary == Summary::Healthy && status.schema.is_none());
-        let alone = self.setup.scenario.daemons == 1 && self.setup.plan.faults.is_empty();
+        let alone = self.setup.scenario.daemons() == 1 && self.setup.plan.faults.is_empty();
         let each = Settings::default().resync.unsigned_abs().as_secs();
         let most = self.setup.rest.as_secs() * 9 / 5 / each + 2;
         if settled && alone && looks > most {

@@ -45,6 +45,16 @@ pub struct Broken {
     pub violations: Vec<Violation>,
     /// The pace of its daemons, where that is not the product's own.
     pub pace: Option<SignedDuration>,
+    /// How many daemons it had, where that is not what its scenario says.
+    pub daemons: Option<u32>,
+}
+
+impl Broken {
+    /// A run of this scenario, and what it broke.
+    pub(crate) fn new(scenario: &Scenario, job: Job, violations: Vec<Violation>) -> Self {
+        let daemons = scenario.other_daemons.filter(|daemons| *daemons != scenario.daemons);
+        Self { job, violations, pace: scenario.pace, daemons }
+    }
 }
 
 /// What many runs came to.
@@ -241,7 +251,7 @@ impl UnderWay {
 
 /// Leaves faults out of a plan for as long as what it breaks stays broken.
 fn smaller(scenario: &Scenario, job: &Job, violations: Vec<Violation>) -> Broken {
-    let mut kept = Broken { job: job.clone(), violations, pace: scenario.pace };
+    let mut kept = Broken::new(scenario, job.clone(), violations);
     let Some(invariant) = kept.violations.first().map(|violation| violation.invariant) else { return kept };
     let mut place = 0;
     while place < kept.job.plan.faults.len() {
@@ -249,7 +259,7 @@ fn smaller(scenario: &Scenario, job: &Job, violations: Vec<Violation>) -> Broken
         job.plan.faults.remove(place);
         let violations = play(scenario, &job).violations;
         if violations.iter().any(|violation| violation.invariant == invariant) {
-            kept = Broken { job, violations, pace: scenario.pace };
+            kept = Broken::new(scenario, job, violations);
         } else {
             place += 1;
         }
@@ -325,11 +335,46 @@ impl fmt::Display for Broken {
         // A plan has a JSON form.
         let plan = serde_json::to_string(plan).unwrap_or_default();
         let pace = self.pace.map(|pace| format!(" --pace {}", pace.as_secs())).unwrap_or_default();
-        write!(f, "  again: cargo xtask sim --scenario {scenario} --seed {seed}{pace} --plan '{plan}'")
+        let daemons = self.daemons.map(|daemons| format!(" --daemons {daemons}")).unwrap_or_default();
+        write!(
+            f,
+            "  again: cargo xtask sim --scenario {scenario} --seed {seed}{pace}{daemons} --plan '{plan}'"
+        )
     }
 }
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A panic of a run is a failure of the sweep; what was counted before stands.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::with_two_daemons;
+
+    fn again(scenario: &Scenario) -> String {
+        let job = Job { scenario: "it".to_owned(), seed: 3, plan: Plan::default() };
+        let told = Broken::new(scenario, job, Vec::new()).to_string();
+        told.lines().last().unwrap_or_default().trim().to_owned()
+    }
+
+    #[test]
+    fn how_to_play_it_again_says_what_the_scenario_does_not() {
+        let text = |daemons: u32| {
+            format!(
+                "title = \"\"\ndaemons = {daemons}\nevent = []\nexpect = {{ summary = \"healthy\", phase = \"settled\", image = \"\", effects = [] }}"
+            )
+        };
+        let scenario = |daemons| Scenario::read(&text(daemons)).expect("a scenario");
+        assert_eq!(
+            again(&scenario(1)),
+            "again: cargo xtask sim --scenario it --seed 3 --plan '{\"faults\":[]}'"
+        );
+        let two = |scenario| with_two_daemons(&Catalogue::from([("it".to_owned(), scenario)]))["it"].clone();
+        let paced = Scenario { pace: Some(SignedDuration::from_secs(30)), ..two(scenario(1)) };
+        assert!(again(&paced).contains(" --seed 3 --pace 30 --daemons 2 --plan "), "{}", again(&paced));
+        assert!(!again(&two(scenario(2))).contains("--daemons"), "it has two by itself");
+        assert_eq!(two(scenario(3)).daemons(), 3);
+    }
 }
