@@ -6,6 +6,7 @@
 //! run is under way.
 
 pub mod bookmark;
+pub mod commit;
 mod daemon;
 pub mod database;
 mod deeds;

@@ -3,7 +3,7 @@
 //!
 //! A sweep that is interrupted goes on where it stood when it is asked for again.
 //! What was to be seen is counted, and a cell that no run saw is a failure of its own. A run that broke something is made
-//! small before it is told: seed, plan, and how to play it again.
+//! small before it is told: seed, commit, plan, and how to play it again.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bookmark::{Bookmark, Bookmarks, Standing},
+    commit::commit,
     fault::Plan,
     oracle::Violation,
     run::{Report, Setup, run},
@@ -328,7 +329,7 @@ impl Progress {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Job { scenario, seed, plan } = &self.job;
-        writeln!(f, "{scenario}, seed {seed}, {} faults:", plan.faults.len())?;
+        writeln!(f, "{scenario}, seed {seed}, commit {}, {} faults:", commit(), plan.faults.len())?;
         for violation in &self.violations {
             writeln!(f, "  {violation}")?;
         }
