@@ -25,6 +25,7 @@ pub mod plans;
 pub mod run;
 pub mod scenario;
 mod scene;
+pub mod struck;
 pub mod summary;
 pub mod sweep;
 mod time;

@@ -27,12 +27,13 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     daemon::{Daemon, Shown},
     database::{Model, Plans, Row, story},
-    fault::{Moment, Plan},
+    fault::{Fault, Moment, Plan},
     log::{Leak, Listener},
     machine::Machine,
     oracle::{Invariant, Oracles, Violation, convergence::Convergence, made_for, traffic::SPEC},
     scenario::{Deed, RELEASE, Scenario},
     scene::{Notice, Scene, locked},
+    struck::Phases,
     time::{Calendar, MachineClock},
     trace::Trace,
 };
@@ -102,6 +103,10 @@ pub struct Report {
     pub operations: BTreeMap<String, u64>,
     /// Operation, class of fault, and how often it struck.
     pub seen: BTreeMap<(String, &'static str), u64>,
+    /// Class of fault, the phases that were told of the release, and how often it struck in them.
+    pub in_phases: BTreeMap<(&'static str, Phases), u64>,
+    /// Faults of the plan and of the scenario that struck nothing.
+    pub never_struck: Vec<Fault>,
     /// The longest that the release stood undecided after the last fault: time, and passes.
     pub undecided: (Duration, u64),
     /// The summary's word at the end.
@@ -360,6 +365,7 @@ impl<'s> Stage<'s> {
             () = tokio::time::sleep(TICK) => {}
         }
         self.scene.look();
+        locked(&self.scene.struck).told(self.status().as_deref());
         let now = Instant::now();
         while self.reboots.first().is_some_and(|at| *at <= now) {
             self.reboots.remove(0);
@@ -475,6 +481,7 @@ impl<'s> Stage<'s> {
     fn report(&self, took: Duration, crossings: u64) -> Report {
         let oracles = locked(&self.scene.oracles);
         let trace = locked(&self.scene.trace);
+        let struck = locked(&self.scene.struck);
         Report {
             hash: trace.hash(),
             violations: oracles.found().to_vec(),
@@ -485,7 +492,9 @@ impl<'s> Stage<'s> {
             effects: oracles.effects().iter().map(|effect| effect.operation.clone()).collect(),
             took,
             operations: self.scene.operations(),
-            seen: self.scene.seen(),
+            seen: struck.seen.clone(),
+            in_phases: struck.in_phases.clone(),
+            never_struck: struck.to_come.clone(),
             undecided: self.convergence.longest,
             summary: self.status().map_or("none", |status| status.summary.as_str()),
             trace: trace.text().to_owned(),

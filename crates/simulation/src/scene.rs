@@ -23,6 +23,7 @@ use crate::{
     },
     machine::{Machine, Passes},
     oracle::{Invariant, Leased, Oracles, secrets},
+    struck::Struck,
     time::Calendar,
     trace::Trace,
 };
@@ -124,8 +125,8 @@ pub(crate) struct Scene {
     backups: Option<Mutex<Vec<(Instant, Memory)>>>,
     /// How often each operation was crossed.
     operations: Mutex<BTreeMap<String, u64>>,
-    /// Operation, class of fault, and how often it struck.
-    seen: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// What of the faults has struck.
+    pub(crate) struck: Mutex<Struck>,
     notices: mpsc::UnboundedSender<Notice>,
 }
 
@@ -173,7 +174,7 @@ impl Scene {
             ledger: Mutex::new(Memory::named("1")),
             backups: restored.then(Mutex::default),
             operations: Mutex::default(),
-            seen: Mutex::default(),
+            struck: Mutex::new(Struck::new(plan)),
             notices,
         };
         (Arc::new(scene), received)
@@ -212,10 +213,6 @@ impl Scene {
 
     pub(crate) fn moments(&self) -> Vec<Moment> {
         locked(&self.armed).moments().to_vec()
-    }
-
-    pub(crate) fn seen(&self) -> BTreeMap<(String, &'static str), u64> {
-        locked(&self.seen).clone()
     }
 
     pub(crate) fn operations(&self) -> BTreeMap<String, u64> {
@@ -353,7 +350,7 @@ impl Scene {
 
     fn note_struck(&self, fault: &Fault, operation: &str, lasts: Duration) {
         self.troubled_for(lasts);
-        *locked(&self.seen).entry((operation.to_owned(), fault.class())).or_default() += 1;
+        locked(&self.struck).struck(fault, operation);
         let at = self.calendar.elapsed().as_millis();
         locked(&self.trace).line(format_args!("{at} fault {:?} at {operation}", fault.what));
         locked(&self.oracles).struck(fault, self.calendar.now());

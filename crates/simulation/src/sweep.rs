@@ -73,6 +73,8 @@ pub struct Tally {
     pub failures: u64,
     /// By operation and class of fault, how often it struck.
     pub seen: BTreeMap<String, BTreeMap<String, u64>>,
+    /// By class of fault and by the phases of the release it struck in, how often.
+    pub in_phases: BTreeMap<String, BTreeMap<String, u64>>,
     /// The longest that any run stood undecided after its last fault: time, and passes.
     pub undecided: (Duration, u64),
     /// The summary at the end, and how many ended so.
@@ -108,11 +110,19 @@ impl Tally {
         for ((operation, class), times) in &report.seen {
             self.saw(operation, class, *times);
         }
+        for ((class, phases), times) in &report.in_phases {
+            self.saw_in(class, &phases.to_string(), *times);
+        }
     }
 
     pub(crate) fn saw(&mut self, operation: &str, class: &str, times: u64) {
         let classes = self.seen.entry(operation.to_owned()).or_default();
         *classes.entry(class.to_owned()).or_default() += times;
+    }
+
+    pub(crate) fn saw_in(&mut self, class: &str, phases: &str, times: u64) {
+        let all = self.in_phases.entry(class.to_owned()).or_default();
+        *all.entry(phases.to_owned()).or_default() += times;
     }
 
     /// Whether a fault of the class has struck the operation.
@@ -132,6 +142,9 @@ impl Tally {
         self.threads = other.threads;
         for (operation, classes) in other.seen {
             classes.iter().for_each(|(class, times)| self.saw(&operation, class, *times));
+        }
+        for (class, phases) in other.in_phases {
+            phases.iter().for_each(|(phases, times)| self.saw_in(&class, phases, *times));
         }
         for (end, times) in other.ends {
             *self.ends.entry(end).or_default() += times;

@@ -169,6 +169,7 @@ fn swept(cli: &Cli, catalogue: &Catalogue) -> Result<Option<bool>, Unusable> {
             }),
             cli.schedules.map(|schedules| sweeps.swarm(&wanted, schedules)),
         ];
+        modes::tell_phases(swept.iter().flatten());
         swept.iter().flatten().all(Swept::is_sound)
     };
     sweeps.bookmarks.clear();

@@ -64,6 +64,12 @@ impl Swept {
     }
 }
 
+/// Tells in which phases of a release the faults of all these sweeps struck.
+pub(crate) fn tell_phases<'s>(swept: impl IntoIterator<Item = &'s Swept>) {
+    let phases = summary::phases(swept.into_iter().map(|swept| &swept.tally));
+    println!("faults by class, and by what the status told of the release as they struck:\n{phases}");
+}
+
 /// Hunts, and tells in its first line what was found.
 pub(crate) fn hunted(cli: &Cli, catalogue: &Catalogue, limit: Duration) -> bool {
     let hunt = hunt(catalogue, cli.seed, limit);
