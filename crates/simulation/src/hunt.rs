@@ -128,7 +128,7 @@ impl Chase {
                     locked(&reports).push((place, report));
                 } else if !self.over.swap(true, Ordering::Relaxed) {
                     let (job, violations) = (job.clone(), report.violations);
-                    *locked(&self.found) = Some(Broken { job, violations, pace: scenario.pace });
+                    *locked(&self.found) = Some(Broken::new(scenario, job, violations));
                 }
             }
         };

@@ -6,6 +6,7 @@
 //! run is under way.
 
 pub mod bookmark;
+pub mod commit;
 mod daemon;
 pub mod database;
 mod deeds;
@@ -24,6 +25,7 @@ pub mod plans;
 pub mod run;
 pub mod scenario;
 mod scene;
+pub mod struck;
 pub mod summary;
 pub mod sweep;
 mod time;

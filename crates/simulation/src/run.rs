@@ -27,12 +27,13 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     daemon::{Daemon, Shown},
     database::{Model, Plans, Row, story},
-    fault::{Moment, Plan},
+    fault::{Fault, Moment, Plan},
     log::{Leak, Listener},
     machine::Machine,
     oracle::{Invariant, Oracles, Violation, convergence::Convergence, made_for, traffic::SPEC},
     scenario::{Deed, RELEASE, Scenario},
     scene::{Notice, Scene, locked},
+    struck::Phases,
     time::{Calendar, MachineClock},
     tool::Tool,
     trace::Trace,
@@ -103,6 +104,12 @@ pub struct Report {
     pub operations: BTreeMap<String, u64>,
     /// Operation, class of fault, and how often it struck.
     pub seen: BTreeMap<(String, &'static str), u64>,
+    /// Class of fault, the phases that were told of the release, and how often it struck in them.
+    pub in_phases: BTreeMap<(&'static str, Phases), u64>,
+    /// Operations and classes of faults that changed no answer, however often they could have.
+    pub idle: BTreeSet<(String, &'static str)>,
+    /// Faults of the plan and of the scenario that struck nothing.
+    pub never_struck: Vec<Fault>,
     /// The longest that the release stood undecided after the last fault: time, and passes.
     pub undecided: (Duration, u64),
     /// The summary's word at the end.
@@ -215,7 +222,7 @@ impl<'s> Stage<'s> {
             over: false,
             leak,
         };
-        for _ in 0..setup.scenario.daemons {
+        for _ in 0..setup.scenario.daemons() {
             stage.boot();
         }
         stage
@@ -314,7 +321,7 @@ impl<'s> Stage<'s> {
     fn rests(&self, looks: u64) {
         let settled =
             self.status().is_some_and(|status| status.summary == Summary::Healthy && status.schema.is_none());
-        let alone = self.setup.scenario.daemons == 1 && self.setup.plan.faults.is_empty();
+        let alone = self.setup.scenario.daemons() == 1 && self.setup.plan.faults.is_empty();
         let each = Settings::default().resync.unsigned_abs().as_secs();
         let most = self.setup.rest.as_secs() * 9 / 5 / each + 2;
         if settled && alone && looks > most {
@@ -365,6 +372,7 @@ impl<'s> Stage<'s> {
         }
         self.scene.look();
         self.tool_works();
+        locked(&self.scene.struck).told(self.status().as_deref());
         let now = Instant::now();
         while self.reboots.first().is_some_and(|at| *at <= now) {
             self.reboots.remove(0);
@@ -498,6 +506,7 @@ impl<'s> Stage<'s> {
     fn report(&self, took: Duration, crossings: u64) -> Report {
         let oracles = locked(&self.scene.oracles);
         let trace = locked(&self.scene.trace);
+        let struck = locked(&self.scene.struck);
         Report {
             hash: trace.hash(),
             violations: oracles.found().to_vec(),
@@ -508,7 +517,10 @@ impl<'s> Stage<'s> {
             effects: oracles.effects().iter().map(|effect| effect.operation.clone()).collect(),
             took,
             operations: self.scene.operations(),
-            seen: self.scene.seen(),
+            seen: struck.seen.clone(),
+            in_phases: struck.in_phases.clone(),
+            never_struck: struck.to_come.clone(),
+            idle: self.scene.idle(),
             undecided: self.convergence.longest,
             summary: self.status().map_or("none", |status| status.summary.as_str()),
             trace: trace.text().to_owned(),

@@ -35,6 +35,9 @@ pub struct Scenario {
     /// How many daemons share the ledger.
     #[serde(default = "one")]
     pub daemons: u32,
+    /// How many a run has instead, if its sweep or somebody at a prompt says so.
+    #[serde(skip)]
+    pub other_daemons: Option<u32>,
     /// The shortest time between two passes of a daemon. Sweeps of very many runs set it, so that a rollout takes a few hundred calls
     /// instead of a thousand and goes through the same states.
     #[serde(default)]
@@ -189,6 +192,11 @@ impl Scenario {
     /// If it is not TOML, or has members that no scenario has.
     pub fn read(text: &str) -> Result<Self, ScenarioError> {
         Ok(toml::from_str(text)?)
+    }
+
+    /// How many daemons a run of it has.
+    pub fn daemons(&self) -> u32 {
+        self.other_daemons.unwrap_or(self.daemons)
     }
 
     /// How long it may take.
@@ -374,9 +382,9 @@ pub(crate) fn node(value: &Value) -> Node {
 /// Scenarios by name.
 pub type Catalogue = BTreeMap<String, Scenario>;
 
-/// The same scenarios with two daemons each.
+/// The same scenarios with two daemons each, or more where there are more.
 pub fn with_two_daemons(catalogue: &Catalogue) -> Catalogue {
     let mut catalogue = catalogue.clone();
-    catalogue.values_mut().for_each(|scenario| scenario.daemons = 2);
+    catalogue.values_mut().for_each(|scenario| scenario.other_daemons = Some(scenario.daemons().max(2)));
     catalogue
 }

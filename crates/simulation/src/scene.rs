@@ -21,6 +21,7 @@ use crate::{
     fault::{Armed, At, DatabaseMishap, Failure, Fault, Mishap, Moment, Plan, Position, What, seconds},
     machine::{Machine, Passes},
     oracle::{Arrival, Invariant, Leased, Oracles, secrets},
+    struck::Struck,
     time::Calendar,
     trace::Trace,
 };
@@ -114,8 +115,8 @@ pub(crate) struct Scene {
     backups: Option<Mutex<Vec<(Instant, Memory)>>>,
     /// How often each operation was crossed.
     operations: Mutex<BTreeMap<String, u64>>,
-    /// Operation, class of fault, and how often it struck.
-    seen: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// What of the faults has struck.
+    pub(crate) struck: Mutex<Struck>,
     notices: mpsc::UnboundedSender<Notice>,
 }
 
@@ -164,7 +165,7 @@ impl Scene {
             ledger: Mutex::new(Memory::named("1")),
             backups: restored.then(Mutex::default),
             operations: Mutex::default(),
-            seen: Mutex::default(),
+            struck: Mutex::new(Struck::new(plan)),
             notices,
         };
         (Arc::new(scene), received)
@@ -205,10 +206,6 @@ impl Scene {
 
     pub(crate) fn moments(&self) -> Vec<Moment> {
         locked(&self.armed).moments().to_vec()
-    }
-
-    pub(crate) fn seen(&self) -> BTreeMap<(String, &'static str), u64> {
-        locked(&self.seen).clone()
     }
 
     pub(crate) fn operations(&self) -> BTreeMap<String, u64> {
@@ -264,7 +261,9 @@ impl Scene {
         }
         tokio::time::sleep(LATENCY).await;
         let mut passage = Passage::default();
-        for fault in self.strike(crossing) {
+        let struck = self.strike(crossing);
+        self.downgrade(machine, &struck).await;
+        for fault in struck {
             match fault.what {
                 What::Crash(Position::BeforeEffect) => self.kill(machine, Notice::Died(machine.number)).await,
                 What::Absent { lasts } => {
@@ -272,10 +271,7 @@ impl Scene {
                 }
                 What::World { .. } => self.begin(fault),
                 What::LedgerLost => self.kill(machine, Notice::LedgerLost(machine.number)).await,
-                What::Downgrade(newer) => {
-                    downgrade::write(&self.ledger(), newer);
-                    self.kill(machine, Notice::Died(machine.number)).await;
-                }
+                What::Downgrade(_) => {}
                 What::LedgerRestored { ago } => {
                     let backup = self.backup(seconds(ago));
                     self.kill(machine, Notice::LedgerRestored(machine.number, backup)).await;
@@ -340,10 +336,23 @@ impl Scene {
         }
     }
 
+    /// A newer version writes to the ledger, and the daemon dies. Before everything else that strikes: whoever dies by something else at
+    /// the same crossing would leave it unwritten.
+    async fn downgrade(&self, machine: &Machine, struck: &[Fault]) {
+        let mut dies = false;
+        for fault in struck {
+            if let What::Downgrade(newer) = fault.what {
+                downgrade::write(&self.ledger(), newer);
+                dies = true;
+            }
+        }
+        if dies {
+            self.kill(machine, Notice::Died(machine.number)).await;
+        }
+    }
+
     fn strike(&self, crossing: &Crossing) -> Vec<Fault> {
-        let mut struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
-        // Whoever dies by another fault at the same crossing would leave it unwritten.
-        struck.sort_by_key(|fault| !matches!(fault.what, What::Downgrade(_)));
+        let struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
         // A mishap happens when it can, and what bends an answer strikes the first one that it changes: they count from then on.
         let counts = |fault: &&Fault| !matches!(fault.what, What::World { .. }) && !fault.what.bends();
         for fault in struck.iter().filter(counts) {
@@ -368,7 +377,7 @@ impl Scene {
 
     fn note_struck(&self, fault: &Fault, operation: &str, lasts: Duration) {
         self.troubled_for(lasts);
-        *locked(&self.seen).entry((operation.to_owned(), fault.class())).or_default() += 1;
+        locked(&self.struck).struck(fault, operation);
         let at = self.calendar.elapsed().as_millis();
         locked(&self.trace).line(format_args!("{at} fault {:?} at {operation}", fault.what));
         locked(&self.oracles).struck(fault, self.calendar.now());

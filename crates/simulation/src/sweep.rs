@@ -3,10 +3,10 @@
 //!
 //! A sweep that is interrupted goes on where it stood when it is asked for again.
 //! What was to be seen is counted, and a cell that no run saw is a failure of its own. A run that broke something is made
-//! small before it is told: seed, plan, and how to play it again.
+//! small before it is told: seed, commit, plan, and how to play it again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     io::IsTerminal as _,
     sync::Mutex,
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bookmark::{Bookmark, Bookmarks, Standing},
+    commit::commit,
     fault::Plan,
     oracle::Violation,
     run::{Report, Setup, run},
@@ -45,6 +46,16 @@ pub struct Broken {
     pub violations: Vec<Violation>,
     /// The pace of its daemons, where that is not the product's own.
     pub pace: Option<SignedDuration>,
+    /// How many daemons it had, where that is not what its scenario says.
+    pub daemons: Option<u32>,
+}
+
+impl Broken {
+    /// A run of this scenario, and what it broke.
+    pub(crate) fn new(scenario: &Scenario, job: Job, violations: Vec<Violation>) -> Self {
+        let daemons = scenario.other_daemons.filter(|daemons| *daemons != scenario.daemons);
+        Self { job, violations, pace: scenario.pace, daemons }
+    }
 }
 
 /// What many runs came to.
@@ -62,6 +73,10 @@ pub struct Tally {
     pub failures: u64,
     /// By operation and class of fault, how often it struck.
     pub seen: BTreeMap<String, BTreeMap<String, u64>>,
+    /// By operation, the classes of faults that could have struck it in a run from the first time on, and changed nothing.
+    pub idle: BTreeMap<String, BTreeSet<String>>,
+    /// By class of fault and by the phases of the release it struck in, how often.
+    pub in_phases: BTreeMap<String, BTreeMap<String, u64>>,
     /// The longest that any run stood undecided after its last fault: time, and passes.
     pub undecided: (Duration, u64),
     /// The summary at the end, and how many ended so.
@@ -97,6 +112,12 @@ impl Tally {
         for ((operation, class), times) in &report.seen {
             self.saw(operation, class, *times);
         }
+        for (operation, class) in &report.idle {
+            self.idle.entry(operation.clone()).or_default().insert((*class).to_owned());
+        }
+        for ((class, phases), times) in &report.in_phases {
+            self.saw_in(class, &phases.to_string(), *times);
+        }
     }
 
     pub(crate) fn saw(&mut self, operation: &str, class: &str, times: u64) {
@@ -104,9 +125,27 @@ impl Tally {
         *classes.entry(class.to_owned()).or_default() += times;
     }
 
+    pub(crate) fn saw_in(&mut self, class: &str, phases: &str, times: u64) {
+        let all = self.in_phases.entry(class.to_owned()).or_default();
+        *all.entry(phases.to_owned()).or_default() += times;
+    }
+
     /// Whether a fault of the class has struck the operation.
     pub fn has_seen(&self, operation: &str, class: &str) -> bool {
         self.seen.get(operation).is_some_and(|classes| classes.contains_key(class))
+    }
+
+    /// Whether a fault of the class has struck the operation, or was tried and changes nothing of it.
+    pub fn has_tried(&self, operation: &str, class: &str) -> bool {
+        self.has_seen(operation, class) || self.idle.get(operation).is_some_and(|all| all.contains(class))
+    }
+
+    /// Cells in which a fault was tried and never changed anything.
+    pub fn idle(&self) -> usize {
+        let of = |(operation, classes): (&String, &BTreeSet<String>)| {
+            classes.iter().filter(|class| !self.has_seen(operation, class)).count()
+        };
+        self.idle.iter().map(of).sum()
     }
 
     /// Adds what another sweep came to.
@@ -121,6 +160,12 @@ impl Tally {
         self.threads = other.threads;
         for (operation, classes) in other.seen {
             classes.iter().for_each(|(class, times)| self.saw(&operation, class, *times));
+        }
+        for (operation, classes) in other.idle {
+            self.idle.entry(operation).or_default().extend(classes);
+        }
+        for (class, phases) in other.in_phases {
+            phases.iter().for_each(|(phases, times)| self.saw_in(&class, phases, *times));
         }
         for (end, times) in other.ends {
             *self.ends.entry(end).or_default() += times;
@@ -241,7 +286,7 @@ impl UnderWay {
 
 /// Leaves faults out of a plan for as long as what it breaks stays broken.
 fn smaller(scenario: &Scenario, job: &Job, violations: Vec<Violation>) -> Broken {
-    let mut kept = Broken { job: job.clone(), violations, pace: scenario.pace };
+    let mut kept = Broken::new(scenario, job.clone(), violations);
     let Some(invariant) = kept.violations.first().map(|violation| violation.invariant) else { return kept };
     let mut place = 0;
     while place < kept.job.plan.faults.len() {
@@ -249,7 +294,7 @@ fn smaller(scenario: &Scenario, job: &Job, violations: Vec<Violation>) -> Broken
         job.plan.faults.remove(place);
         let violations = play(scenario, &job).violations;
         if violations.iter().any(|violation| violation.invariant == invariant) {
-            kept = Broken { job, violations, pace: scenario.pace };
+            kept = Broken::new(scenario, job, violations);
         } else {
             place += 1;
         }
@@ -318,18 +363,53 @@ impl Progress {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Job { scenario, seed, plan } = &self.job;
-        writeln!(f, "{scenario}, seed {seed}, {} faults:", plan.faults.len())?;
+        writeln!(f, "{scenario}, seed {seed}, commit {}, {} faults:", commit(), plan.faults.len())?;
         for violation in &self.violations {
             writeln!(f, "  {violation}")?;
         }
         // A plan has a JSON form.
         let plan = serde_json::to_string(plan).unwrap_or_default();
         let pace = self.pace.map(|pace| format!(" --pace {}", pace.as_secs())).unwrap_or_default();
-        write!(f, "  again: cargo xtask sim --scenario {scenario} --seed {seed}{pace} --plan '{plan}'")
+        let daemons = self.daemons.map(|daemons| format!(" --daemons {daemons}")).unwrap_or_default();
+        write!(
+            f,
+            "  again: cargo xtask sim --scenario {scenario} --seed {seed}{pace}{daemons} --plan '{plan}'"
+        )
     }
 }
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A panic of a run is a failure of the sweep; what was counted before stands.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::with_two_daemons;
+
+    fn again(scenario: &Scenario) -> String {
+        let job = Job { scenario: "it".to_owned(), seed: 3, plan: Plan::default() };
+        let told = Broken::new(scenario, job, Vec::new()).to_string();
+        told.lines().last().unwrap_or_default().trim().to_owned()
+    }
+
+    #[test]
+    fn how_to_play_it_again_says_what_the_scenario_does_not() {
+        let text = |daemons: u32| {
+            format!(
+                "title = \"\"\ndaemons = {daemons}\nevent = []\nexpect = {{ summary = \"healthy\", phase = \"settled\", image = \"\", effects = [] }}"
+            )
+        };
+        let scenario = |daemons| Scenario::read(&text(daemons)).expect("a scenario");
+        assert_eq!(
+            again(&scenario(1)),
+            "again: cargo xtask sim --scenario it --seed 3 --plan '{\"faults\":[]}'"
+        );
+        let two = |scenario| with_two_daemons(&Catalogue::from([("it".to_owned(), scenario)]))["it"].clone();
+        let paced = Scenario { pace: Some(SignedDuration::from_secs(30)), ..two(scenario(1)) };
+        assert!(again(&paced).contains(" --seed 3 --pace 30 --daemons 2 --plan "), "{}", again(&paced));
+        assert!(!again(&two(scenario(2))).contains("--daemons"), "it has two by itself");
+        assert_eq!(two(scenario(3)).daemons(), 3);
+    }
 }

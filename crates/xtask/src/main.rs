@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bugs;
+mod commit;
 mod fuzz;
 mod run;
 mod tools;
@@ -163,7 +164,8 @@ fn sim(rest: &[String]) -> Result<(), Failed> {
     let profile = if whole { "release" } else { "sim" };
     cargo(["build", "--locked", "-p", "tidegate-simulation", "--profile", profile])?;
     let program = run::target().join(profile).join("sim");
-    run::command(program, rest.iter().map(String::as_str))
+    let commit = commit::now();
+    run::command_with(program, rest.iter().map(String::as_str), &[(commit::VARIABLE, &commit)])
 }
 
 fn bench_schema(rows: u32, runs: u32) -> Result<(), Failed> {

@@ -53,8 +53,17 @@ pub(crate) fn command<'a>(
     program: impl AsRef<OsStr>,
     arguments: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), Failed> {
+    command_with(program, arguments, &[])
+}
+
+/// Runs a program in the workspace, with these variables besides.
+pub(crate) fn command_with<'a>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = &'a str>,
+    variables: &[(&str, &str)],
+) -> Result<(), Failed> {
     let mut command = Command::new(program.as_ref());
-    command.args(arguments).current_dir(root());
+    command.args(arguments).envs(variables.iter().copied()).current_dir(root());
     let name = Path::new(program.as_ref()).file_name().unwrap_or(program.as_ref());
     let program = name.to_string_lossy().into_owned();
     match command.status() {

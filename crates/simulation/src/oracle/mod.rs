@@ -495,7 +495,7 @@ impl Oracles {
             self.found.add(invariant, world.now(), what);
         }
         if call.operation == "RunTask" {
-            let call = (call, self.journal.late);
+            let call = (call, self.arrival == Arrival::Late);
             self.schema.tool_started(world, call, self.orders.plans(), &mut self.found);
         }
         if call.counts_as_mutating() {

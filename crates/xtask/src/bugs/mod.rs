@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::run::{self, Failed, cargo};
+use crate::{
+    commit::{self, VARIABLE},
+    run::{self, Failed, cargo},
+};
 
 mod catalogue;
 mod weave;
@@ -33,6 +36,7 @@ pub(crate) fn hunt(only: &str, limit: u64) -> Result<(), Failed> {
     let bugs = catalogue::read(&run::root()).map_err(|error| wrong(&error))?;
     let copy = run::target().join("bugs");
     weave::weave(&run::root(), &copy, &bugs).map_err(|error| wrong(&error))?;
+    let commit = commit::now();
     run::say("building a copy with every seeded bug in it; the first time this takes some ten minutes");
     let (manifest, target) = (copy.join("Cargo.toml"), run::target());
     let (manifest, target) = (manifest.display().to_string(), target.display().to_string());
@@ -55,7 +59,7 @@ pub(crate) fn hunt(only: &str, limit: u64) -> Result<(), Failed> {
     let wanted: Vec<&Bug> = bugs.iter().filter(|bug| bug.name.starts_with(only)).collect();
     let mut escaped = Vec::new();
     for (nth, bug) in (1..).zip(&wanted) {
-        let (hunted, took) = one(&hunter, &bug.name, limit)?;
+        let (hunted, took) = one(&hunter, &commit, &bug.name, limit)?;
         let seconds = took.as_secs_f64();
         match hunted {
             Hunted::Found(how) => {
@@ -67,7 +71,7 @@ pub(crate) fn hunt(only: &str, limit: u64) -> Result<(), Failed> {
             }
         }
     }
-    let (hunted, _) = one(&hunter, "", limit)?;
+    let (hunted, _) = one(&hunter, &commit, "", limit)?;
     let found = wanted.len() - escaped.len();
     println!("seeded bugs found: {found} of {}, in {:.0} s", wanted.len(), begun.elapsed().as_secs_f64());
     if let Hunted::Found(how) = hunted {
@@ -90,12 +94,13 @@ fn keep(hunter: &Path) -> Result<(), Failed> {
 }
 
 /// Hunts one bug, or none.
-fn one(hunter: &Path, name: &str, limit: u64) -> Result<(Hunted, Duration), Failed> {
+fn one(hunter: &Path, commit: &str, name: &str, limit: u64) -> Result<(Hunted, Duration), Failed> {
     let begun = Instant::now();
     let mut command = Command::new(hunter);
     command
         .args(["--hunt", &limit.to_string(), "--pace", PACE])
         .env("TIDEGATE_BUG", name)
+        .env(VARIABLE, commit)
         .env_remove("RUST_BACKTRACE");
     let ran = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let output = ran.map_err(|source| Failed::NotRun { program: hunter.display().to_string(), source })?;

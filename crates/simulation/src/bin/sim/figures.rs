@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use tidegate_simulation::{
+    commit::commit,
     fault::Plan,
     run::{Report, Setup, run},
     scenario::{Catalogue, Scenario},
@@ -79,7 +80,10 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
     figures.extend(swept.iter().filter(|swept| swept.to_see > 0).map(seen));
     figures.push(undecided(&swept));
     figures.extend(catalogue.get(SHORTEST).map(|scenario| rate(cli, scenario)));
-    println!("\nafter {:.0} minutes:", begun.elapsed().as_secs_f64() / 60.0);
+    println!();
+    modes::tell_phases(&swept);
+    let minutes = begun.elapsed().as_secs_f64() / 60.0;
+    println!("\nafter {minutes:.0} minutes, from seed {} on, at commit {}:", cli.seed, commit());
     for Figure { what, aim, reached, holds } in &figures {
         let mark = if *holds { "ok  " } else { "MISS" };
         println!("{mark} {what:44} aim {aim:12} {reached}");

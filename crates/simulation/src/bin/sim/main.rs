@@ -73,6 +73,9 @@ struct Cli {
     /// The shortest time in seconds between two passes of a daemon, instead of the product's own.
     #[arg(long)]
     pace: Option<i64>,
+    /// So many daemons, instead of as many as the scenario says: takeovers have two.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    daemons: Option<u32>,
     /// The whole proof, with a table of figures at the end: some hours. `--schedules` and `--twice` say how many, or 20 000 and 200.
     #[arg(long)]
     long: bool,
@@ -105,6 +108,9 @@ fn main() -> ExitCode {
         if let Some(pace) = cli.pace {
             let pace = Some(jiff::SignedDuration::from_secs(pace));
             catalogue.values_mut().for_each(|scenario| scenario.pace = pace);
+        }
+        if cli.daemons.is_some() {
+            catalogue.values_mut().for_each(|scenario| scenario.other_daemons = cli.daemons);
         }
         work(&cli, &catalogue)
     });
@@ -163,6 +169,7 @@ fn swept(cli: &Cli, catalogue: &Catalogue) -> Result<Option<bool>, Unusable> {
             }),
             cli.schedules.map(|schedules| sweeps.swarm(&wanted, schedules)),
         ];
+        modes::tell_phases(swept.iter().flatten());
         swept.iter().flatten().all(Swept::is_sound)
     };
     sweeps.bookmarks.clear();

@@ -7,6 +7,7 @@ use std::{
 
 use tidegate_simulation::{
     bookmark::Bookmarks,
+    commit::commit,
     fault::{Fault, Plan},
     hunt::hunt,
     plans::{self, Cell},
@@ -39,22 +40,14 @@ impl Swept {
         self.tally.failures == 0 && self.unseen.is_empty()
     }
 
-    fn told(title: &'static str, tally: Tally) -> Self {
-        Self::seen(title, tally, 0, Vec::new())
-    }
-
-    fn seen(title: &'static str, tally: Tally, to_see: usize, unseen: Vec<String>) -> Self {
-        let swept = Self { title, tally, to_see, unseen };
-        swept.tell();
-        swept
-    }
-
-    fn tell(&self) {
+    fn tell(&self, seed: u64) {
         let tally = &self.tally;
         println!(
-            "{}: {} runs, {} broken; {:.0} calls and {:.0} virtual minutes a run; {:.0} runs a minute on a core; ends {:?}",
+            "{}: {} runs from seed {} on, commit {}: {} broken; {:.0} calls and {:.0} virtual minutes a run; {:.0} runs a minute on a core; ends {:?}",
             self.title,
             tally.runs,
+            seed,
+            commit(),
             tally.failures,
             per(tally.calls, tally.runs),
             per(tally.virtual_seconds, tally.runs) / 60.0,
@@ -71,6 +64,12 @@ impl Swept {
     }
 }
 
+/// Tells in which phases of a release the faults of all these sweeps struck.
+pub(crate) fn tell_phases<'s>(swept: impl IntoIterator<Item = &'s Swept>) {
+    let phases = summary::phases(swept.into_iter().map(|swept| &swept.tally));
+    println!("faults by class, and by what the status told of the release as they struck:\n{phases}");
+}
+
 /// Hunts, and tells in its first line what was found.
 pub(crate) fn hunted(cli: &Cli, catalogue: &Catalogue, limit: Duration) -> bool {
     let hunt = hunt(catalogue, cli.seed, limit);
@@ -81,7 +80,8 @@ pub(crate) fn hunted(cli: &Cli, catalogue: &Catalogue, limit: Duration) -> bool 
     let ids: Vec<&str> = found.violations.iter().map(|violation| violation.invariant.id()).collect();
     let faults = found.job.plan.faults.iter().map(Fault::class).collect::<Vec<_>>().join(" ");
     let (scenario, seed) = (&found.job.scenario, found.job.seed);
-    println!("{} by {scenario}, seed {seed}, faults [{faults}], in {} runs", ids.join(" "), hunt.runs);
+    let (ids, commit, runs) = (ids.join(" "), commit(), hunt.runs);
+    println!("{ids} by {scenario}, seed {seed}, commit {commit}, faults [{faults}], in {runs} runs");
     println!("{found}");
     false
 }
@@ -107,7 +107,7 @@ impl Sweeps<'_> {
             Crossings::Every => ("crash points", self.each(catalogue, plans::crash_points)),
             Crossings::OneOfAlike => ("crash moments", self.each(catalogue, plans::crash_moments)),
         };
-        Swept::told(title, self.sweep(title, catalogue, &jobs))
+        self.told(title, self.sweep(title, catalogue, &jobs))
     }
 
     /// The second crash comes in the run that the first one has made another, so that is made first.
@@ -120,7 +120,7 @@ impl Sweeps<'_> {
         let jobs: Vec<Job> = first.iter().filter_map(second).flatten().collect();
         let mut tally = self.sweep("first crashes", catalogue, &first);
         tally.add(self.sweep("pairs of crashes", catalogue, &jobs));
-        Swept::told("pairs of crashes", tally)
+        self.told("pairs of crashes", tally)
     }
 
     pub(crate) fn takeovers(&self, catalogue: &Catalogue, crossings: Crossings) -> Swept {
@@ -129,7 +129,7 @@ impl Sweeps<'_> {
             Crossings::Every => ("takeovers", self.each(&catalogue, plans::takeovers)),
             Crossings::OneOfAlike => ("takeover moments", self.each(&catalogue, plans::takeover_moments)),
         };
-        Swept::told(title, self.sweep(title, &catalogue, &jobs))
+        self.told(title, self.sweep(title, &catalogue, &jobs))
     }
 
     /// Every operation with every fault, in each scenario.
@@ -155,10 +155,12 @@ impl Sweeps<'_> {
         cells.sort();
         cells.dedup();
         let tally = self.sweep("matrix", catalogue, &jobs);
-        let is_unseen = |cell: &&Cell| !tally.has_seen(&cell.operation, cell.class);
+        let is_unseen = |cell: &&Cell| !tally.has_tried(&cell.operation, cell.class);
         let unseen =
             cells.iter().filter(is_unseen).map(|cell| format!("{} {}", cell.operation, cell.class)).collect();
-        Swept::seen("matrix", tally, cells.len(), unseen)
+        let swept = self.seen("matrix", tally, cells.len(), unseen);
+        println!("  of them tried in vain, because the answer stays as it is: {}", swept.tally.idle());
+        swept
     }
 
     pub(crate) fn swarm(&self, catalogue: &Catalogue, schedules: u64) -> Swept {
@@ -172,7 +174,7 @@ impl Sweeps<'_> {
         let tally = self.sweep("swarm", catalogue, &jobs);
         let missing = summary::missing(&tally, catalogue.values().any(|scenario| scenario.database));
         let unseen = missing.iter().map(|class| format!("{}: {}", class.id, class.what)).collect();
-        Swept::seen("swarm", tally, 0, unseen)
+        self.seen("swarm", tally, 0, unseen)
     }
 
     /// Jobs for each scenario, from its run without faults; every n-th of them.
@@ -180,6 +182,16 @@ impl Sweeps<'_> {
         let seed = self.cli.seed;
         let all = catalogue.iter().flat_map(|(name, scenario)| jobs(name, seed, &golden(scenario, seed)));
         all.step_by(self.cli.every.max(1)).collect()
+    }
+
+    fn told(&self, title: &'static str, tally: Tally) -> Swept {
+        self.seen(title, tally, 0, Vec::new())
+    }
+
+    fn seen(&self, title: &'static str, tally: Tally, to_see: usize, unseen: Vec<String>) -> Swept {
+        let swept = Swept { title, tally, to_see, unseen };
+        swept.tell(self.cli.seed);
+        swept
     }
 
     fn sweep(&self, title: &str, catalogue: &Catalogue, jobs: &[Job]) -> Tally {
@@ -196,12 +208,14 @@ pub(crate) fn single(cli: &Cli, catalogue: &Catalogue, plan: &Plan) -> bool {
         let report = run(&Setup { scenario, plan, seed: cli.seed, rest, keep_trace: cli.trace });
         print!("{}", report.trace);
         println!(
-            "{name}: {}, {} after {:.0?}, {} crossings, {} calls; trace {}; {:.0?}",
+            "{name}: {}, {} after {:.0?}, {} crossings, {} calls; seed {}, commit {}, trace {}; {:.0?}",
             scenario.title,
             report.summary,
             report.took,
             report.crossings,
             report.calls,
+            cli.seed,
+            commit(),
             report.hash,
             begun.elapsed()
         );
@@ -237,13 +251,13 @@ pub(crate) fn twice(catalogue: &Catalogue, seeds: u64) -> u64 {
         if other.is_ok_and(|other| other == one) {
             same += 1;
         } else {
-            println!("{name}, seed {seed}: two runs differ");
+            println!("{name}, seed {seed}, commit {}: two runs differ", commit());
         }
         if seed % TOLD_EVERY == 0 && seed < seeds {
             println!("twice: {seed} of {seeds} seeds, {same} the same");
         }
     }
-    println!("the same trace twice: {same} of {seeds}");
+    println!("the same trace twice: {same} of {seeds} seeds, commit {}", commit());
     same
 }
 
