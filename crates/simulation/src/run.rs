@@ -342,9 +342,25 @@ impl<'s> Stage<'s> {
         }
         self.untold_since = None;
         self.told.extend(status.iter().flat_map(|status| &status.waiting).map(|wait| wait.reason.as_str()));
+        self.edits_are_told(status.as_deref(), times);
         if let Some(what) = self.convergence.look(times, status.as_deref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
             self.found(Invariant::G15, format!("{what}; the status is {stands}"));
+        }
+    }
+
+    /// O1.
+    fn edits_are_told(&self, status: Option<&ReleaseStatus>, (now, quiet_since): (Duration, Duration)) {
+        let edited = locked(&self.scene.oracles).edited_for(self.scene.calendar.now());
+        let Some(status) = status else { return };
+        let quiet = now.saturating_sub(quiet_since) > TOLD_WITHIN;
+        let told = status.waiting.iter().any(|wait| wait.class.needs_somebody());
+        if quiet && edited.unsigned_abs() > TOLD_WITHIN && !told {
+            let stands = self::told(status);
+            self.found(
+                Invariant::O1,
+                format!("traffic has stood elsewhere for {edited:#}, and the status is {stands}"),
+            );
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
 mod chronicle;
 pub(crate) mod convergence;
 mod doubt;
+pub mod elsewhere;
 mod journal;
 mod leases;
 mod orders;
@@ -42,9 +43,14 @@ pub enum Invariant {
     T6,
     D1,
     D2,
+    D6,
     D7,
     N1,
+    N3,
+    N4,
+    R1,
     R2,
+    R3,
     R4,
     E1,
     E2,
@@ -58,6 +64,8 @@ pub enum Invariant {
     P1,
     P2,
     C1,
+    C3,
+    O1,
     O2,
     O3,
     V1,
@@ -71,7 +79,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 39] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -79,9 +87,14 @@ impl Invariant {
         Self::T6,
         Self::D1,
         Self::D2,
+        Self::D6,
         Self::D7,
         Self::N1,
+        Self::N3,
+        Self::N4,
+        Self::R1,
         Self::R2,
+        Self::R3,
         Self::R4,
         Self::E1,
         Self::E2,
@@ -95,6 +108,8 @@ impl Invariant {
         Self::P1,
         Self::P2,
         Self::C1,
+        Self::C3,
+        Self::O1,
         Self::O2,
         Self::O3,
         Self::V1,
@@ -116,9 +131,14 @@ impl Invariant {
             Self::T6 => "T6",
             Self::D1 => "D1",
             Self::D2 => "D2",
+            Self::D6 => "D6",
             Self::D7 => "D7",
             Self::N1 => "N1",
+            Self::N3 => "N3",
+            Self::N4 => "N4",
+            Self::R1 => "R1",
             Self::R2 => "R2",
+            Self::R3 => "R3",
             Self::R4 => "R4",
             Self::E1 => "E1",
             Self::E2 => "E2",
@@ -132,6 +152,8 @@ impl Invariant {
             Self::P1 => "P1",
             Self::P2 => "P2",
             Self::C1 => "C1",
+            Self::C3 => "C3",
+            Self::O1 => "O1",
             Self::O2 => "O2",
             Self::O3 => "O3",
             Self::V1 => "V1",
@@ -156,11 +178,16 @@ impl Invariant {
                 "the old form is hidden when contract was approved and nobody names it, and dropped after its quarantine"
             }
             Self::D2 => "every version that has tasks finds what its statements name",
+            Self::D6 => "no way back changes the schema, but to give a hidden form back",
             Self::D7 => "steps in the database come in the order of epochs",
             Self::N1 => {
                 "nothing is dropped without a young snapshot of this instance that is available and was taken after the hiding"
             }
+            Self::N3 => "no snapshot is deleted",
+            Self::N4 => "nothing is restored over a database",
+            Self::R1 => "what leads back is in the ledger before anything goes forward",
             Self::R2 => "what was rolled back goes forward no more",
+            Self::R3 => "what is deployed is an exact revision",
             Self::R4 => "who has read an abort sends nothing forward",
             Self::E1 => "effects come in the order of epochs",
             Self::E2 => "who lost the lease writes nothing to the ledger",
@@ -176,6 +203,8 @@ impl Invariant {
             Self::P1 => "a release goes on by one spec version, and never back to an older one",
             Self::P2 => "without a spec to read, nothing goes forward",
             Self::C1 => "what has settled serves alone",
+            Self::C3 => "no deployment is asked for while another one has been under way for long",
+            Self::O1 => "traffic that somebody has moved by hand is told of",
             Self::O2 => "who has read a hold sends nothing forward",
             Self::O3 => "the status claims nothing that is not so",
             Self::V1 => "nothing panics",
@@ -311,6 +340,16 @@ impl Effect {
     }
 }
 
+/// What no daemon ever asks for.
+fn never(call: &Call) -> Wrong {
+    let operation = &call.operation;
+    let what = || format!("{operation} was sent");
+    if operation.starts_with("Delete") {
+        return Some((Invariant::N3, what()));
+    }
+    operation.starts_with("Restore").then(|| (Invariant::N4, what()))
+}
+
 fn marker_tag(input: &Node) -> Option<String> {
     let tags = input.items("tags").ok()?;
     let values = tags.iter().filter_map(|tag| tag.get("value").as_text());
@@ -349,7 +388,7 @@ impl Oracles {
     pub(crate) fn lose_ledger(&mut self, first: u32) {
         self.journal.lose(first);
         self.leases.lose(first);
-        self.chronicle = chronicle::Chronicle::default();
+        self.chronicle = chronicle::Chronicle::of_another_ledger();
         self.doubts.forget();
     }
 
@@ -395,6 +434,7 @@ impl Oracles {
 
     /// A call leaves a daemon.
     pub(crate) fn sends(&mut self, machine: &Machine, call: &Call, (now, at): (Duration, Timestamp)) {
+        self.found.add_if(never(call), at);
         let Some(effect) = Effect::of(call) else { return };
         self.found.add_if(self.journal.sends(machine.number, &effect), at);
         if !machine.may_send_unwritten(&call.operation) {
@@ -424,6 +464,11 @@ impl Oracles {
         for (invariant, what) in orders::begins(machine, operation) {
             self.found.add(invariant, at, what);
         }
+    }
+
+    /// How long traffic has not been where CodeDeploy has left it, though nothing is to move it.
+    pub(crate) fn edited_for(&self, now: Timestamp) -> SignedDuration {
+        self.orders.edited.map_or(SignedDuration::ZERO, |since| now.duration_since(since))
     }
 
     /// True if an answer was not what the world is, so long after the start or later.
@@ -463,6 +508,7 @@ impl Oracles {
                 self.traffic.about_to(world, machine, call, &mut pending);
                 self.journal.about_to(machine, &effect, &mut pending);
                 self.orders.about_to(world, machine, call, &mut pending);
+                self.found.add_if(self.orders.hurries(world, call), world.now());
             }
             // It was sent before what is known by now: what comes of it is to go back, and the run's end says whether it did.
             Arrival::Late => self.journal.has_intent(machine, &effect, &mut pending),

@@ -1,4 +1,4 @@
-//! R2, R4, P1, P2, O2, O3: what people asked for, who had read it, and what is told to them.
+//! R2, R3, R4, P1, P2, C3, O1, O2, O3: what people asked for, who had read it, and what is told to them.
 //!
 //! A hold that is told must be one: a deployment of somebody else that is ours, and a listener that stands as CodeDeploy has left
 //! it, would send people to look for what nobody has done.
@@ -17,7 +17,7 @@ use tidegate_sandbox::{
 };
 
 use super::{
-    Found, Invariant, made_for,
+    Found, Invariant, Wrong, made_for,
     traffic::{PRODUCTION, SPEC},
 };
 use crate::{database::Operation, machine::Machine};
@@ -49,6 +49,8 @@ pub(crate) struct Orders {
     pub(crate) misled: Option<Timestamp>,
     /// Since when production has stood as CodeDeploy has left it.
     in_place: Option<Timestamp>,
+    /// Since when it has not stood so, though nothing is to move it.
+    pub(crate) edited: Option<Timestamp>,
     /// Plans that people were shown.
     plans: BTreeSet<String>,
 }
@@ -61,6 +63,10 @@ impl Orders {
         call: &Call,
         pending: &mut Vec<(Invariant, String)>,
     ) {
+        if call.operation == "CreateDeployment" {
+            let content = call.input.get("revision").get("appSpecContent").get("content");
+            pending.extend(inexact(content.as_text().unwrap_or_default()));
+        }
         if call.operation == "CreateDeployment" && is_back(call) {
             let config = call.input.get("deploymentConfigName").as_text().unwrap_or_default();
             if config != AT_ONCE {
@@ -88,6 +94,16 @@ impl Orders {
                 pending.push((Invariant::P1, what));
             }
         }
+    }
+
+    /// C3. CodeDeploy refuses it: that it was asked is wrong by itself.
+    pub(crate) fn hurries(&self, world: &World, call: &Call) -> Wrong {
+        if call.operation != "CreateDeployment" || self.is_misled(world.now()) {
+            return None;
+        }
+        let long = |deployment: &Deployed| world.now().duration_since(deployment.created) > JUST_NOW;
+        let active = world.deployed().into_iter().find(|deployment| !deployment.ended && long(deployment))?;
+        Some((Invariant::C3, format!("a deployment was asked for while {} was under way", active.id)))
     }
 
     /// True if an abort names the version that a call is made for and is younger than it, or is no abort that anybody could follow.
@@ -131,6 +147,9 @@ impl Orders {
         self.asked = asked;
         let in_place = is_in_place(world, sides, open);
         self.in_place = in_place.then(|| self.in_place.unwrap_or_else(|| world.now()));
+        let edited =
+            !in_place && open.iter().all(|deployment| deployment.ready || deployment.waits_to_terminate);
+        self.edited = edited.then(|| self.edited.unwrap_or_else(|| world.now()));
     }
 
     /// Plans that people were shown.
@@ -252,7 +271,11 @@ fn is_in_place(world: &World, sides: &[Side], open: &[Deployed]) -> bool {
         [deployment] if deployment.ready => Some(deployment.blue.clone()),
         [_, ..] => None,
     };
-    group.is_some_and(|group| sides.iter().any(|side| side.group == group && side.weight == 100))
+    // Whatever the numbers are: a listener that was never shifted may have others than CodeDeploy's hundreds.
+    group.is_some_and(|group| {
+        let only = sides.iter().all(|side| (side.weight > 0) == (side.group == group));
+        only && sides.iter().any(|side| side.group == group)
+    })
 }
 
 /// What of an operation of the database is against what people ask.
@@ -276,6 +299,15 @@ fn unasked(machine: &Machine, what: &str) -> Vec<(Invariant, String)> {
         wrong.push((Invariant::O2, format!("{what} was sent by who had read a hold")));
     }
     wrong
+}
+
+/// What is wrong with the revision that a deployment names: a family without a number is whatever was registered last.
+fn inexact(content: &str) -> Wrong {
+    let spec: Value = serde_json::from_str(content).unwrap_or_default();
+    let named = spec["Resources"][0]["TargetService"]["Properties"]["TaskDefinition"].as_str();
+    let number = named.and_then(|named| named.rsplit_once(':')).map(|(_, number)| number);
+    let exact = number.is_some_and(|number| number.parse::<u32>().is_ok());
+    (!exact).then(|| (Invariant::R3, format!("a deployment names {named:?}")))
 }
 
 /// True of a deployment that brings an older revision back.
@@ -306,4 +338,23 @@ fn marker_of(world: &World, call: &Call) -> Option<Marker> {
 
 fn without_intent(marker: &Marker) -> String {
     format!("{}/{}-{}", marker.release, marker.version, marker.hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_without_a_number_is_no_revision() {
+        let names = |revision: &str| {
+            let content = format!(
+                r#"{{"Resources": [{{"TargetService": {{"Properties": {{"TaskDefinition": "{revision}"}}}}}}]}}"#
+            );
+            inexact(&content).is_none()
+        };
+        assert!(names("arn:aws:ecs:eu-west-1:123456789012:task-definition/shop:7"));
+        assert!(!names("arn:aws:ecs:eu-west-1:123456789012:task-definition/shop"));
+        assert!(!names("shop:latest"));
+        assert_eq!(inexact("no document").map(|(invariant, _)| invariant), Some(Invariant::R3));
+    }
 }

@@ -1,4 +1,4 @@
-//! D1, D2, D7, N1, R3 of the schema: what the database has, and who still needs it.
+//! D1, D2, D6, D7, N1, R3 of the schema: what the database has, and who still needs it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,11 +88,8 @@ impl Schema {
                     contracted(world, ("purged", step.at), shown, found);
                     self.purged(world, step.at, found);
                 }
-                Operation::Claim
-                | Operation::Observe
-                | Operation::Expand
-                | Operation::Backfill
-                | Operation::Log => {}
+                Operation::Expand => not_on_the_way_back(world, step.at, found),
+                Operation::Claim | Operation::Observe | Operation::Backfill | Operation::Log => {}
             }
         }
         self.seen = committed.len();
@@ -152,6 +149,18 @@ impl Schema {
 fn asked(world: &World) -> Option<(u64, SchemaSpec)> {
     let (version, text) = world.parameter(SPEC)?;
     Some((version, spec::read(&text).ok()?.schema?))
+}
+
+/// D6. Hiding and purging wait for every deployment of ours.
+fn not_on_the_way_back(world: &World, at: Timestamp, found: &mut Found) {
+    let back = |deployment: &Deployed| {
+        deployment.rollback || made_for(deployment).is_some_and(|marker| marker.takes_back())
+    };
+    let long = |deployment: &Deployed| at.duration_since(deployment.created) > JUST_NOW;
+    let under_way = |deployment: &Deployed| !deployment.ended && back(deployment) && long(deployment);
+    if let Some(deployment) = world.deployed().into_iter().find(under_way) {
+        found.add(Invariant::D6, at, format!("expanded while {} took a version back", deployment.id));
+    }
 }
 
 /// Contract is approved, for the spec that is there, by who has seen its plan; and no deployment of ours is under way.
