@@ -82,6 +82,11 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.what, What::Mangled(_)))
     }
 
+    /// True if an answer is one of before.
+    pub(crate) fn shows_what_was(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::Stale { .. }))
+    }
+
     /// True if a call arrives when nobody expects it any more.
     pub(crate) fn is_late(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.what, What::Late { .. }))

@@ -197,6 +197,10 @@ impl Stage<'_> {
         if !plan.faults.is_empty() && !scenario.faults.faults.is_empty() {
             return;
         }
+        // Who was shown an older order once may have gone one step further before the newer one.
+        if plan.shows_what_was() {
+            return;
+        }
         let missing: Vec<&String> =
             expect.effects.iter().filter(|wanted| !effects.contains(wanted)).collect();
         if !missing.is_empty() || (plan.only_crashes() && effects != expect.effects) {
