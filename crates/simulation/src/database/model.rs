@@ -157,12 +157,12 @@ impl Model {
         self.state().statistics.dealloc += 1;
     }
 
-    /// Processes of ours are killed: sessions that built an index end, and leave one that is not valid.
-    pub fn kill_builds(&self) {
+    /// Processes of ours are killed: sessions that built an index end, and leave one that is not valid. False if there were none.
+    pub fn kill_builds(&self) -> bool {
         let now = self.now();
         let mut state = self.state();
         state.advance(now);
-        state.builders.clear();
+        !std::mem::take(&mut state.builders).is_empty()
     }
 
     /// Whether anybody can connect. A server that cannot be reached serves no traffic either.

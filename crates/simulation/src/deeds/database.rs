@@ -49,8 +49,11 @@ pub(super) fn begin(scene: &Scene, how: DatabaseMishap, lasts: u64) -> Begun {
             Begun::Until(After::then(move |_| database.end_session(pid)))
         }
         DatabaseMishap::BuildKilled => {
-            database.kill_builds();
-            Begun::Done
+            if database.kill_builds() {
+                Begun::Done
+            } else {
+                Begun::NotYet
+            }
         }
         DatabaseMishap::StatisticsReset => {
             database.reset_statistics();
