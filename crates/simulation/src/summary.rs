@@ -1,6 +1,7 @@
 //! What a sweep saw of each class of faults, in words, and whether that is enough.
 //!
-//! Told by `cargo xtask sim`. Only a swarm that is large enough must have seen every class that its scenarios can draw.
+//! Told by `cargo xtask sim`. A swarm that is large enough, and the long mode's of any size, must have seen every class that its
+//! scenarios can draw.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,11 +46,18 @@ pub fn classes(tally: &Tally) -> String {
     format!("{}; not seen: {}", seen.join(", "), never.join(", "))
 }
 
-/// Classes that a swarm had to see and did not.
+/// True of a swarm that is large enough to be held to every class.
+pub fn is_large(tally: &Tally) -> bool {
+    tally.runs >= LARGE
+}
+
+/// How many classes a swarm can draw.
+pub fn drawable(with_database: bool) -> usize {
+    unseen(|_| false, with_database).count()
+}
+
+/// Classes that a swarm could draw and never did.
 pub fn missing(tally: &Tally, with_database: bool) -> Vec<&'static Class> {
-    if tally.runs < LARGE {
-        return Vec::new();
-    }
     let struck = struck(tally);
     unseen(|id| struck.contains_key(id), with_database).collect()
 }

@@ -77,7 +77,7 @@ pub struct Tally {
     pub idle: BTreeMap<String, BTreeSet<String>>,
     /// By class of fault and by the phases of the release it struck in, how often.
     pub in_phases: BTreeMap<String, BTreeMap<String, u64>>,
-    /// The longest that any run stood undecided after its last fault: time, and passes.
+    /// The longest that any run stood undecided after its last fault, and the most passes that any did.
     pub undecided: (Duration, u64),
     /// The summary at the end, and how many ended so.
     pub ends: BTreeMap<String, u64>,
@@ -106,7 +106,7 @@ impl Tally {
         self.runs += 1;
         self.calls += report.calls;
         self.virtual_seconds += report.took.as_secs();
-        self.undecided = self.undecided.max(report.undecided);
+        self.stood_undecided(report.undecided);
         *self.ends.entry(report.summary.to_owned()).or_default() += 1;
         self.failures += u64::from(!report.violations.is_empty());
         for ((operation, class), times) in &report.seen {
@@ -118,6 +118,11 @@ impl Tally {
         for ((class, phases), times) in &report.in_phases {
             self.saw_in(class, &phases.to_string(), *times);
         }
+    }
+
+    fn stood_undecided(&mut self, (time, passes): (Duration, u64)) {
+        let (longest, most) = self.undecided;
+        self.undecided = (longest.max(time), most.max(passes));
     }
 
     pub(crate) fn saw(&mut self, operation: &str, class: &str, times: u64) {
@@ -153,7 +158,7 @@ impl Tally {
         self.runs += other.runs;
         self.calls += other.calls;
         self.virtual_seconds += other.virtual_seconds;
-        self.undecided = self.undecided.max(other.undecided);
+        self.stood_undecided(other.undecided);
         self.broken.extend(other.broken);
         self.failures += other.failures;
         self.took += other.took;

@@ -7,10 +7,13 @@
 //! What was found on the way stays below the target folder and is where the next run begins. An input that breaks a promise is
 //! kept beside it and printed; once it is mended it goes into `fuzz/corpus/TARGET`, where the tests play it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
-    run::{self, Failed},
+    run::{self, Failed, cargo},
     tools,
 };
 
@@ -30,8 +33,8 @@ pub(crate) fn fuzz(target: Option<&str>, seconds: u32) -> Result<(), Failed> {
     }
     let program = tools::cargo_fuzz()?;
     run::say("building; the first time this takes some ten minutes");
-    run::cargo(["build", "--locked", "--workspace", "--bin", "fuzz-seeds"])?;
-    let home = run::target().join("fuzz");
+    cargo(["build", "--locked", "--workspace", "--bin", "fuzz-seeds"])?;
+    let home = home();
     let mut broken = Vec::new();
     for (number, name) in targets.iter().enumerate() {
         run::say(&format!("{name}, {} of {}, {seconds} s", number + 1, targets.len()));
@@ -46,6 +49,21 @@ pub(crate) fn fuzz(target: Option<&str>, seconds: u32) -> Result<(), Failed> {
         }
     }
     if broken.is_empty() { Ok(()) } else { Err(Failed::Found(broken.join(", "))) }
+}
+
+/// Clippy on the targets, without libFuzzer and without its counters: so they compile on every commit, though they are fuzzed seldom.
+/// In the folder of what is fuzzed: a workspace of its own has other features and another profile. The first time takes a minute or two, each
+/// later one seconds.
+pub(crate) fn lint() -> Result<(), Failed> {
+    let home = home().display().to_string();
+    let what =
+        ["clippy", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", &home, "--no-default-features"];
+    cargo(what.into_iter().chain(["--locked", "--", "-D", "warnings"]))
+}
+
+/// Where everything of fuzzing is built and kept.
+fn home() -> PathBuf {
+    run::target().join("fuzz")
 }
 
 fn one(program: &Path, home: &Path, folder: &Path, name: &str, seconds: u32) -> Result<(), Failed> {

@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Formatting, clippy without warnings, and licences, bans and sources of dependencies.
+    /// Formatting, clippy without warnings, the fuzz targets too, and licences, bans and sources of dependencies.
     Lint,
     /// Every test: units, scenarios in virtual time, real PostgreSQL, real processes.
     Test {
@@ -137,6 +137,7 @@ fn lint() -> Result<(), Failed> {
     cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     run::say("clippy");
     cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    fuzz::lint()?;
     run::say("dependencies");
     run::command(tools::cargo_deny()?, ["check", "--hide-inclusion-graph", "bans", "licenses", "sources"])
 }

@@ -1,13 +1,16 @@
 //! `cargo xtask bugs`: does the simulation bite? Every seeded bug is switched on in turn, and must be found.
 //!
-//! Its finder is `sim --hunt`, which stops at the first thing that is broken. Without a bug it must find nothing.
+//! Its finder is `sim --hunt`, which stops at the first thing that is broken. Without a bug it must find nothing. What came of all of
+//! them is kept below the target folder, where the long mode of the simulation reads it.
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
+
+use serde::Serialize;
 
 use crate::{
     commit::{self, VARIABLE},
@@ -30,13 +33,62 @@ enum Hunted {
     Escaped,
 }
 
+/// What hunting every seeded bug came to, as the long mode of the simulation reads it (`crates/simulation/src/bin/sim/bugs.rs`).
+#[derive(Serialize)]
+struct Outcome {
+    commit: String,
+    found: usize,
+    of: usize,
+    slowest: Option<Slowest>,
+    /// Findings without any bug.
+    false_alarms: usize,
+}
+
+/// The bug that took longest of those that were found.
+#[derive(Serialize)]
+struct Slowest {
+    bug: String,
+    seconds: f64,
+}
+
 /// Builds the copy with every bug, and hunts those whose names begin with `only`, each for `limit` seconds.
 pub(crate) fn hunt(only: &str, limit: u64) -> Result<(), Failed> {
-    let wrong = |error: &dyn std::error::Error| Failed::Hunted(error.to_string());
-    let bugs = catalogue::read(&run::root()).map_err(|error| wrong(&error))?;
-    let copy = run::target().join("bugs");
-    weave::weave(&run::root(), &copy, &bugs).map_err(|error| wrong(&error))?;
     let commit = commit::now();
+    let bugs = catalogue::read(&run::root()).map_err(|error| wrong(&error))?;
+    let hunter = build(&bugs)?;
+    let result = run::target().join("bugs/result.json");
+    // An older one would stand for this hunt if it ends early.
+    drop(fs::remove_file(&result));
+    run::say("hunting");
+    let begun = Instant::now();
+    let wanted: Vec<&Bug> = bugs.iter().filter(|bug| bug.name.starts_with(only)).collect();
+    let (slowest, escaped) = each(&hunter, &commit, &wanted, limit)?;
+    let (hunted, _) = one(&hunter, &commit, "", limit)?;
+    let found = wanted.len() - escaped.len();
+    let took = begun.elapsed().as_secs_f64();
+    println!("seeded bugs found: {found} of {}, in {took:.0} s, at commit {commit}", wanted.len());
+    let false_alarms = usize::from(matches!(hunted, Hunted::Found(_)));
+    if wanted.len() == bugs.len() {
+        write(&result, &Outcome { commit, found, of: bugs.len(), slowest, false_alarms })?;
+    }
+    if let Hunted::Found(how) = hunted {
+        return Err(Failed::Hunted(format!("without a bug something is broken: {how}")));
+    }
+    println!("without a bug nothing is broken in {limit} s");
+    if escaped.is_empty() {
+        return Ok(());
+    }
+    Err(Failed::Hunted(format!("not found in {limit} s each: {}", escaped.join(", "))))
+}
+
+fn wrong(error: &dyn std::error::Error) -> Failed {
+    Failed::Hunted(error.to_string())
+}
+
+/// Builds the copy with every bug: the hunter.
+fn build(bugs: &[Bug]) -> Result<PathBuf, Failed> {
+    let copy = run::target().join("bugs");
+    weave::weave(&run::root(), &copy, bugs).map_err(|error| wrong(&error))?;
     run::say("building a copy with every seeded bug in it; the first time this takes some ten minutes");
     let (manifest, target) = (copy.join("Cargo.toml"), run::target());
     let (manifest, target) = (manifest.display().to_string(), target.display().to_string());
@@ -54,34 +106,39 @@ pub(crate) fn hunt(only: &str, limit: u64) -> Result<(), Failed> {
     ])?;
     let hunter = copy.join("sim");
     keep(&hunter)?;
-    run::say("hunting");
-    let begun = Instant::now();
-    let wanted: Vec<&Bug> = bugs.iter().filter(|bug| bug.name.starts_with(only)).collect();
-    let mut escaped = Vec::new();
-    for (nth, bug) in (1..).zip(&wanted) {
-        let (hunted, took) = one(&hunter, &commit, &bug.name, limit)?;
+    Ok(hunter)
+}
+
+/// Hunts one bug after the other: the one that took longest of those that were found, and the names of those that were not.
+fn each(
+    hunter: &Path,
+    commit: &str,
+    wanted: &[&Bug],
+    limit: u64,
+) -> Result<(Option<Slowest>, Vec<String>), Failed> {
+    let (mut slowest, mut escaped) = (None::<Slowest>, Vec::new());
+    for (nth, Bug { name, what, .. }) in (1..).zip(wanted) {
+        let (hunted, took) = one(hunter, commit, name, limit)?;
         let seconds = took.as_secs_f64();
         match hunted {
             Hunted::Found(how) => {
-                println!("{nth} of {}: {} found in {seconds:.1} s: {how}", wanted.len(), bug.name);
+                println!("{nth} of {}: {name} found in {seconds:.1} s: {how}", wanted.len());
+                if slowest.as_ref().is_none_or(|slowest| slowest.seconds < seconds) {
+                    slowest = Some(Slowest { bug: name.clone(), seconds });
+                }
             }
             Hunted::Escaped => {
-                println!("{nth} of {}: {} ESCAPED: {}", wanted.len(), bug.name, bug.what);
-                escaped.push(bug.name.clone());
+                println!("{nth} of {}: {name} ESCAPED: {what}", wanted.len());
+                escaped.push(name.clone());
             }
         }
     }
-    let (hunted, _) = one(&hunter, &commit, "", limit)?;
-    let found = wanted.len() - escaped.len();
-    println!("seeded bugs found: {found} of {}, in {:.0} s", wanted.len(), begun.elapsed().as_secs_f64());
-    if let Hunted::Found(how) = hunted {
-        return Err(Failed::Hunted(format!("without a bug something is broken: {how}")));
-    }
-    println!("without a bug nothing is broken in {limit} s");
-    if escaped.is_empty() {
-        return Ok(());
-    }
-    Err(Failed::Hunted(format!("not found in {limit} s each: {}", escaped.join(", "))))
+    Ok((slowest, escaped))
+}
+
+fn write(result: &Path, outcome: &Outcome) -> Result<(), Failed> {
+    let text = serde_json::to_string_pretty(outcome).map_err(|error| wrong(&error))?;
+    fs::write(result, text).map_err(|error| wrong(&error))
 }
 
 /// Takes the hunter out of cargo's folder, where the next build of the product's own simulation puts that in its place.

@@ -172,9 +172,13 @@ impl Sweeps<'_> {
             .map(|(nth, (name, golden))| plans::swarm(name, seed.wrapping_add(nth), golden))
             .collect();
         let tally = self.sweep("swarm", catalogue, &jobs);
-        let missing = summary::missing(&tally, catalogue.values().any(|scenario| scenario.database));
+        if !self.cli.long && !summary::is_large(&tally) {
+            return self.told("swarm", tally);
+        }
+        let with_database = catalogue.values().any(|scenario| scenario.database);
+        let missing = summary::missing(&tally, with_database);
         let unseen = missing.iter().map(|class| format!("{}: {}", class.id, class.what)).collect();
-        self.seen("swarm", tally, 0, unseen)
+        self.seen("swarm", tally, summary::drawable(with_database), unseen)
     }
 
     /// Jobs for each scenario, from its run without faults; every n-th of them.
