@@ -26,7 +26,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     daemon::{Daemon, Shown},
-    database::{Model, Plans, Row, story},
+    database::{Committed, Model, Operation, Plans, Row, story},
     fault::{Fault, Moment, Plan},
     log::{Leak, Listener},
     machine::Machine,
@@ -236,9 +236,13 @@ impl<'s> Stage<'s> {
         self.scene.calm();
         self.over = true;
         if reached && !self.waits_for_somebody() {
-            let before = self.looks();
+            let (before, steps) = (self.looks(), self.schema_steps());
             self.go_on(self.setup.rest).await;
             self.rests(self.looks() - before);
+            let more = self.schema_steps() - steps;
+            if more > 0 {
+                self.found(Invariant::G16, format!("at rest: {more} steps in the database"));
+            }
             let late = self.effects().split_off(at_end);
             // Who was answered what is not so may do what is not needed.
             let misled = locked(&self.scene.oracles).was_misled_since(start(), took);
@@ -314,6 +318,13 @@ impl<'s> Stage<'s> {
     /// How often the service was looked at.
     fn looks(&self) -> u64 {
         self.scene.operations().get("ecs.DescribeServices").copied().unwrap_or(0)
+    }
+
+    /// How many steps have changed the schema, or rows.
+    fn schema_steps(&self) -> usize {
+        let changes = |step: &&Committed| step.operation.changes() && step.operation != Operation::Claim;
+        let committed = self.scene.database.as_ref().map(Model::committed).unwrap_or_default();
+        committed.iter().filter(changes).count()
     }
 
     /// LV2: what has settled is looked at as often as the settings say. Each look is a little earlier by chance, and there are looks

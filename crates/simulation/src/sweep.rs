@@ -91,7 +91,13 @@ pub struct Tally {
 const TOLD: usize = 20;
 
 /// How long a run's end is watched in a sweep: longer than a call can be late, and than a lease lasts.
-pub(crate) const REST: Duration = Duration::from_secs(6 * 60);
+pub const REST: Duration = Duration::from_secs(6 * 60);
+
+/// How long an end is watched where every fault has struck, and something may come of it hours later.
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Of so many runs of a sweep one is watched for a day: it takes as long as five others.
+const DAYS_APART: usize = 50;
 
 impl Tally {
     /// Runs a minute on one core.
@@ -178,13 +184,8 @@ impl Tally {
     }
 }
 
-/// Makes one run of a sweep.
-pub fn play(scenario: &Scenario, job: &Job) -> Report {
-    play_and_rest(scenario, job, REST)
-}
-
-/// Makes one run, and watches its end for as long as `rest`.
-pub(crate) fn play_and_rest(scenario: &Scenario, job: &Job, rest: Duration) -> Report {
+/// Makes one run of a sweep, and watches its end for as long as `rest`.
+pub fn play_and_rest(scenario: &Scenario, job: &Job, rest: Duration) -> Report {
     run(&Setup { scenario, plan: &job.plan, seed: job.seed, rest, keep_trace: false })
 }
 
@@ -197,9 +198,10 @@ pub fn sweep(title: &str, catalogue: &Catalogue, jobs: &[Job], bookmarks: &Bookm
         while let Some(place) = under_way.begin(jobs.len()) {
             let Some(job) = jobs.get(place) else { continue };
             let Some(scenario) = catalogue.get(&job.scenario) else { continue };
-            let report = play(scenario, job);
+            let rest = if place % DAYS_APART == 0 { DAY } else { REST };
+            let report = play_and_rest(scenario, job, rest);
             let tell = !report.violations.is_empty() && under_way.tells_more();
-            let told = tell.then(|| smaller(scenario, job, report.violations.clone()).to_string());
+            let told = tell.then(|| smaller(scenario, job, rest, report.violations.clone()).to_string());
             under_way.end(place, &report, told);
         }
     };
@@ -290,14 +292,14 @@ impl UnderWay {
 }
 
 /// Leaves faults out of a plan for as long as what it breaks stays broken.
-fn smaller(scenario: &Scenario, job: &Job, violations: Vec<Violation>) -> Broken {
+fn smaller(scenario: &Scenario, job: &Job, rest: Duration, violations: Vec<Violation>) -> Broken {
     let mut kept = Broken::new(scenario, job.clone(), violations);
     let Some(invariant) = kept.violations.first().map(|violation| violation.invariant) else { return kept };
     let mut place = 0;
     while place < kept.job.plan.faults.len() {
         let mut job = kept.job.clone();
         job.plan.faults.remove(place);
-        let violations = play(scenario, &job).violations;
+        let violations = play_and_rest(scenario, &job, rest).violations;
         if violations.iter().any(|violation| violation.invariant == invariant) {
             kept = Broken::new(scenario, job, violations);
         } else {

@@ -14,13 +14,10 @@ use tidegate_simulation::{
     run::{Report, Setup, run},
     scenario::{Catalogue, Scenario, with_two_daemons},
     summary,
-    sweep::{Job, Tally, play, sweep},
+    sweep::{DAY, Job, REST, Tally, play_and_rest, sweep},
 };
 
 use crate::Cli;
-
-/// A day at rest, in which nothing may be changed.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a sweep came to.
 pub(crate) struct Swept {
@@ -114,7 +111,7 @@ impl Sweeps<'_> {
     pub(crate) fn pairs(&self, catalogue: &Catalogue) -> Swept {
         let first = self.each(catalogue, plans::crash_classes);
         let second = |first: &Job| {
-            let report = play(catalogue.get(&first.scenario)?, first);
+            let report = play_and_rest(catalogue.get(&first.scenario)?, first, REST);
             Some(plans::second_crashes(first, &report))
         };
         let jobs: Vec<Job> = first.iter().filter_map(second).flatten().collect();
