@@ -450,6 +450,9 @@ impl Scene {
 
     /// A machine's rows are in the release's ledger.
     pub(crate) fn appended(&self, machine: u32, epoch: u64, rows: &[Sealed]) {
+        for row in rows {
+            locked(&self.trace).said(format_args!("{}{}", row.at, row.body));
+        }
         locked(&self.oracles).appended(machine, epoch, rows, self.calendar.now());
     }
 
@@ -466,6 +469,11 @@ impl Scene {
     /// A call leaves a daemon.
     pub(crate) fn sends(&self, machine: &Machine, call: &Call) {
         locked(&self.oracles).sends(machine, call, (self.calendar.elapsed(), self.calendar.now()));
+    }
+
+    /// What a daemon asked and was answered.
+    pub(crate) fn said(&self, call: &Call, outcome: &Outcome) {
+        locked(&self.trace).said(format_args!("{:?}{outcome:?}", call.input));
     }
 
     /// A daemon was told that its call had no effect.

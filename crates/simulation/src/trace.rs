@@ -1,8 +1,9 @@
-//! What happened in a run, line by line, as a hash and, where somebody wants to read it, as text.
+//! What happened in a run, line by line, as a hash and, where somebody wants to read it, as text. Every call, answer and entry of the
+//! ledger is in the hash as well.
 //!
 //! The same seed, plan and program give the same hash: that is how it is known that nothing from outside came in.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,6 +13,16 @@ pub(crate) struct Trace {
     hash: Sha256,
     lines: u64,
     text: Option<String>,
+}
+
+/// Words on their way into a hash, without a string in between.
+struct Words<'h>(&'h mut Sha256);
+
+impl Write for Words<'_> {
+    fn write_str(&mut self, words: &str) -> fmt::Result {
+        self.0.update(words.as_bytes());
+        Ok(())
+    }
 }
 
 impl Trace {
@@ -29,6 +40,12 @@ impl Trace {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{line}");
         }
+    }
+
+    /// What was said by somebody, word for word: it is in the hash, and too long to be read.
+    pub(crate) fn said(&mut self, words: fmt::Arguments<'_>) {
+        // Hashing cannot fail.
+        let _ = Words(&mut self.hash).write_fmt(words);
     }
 
     /// The hash so far, in hex.

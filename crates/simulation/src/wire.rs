@@ -100,6 +100,7 @@ impl Wire {
         }
         self.scene.remember(&call, &truth);
         self.note(&call, &outcome);
+        self.scene.said(&call, &outcome);
         if outcome.is_err() {
             self.scene.declined(&call);
         }
