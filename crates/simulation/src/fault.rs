@@ -206,7 +206,7 @@ pub enum What {
         /// Seconds after which it is undone, as far as it can be and somebody would; 0: never.
         lasts: u64,
     },
-    /// F14: the leading daemon dies, and its ledger is lost: the next one begins with an empty one.
+    /// F14: the ledger is lost, and every daemon dies with it: the next ones begin with an empty one.
     LedgerLost,
     /// F24: the leading daemon dies, a newer version writes to its ledger, and the old one is started again.
     Downgrade(Newer),

@@ -66,6 +66,9 @@ const TOLD_WITHIN: Duration = Duration::from_secs(5 * 60);
 /// What a run may take longer than its scenario, besides what its faults last: leases that end, doubts that are waited out.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
 
+/// No run takes longer, whatever its status names: a deadline that is put off again and again is no end.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub struct Setup<'s> {
@@ -279,7 +282,7 @@ impl<'s> Stage<'s> {
                 }
             }
             // An end that is being watched is one.
-            if self.scene.calendar.elapsed() > most.max(named) && self.there_since.is_none() {
+            if self.scene.calendar.elapsed() > most.max(named).min(LONGEST) && self.there_since.is_none() {
                 let stands = self.status().map_or_else(|| "nothing".to_owned(), |status| told(&status));
                 self.found(Invariant::Lv1, format!("after {most:?} the status is {stands}"));
                 return false;
@@ -461,31 +464,30 @@ impl<'s> Stage<'s> {
         if let Some(database) = &self.scene.database {
             database.kill_builds();
         }
-        let mut off = REBOOT;
-        let number = match notice {
-            Notice::Died(number) => number,
-            Notice::Off(number, lasts) => {
-                off = lasts.max(REBOOT);
-                number
-            }
-            Notice::LedgerLost(number) => {
+        let (number, off) = match notice {
+            Notice::Died(number) => (Some(number), REBOOT),
+            Notice::Off(number, lasts) => (Some(number), lasts.max(REBOOT)),
+            Notice::LedgerLost => {
                 // Newer ledgers have later names.
                 let next = self.booted + 1;
                 self.scene.set_ledger(Memory::named(&next.to_string()), next);
-                number
+                (None, REBOOT)
             }
-            Notice::LedgerRestored(number, ledger) => {
+            Notice::LedgerRestored(ledger) => {
                 self.scene.set_ledger(ledger, self.booted + 1);
-                number
+                (None, REBOOT)
             }
         };
-        self.daemons.retain(|daemon| {
-            if daemon.machine.number == number {
-                daemon.running.abort();
-            }
-            daemon.machine.number != number
-        });
-        self.reboots.push(Instant::now() + off);
+        // All daemons use one ledger: who puts another one in its place stops them before, or cuts them off.
+        let (gone, stay): (Vec<_>, _) = std::mem::take(&mut self.daemons)
+            .into_iter()
+            .partition(|daemon| number.is_none_or(|number| daemon.machine.number == number));
+        self.daemons = stay;
+        for daemon in gone {
+            daemon.machine.die();
+            daemon.running.abort();
+            self.reboots.push(Instant::now() + off);
+        }
         self.reboots.sort();
     }
 

@@ -82,10 +82,10 @@ pub(crate) enum Notice {
     Died(u32),
     /// This machine is off for so long.
     Off(u32, Duration),
-    /// It died, and the ledger with it.
-    LedgerLost(u32),
-    /// It died, and the ledger was set back to this.
-    LedgerRestored(u32, Memory),
+    /// The ledger is lost, and whoever used it is cut off.
+    LedgerLost,
+    /// The ledger is set back to this, and whoever used it is cut off.
+    LedgerRestored(Memory),
 }
 
 /// What everybody shares.
@@ -270,11 +270,11 @@ impl Scene {
                     self.kill(machine, Notice::Off(machine.number, seconds(lasts))).await;
                 }
                 What::World { .. } => self.begin(fault),
-                What::LedgerLost => self.kill(machine, Notice::LedgerLost(machine.number)).await,
+                What::LedgerLost => self.kill(machine, Notice::LedgerLost).await,
                 What::Downgrade(_) => {}
                 What::LedgerRestored { ago } => {
                     let backup = self.backup(seconds(ago));
-                    self.kill(machine, Notice::LedgerRestored(machine.number, backup)).await;
+                    self.kill(machine, Notice::LedgerRestored(backup)).await;
                 }
                 What::Crash(position) => passage.crash = Some(position),
                 // Whoever refuses does so before anything is done.
