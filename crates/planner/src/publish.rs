@@ -129,7 +129,7 @@ fn summary(draft: &Draft<'_>) -> Summary {
 /// True of what only people can put right before traffic goes back any further. Orders and the spec keep nothing from going
 /// back.
 fn keeps_from_going_back(reason: &Reason) -> bool {
-    matches!(reason, Reason::Held(Held::RollbackFailed | Held::ListenerEdited))
+    matches!(reason, Reason::Held(Held::RollbackFailed | Held::ListenerEdited | Held::TrafficDisagrees))
 }
 
 fn in_flight_summary(draft: &Draft<'_>) -> Summary {

@@ -130,6 +130,9 @@ fn changes_something(operation: &str) -> bool {
 const SERVICES: [&str; 8] =
     ["ssm", "ecs", "codedeploy", "elasticloadbalancing", "cloudwatch", "rds", "ledger", "listener"];
 
+/// The furthest that a clock is set, in seconds.
+const A_DAY: i64 = 24 * 3600;
+
 /// Draws a fault of a kind.
 pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
     match kind {
@@ -149,7 +152,13 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
             What::Outage { service, lasts, how: one_of(dice, &Failure::ALL) }
         }
         Kind::ClockJump => {
-            What::ClockJump { by: dice.i64(-7200..=7200), lasts: one_of(dice, &[60, 600, 3600]) }
+            // A clock that is caught up with from a day ahead takes two days of every run.
+            let by = match dice.u32(..64) {
+                0 => A_DAY,
+                1..=8 => -A_DAY,
+                _ => dice.i64(-7200..=7200),
+            };
+            What::ClockJump { by, lasts: one_of(dice, &[60, 600, 3600]) }
         }
         Kind::Ledger if dice.bool() => What::LedgerLost,
         Kind::Ledger => What::LedgerRestored { ago: one_of(dice, &[60, 300, 1800]) },

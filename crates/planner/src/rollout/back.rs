@@ -6,12 +6,15 @@ use tidegate_model::{
     Fact,
     decision::Step,
     ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
-    observation::{Deployment, DeploymentStatus, Service, TargetGroup, TaskSet},
+    observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet},
     revision::RevisionArn,
     waiting::{Class, Held, Reason},
 };
 
-use super::{provision, start};
+use super::{
+    provision,
+    start::{self, AtRest},
+};
 use crate::{
     change,
     draft::{Direction, Draft},
@@ -48,16 +51,8 @@ fn rolling_back(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &
 }
 
 fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
-    let Some(id) = rollout.deployment.clone() else {
-        // A create call in doubt may still bring a deployment: it is settled first.
-        if !draft.state.open.is_empty() {
-            rolling_back(draft, rollout, &cause, "a call in doubt is settled before going back");
-        } else if start::is_edited_at_rest(draft) {
-            // Nothing was begun, and part of the traffic is elsewhere all the same: that is no way back which has ended.
-            rolling_back(draft, rollout, &cause, "the listener is put back first");
-        } else {
-            end(draft, cause);
-        }
+    let Some(id) = rollout.deployment.clone().or_else(|| own_unknown(draft, rollout)) else {
+        never_begun(draft, rollout, cause);
         return;
     };
     let deployment = match codedeploy::deployment(draft.seen, &id) {
@@ -79,6 +74,28 @@ fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         | DeploymentStatus::Other => send_stop(draft, rollout, &cause, id),
         DeploymentStatus::Stopped | DeploymentStatus::Failed => follow(draft, rollout, cause, &deployment),
         DeploymentStatus::Succeeded => lost_the_race(draft, rollout, cause),
+    }
+}
+
+/// A deployment of ours under way that was not taken over, because what serves could not be read: it can be stopped all the same.
+fn own_unknown(draft: &mut Draft<'_>, rollout: &Rollout) -> Option<String> {
+    let id = start::own_under_way(draft, rollout).filter(|_| draft.state.open.is_empty())?.id.clone();
+    draft.note(Entry::DeploymentKnown(id.clone()));
+    Some(id)
+}
+
+/// Nothing was deployed. While part of the traffic is elsewhere all the same, that is no way back which has ended.
+fn never_begun(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
+    if !draft.state.open.is_empty() {
+        // A create call in doubt may still bring a deployment: it is settled first.
+        rolling_back(draft, rollout, &cause, "a call in doubt is settled before going back");
+        return;
+    }
+    let patient = draft.now < rollout.since + ROLLBACK_NAMED;
+    match start::look_at_rest(draft) {
+        AtRest::Edited => {}
+        AtRest::Unread if patient => draft.unobserved("where traffic goes", "it could not be read"),
+        AtRest::Unread | AtRest::Whole => end(draft, cause),
     }
 }
 
@@ -172,7 +189,7 @@ fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
 }
 
 /// What went back has ended well, and what should serve does not do so alone: for a moment it is still being read, and then
-/// somebody else has moved traffic, or what went before was not cleared away.
+/// somebody else has moved traffic, or what went before was not cleared away, or CodeDeploy says what is not so.
 fn being_read(
     draft: &mut Draft<'_>,
     rollout: &Rollout,
@@ -180,21 +197,27 @@ fn being_read(
     what: &str,
     (revision, group): (&RevisionArn, &TargetGroup),
 ) {
-    let known = draft.seen.listeners.known();
-    let elsewhere = known.is_some_and(|listeners| !listeners.production.forwards_only_to(group));
-    let service = draft.seen.service.known();
-    let left = service.and_then(|service| left_behind(service, Some(revision), group));
-    let left = left.map(|set| (set.id.clone(), set.revision.clone()));
-    let for_long = draft.now >= rollout.since + ROLLBACK_NAMED;
-    // CodeDeploy says that it has ended, and ECS that it has not.
-    let other = service.and_then(Service::primary).filter(|set| set.target_group.as_ref() != Some(group));
-    if let Some(other) = other.filter(|_| elsewhere && for_long) {
-        let message = format!("{what}, but the primary task set runs {}", other.revision);
+    if draft.now < rollout.since + ROLLBACK_NAMED {
+        rolling_back(draft, rollout, cause, &format!("{what} and its result is being read"));
+        return;
+    }
+    let (Some(service), Some(listeners)) = (draft.seen.service.known(), draft.seen.listeners.known()) else {
+        draft.unobserved("what serves", "it could not be read");
+        return;
+    };
+    let serves = |set: &&TaskSet| set.revision == *revision && set.target_group.as_ref() == Some(group);
+    let left = left_behind(service, Some(revision), group).map(|set| (set.id.clone(), set.revision.clone()));
+    if service.primary().filter(serves).is_none() {
+        let found = service.primary().map_or_else(
+            || "the service has no primary task set".to_owned(),
+            |set| format!("the primary task set, {}, runs {}", set.id, set.revision),
+        );
+        let message = format!("{what}, but {found}; {revision} should serve behind {group}");
         draft.held(Held::TrafficDisagrees, message).on(group.0.clone());
-    } else if elsewhere && for_long {
+    } else if !listeners.production.forwards_only_to(group) {
         let message = format!("{what}, and the listener does not forward to {group} alone");
         draft.held(Held::ListenerEdited, message).on(group.0.clone());
-    } else if let Some((set, other)) = left.filter(|_| for_long) {
+    } else if let Some((set, other)) = left {
         let message =
             format!("{what}, and {other} still runs behind {group} in task set {set}; delete that set");
         draft.held(Held::RollbackFailed, message).on(set);
@@ -280,7 +303,7 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
             }
         }
         Where::Succeeded => {
-            if serves_alone(draft, to, &rollout.start.green_group) {
+            if serves_alone(draft, to, &rollout.start.green_group) || was_replaced(draft, &id) {
                 end(draft, cause);
             } else {
                 let what = "the redeployment has ended";

@@ -14,6 +14,7 @@ use crate::{
     change::{self, Footing},
     draft::{Direction, Draft},
     engine::codedeploy,
+    gates,
     intake::{failed_under, ignore},
     traffic::{Split, split_at_rest},
 };
@@ -203,6 +204,8 @@ pub(super) fn waits_for_another(draft: &mut Draft<'_>, rollout: &Rollout) -> boo
     let Fact::Known(deployments) = draft.seen.deployments.clone() else {
         let why = draft.seen.deployments.unknown().map_or("there are none", |why| why.as_str());
         draft.unobserved("what runs on the deployment group", why);
+        // What people ordered is told whatever could not be read.
+        draft.gate(gates::not_held(draft));
         return true;
     };
     // A call in doubt may have made it.
@@ -248,17 +251,35 @@ pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
         (RolloutKind::Forward, true) => Some(Entry::RollbackDecided(lost_cause(draft))),
         (RolloutKind::Forward, false) if newest.status == DeploymentStatus::Succeeded => None,
         (RolloutKind::Forward, false) => Some(Entry::DeploymentKnown(newest.id.clone())),
-        (RolloutKind::Redeploy { to, .. }, true) if was_its_end(draft, newest, to) => {
+        (RolloutKind::Redeploy { to, .. }, true) if was_its_end(draft, rollout, newest, to) => {
             Some(Entry::DeploymentKnown(newest.id.clone()))
         }
         (RolloutKind::Redeploy { .. }, true | false) => None,
     });
-    if let Some(learnt) = learnt {
-        draft.note(learnt);
-        draft.look_in(1);
-    } else if takes_colours_as_they_are(rollout) {
-        begin_anew(draft, rollout, &deployments);
+    match (learnt, newest) {
+        // One that ended under other colours than this ledger knows is judged by its own.
+        (Some(Entry::DeploymentKnown(_)), Some(ended)) if is_replaced(draft, rollout) => {
+            let ended = ended.clone();
+            let Some(serving) = serving(draft) else { return };
+            adopt_as(draft, &rollout.start.spec, rollout.start.kind.clone(), &serving, &ended);
+        }
+        (Some(learnt), _) => {
+            draft.note(learnt);
+            draft.look_in(1);
+        }
+        (None, _) if takes_colours_as_they_are(rollout) => begin_anew(draft, rollout, &deployments),
+        (None, _) => {}
     }
+}
+
+/// True if what serves is known, and is not the blue of a rollout that may take its colours from it.
+fn is_replaced(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    let start = &rollout.start;
+    let other =
+        |set: &TaskSet| set.revision != start.blue || set.target_group.as_ref() != Some(&start.blue_group);
+    takes_colours_as_they_are(rollout)
+        && start.kind == RolloutKind::Forward
+        && draft.seen.service.known().and_then(Service::primary).is_some_and(other)
 }
 
 /// True of a rollout without a deployment that may take its colours from what serves now. One that was turned back has nothing to bring.
@@ -266,10 +287,13 @@ fn takes_colours_as_they_are(rollout: &Rollout) -> bool {
     rollout.phase == RolloutPhase::Preflight || matches!(rollout.start.kind, RolloutKind::Redeploy { .. })
 }
 
-/// True if a redeploy's end is that of the rollout: what succeeded and does not serve any more was replaced by somebody since.
-fn was_its_end(draft: &Draft<'_>, deployment: &Deployment, to: &RevisionArn) -> bool {
-    let serves = draft.seen.service.known().and_then(Service::primary).map(|set| &set.revision);
-    deployment.status != DeploymentStatus::Succeeded || serves == Some(to)
+/// True if a redeploy's end is that of the rollout: what succeeded and does not serve any more was replaced by somebody since, and
+/// what serves behind the other group was brought under other colours.
+fn was_its_end(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment, to: &RevisionArn) -> bool {
+    let green = &rollout.start.green_group;
+    let serves = |set: &TaskSet| set.revision == *to && set.target_group.as_ref() == Some(green);
+    deployment.status != DeploymentStatus::Succeeded
+        || draft.seen.service.known().and_then(Service::primary).is_some_and(serves)
 }
 
 /// What serves at rest is not the blue that the rollout started from: if it is what was to be brought, the rollout is at its end,
@@ -369,7 +393,8 @@ fn has_other_colours(draft: &Draft<'_>, rollout: &Rollout, found: &Deployment, s
     let start = &rollout.start;
     let green = found.target.known().and_then(|target| target.green.as_ref());
     if has_flipped(draft, found, green, serving) {
-        serving.group != start.green_group
+        let blue = roles_after_flip(draft, serving).map(|roles| roles.revision);
+        serving.group != start.green_group || blue.is_some_and(|blue| blue != start.blue)
     } else {
         serving.group != start.blue_group || serving.revision != start.blue
     }
@@ -423,26 +448,37 @@ fn roles_after_flip(draft: &Draft<'_>, serving: &Serving) -> Option<Serving> {
 
 /// Nothing is in flight and nothing is wanted: the listener must be wholly on the primary's group.
 fn at_rest(draft: &mut Draft<'_>) {
-    is_edited_at_rest(draft);
+    look_at_rest(draft);
 }
 
-/// Says whether part of the traffic is not on what serves though no deployment is under way, and holds for it.
-pub(super) fn is_edited_at_rest(draft: &mut Draft<'_>) -> bool {
+/// Where traffic is while nothing of ours moves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtRest {
+    /// On what serves; or somebody else's deployment moves it, and says where it goes.
+    Whole,
+    /// Partly elsewhere: told.
+    Edited,
+    /// Nobody knows.
+    Unread,
+}
+
+/// Where traffic is, and a hold if part of it is not on what serves though no deployment is under way.
+pub(super) fn look_at_rest(draft: &mut Draft<'_>) -> AtRest {
     let seen = draft.seen;
     let (Some(service), Some(listeners), Some(deployments)) =
         (seen.service.known(), seen.listeners.known(), seen.deployments.known())
     else {
-        return false;
+        return AtRest::Unread;
     };
-    // Where traffic goes meanwhile is for that one to say.
     if in_progress(deployments).is_some() {
-        return false;
+        return AtRest::Whole;
     }
-    let Split::Edited { found, expected } = split_at_rest(service, listeners) else { return false };
+    let Split::Edited { found, expected } = split_at_rest(service, listeners) else { return AtRest::Whole };
     draft
         .held(Held::ListenerEdited, format!("the listener has {found}; expected is {expected}"))
-        .measured(found, expected);
-    true
+        .measured(found, expected)
+        .unblock("put the listener back to the weights shown as expected");
+    AtRest::Edited
 }
 
 /// An abort of what has settled: the previous revision is deployed again, unless it names what was purged.

@@ -113,28 +113,36 @@ fn a_rollout_that_has_made_no_deployment_starts_again_from_what_somebody_has_dep
 
 #[test]
 fn a_deployment_under_way_is_taken_over_in_the_colours_that_it_found_and_not_in_those_of_an_older_ledger() {
-    let began = |status, change: fn(&mut RolloutStart)| {
-        let mut sketch = in_flight(Phase::Preflight, status, false);
+    let began = |change: fn(&mut RolloutStart)| {
+        let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::InProgress, false);
         sketch.rollout.as_mut().unwrap().deployment = false;
         let mut world = build(&sketch);
         change(&mut world.state.rollout.as_mut().unwrap().start);
         let decision = world.decide();
         assert!(learns(&decision));
         assert_eq!(word(&decision), None);
-        world.state = after(&world, &decision);
-        assert!(!learns(&world.decide()), "once");
         decision.entries.into_iter().find_map(|entry| match entry {
             Entry::RolloutStarted(start) => Some(start),
             _ => None,
         })
     };
-    assert_eq!(began(DeploymentStatus::InProgress, |_| {}), None);
-    let swapped =
-        began(DeploymentStatus::InProgress, |start| swap(&mut start.blue_group, &mut start.green_group));
+    assert_eq!(began(|_| {}), None);
+    let swapped = began(|start| swap(&mut start.blue_group, &mut start.green_group));
     let start = swapped.expect("the colours were swapped since");
     assert_eq!((start.blue_group, start.green_group, start.adopted), (blue_group(), green_group(), true));
-    let older = began(DeploymentStatus::InProgress, |start| start.blue = revision(7));
+    let older = began(|start| start.blue = revision(7));
     assert_eq!(older.expect("another revision serves since").blue, revision(1));
+}
+
+#[test]
+fn a_deployment_that_ended_under_other_colours_than_an_older_ledger_knows_is_judged_by_its_own() {
+    let mut world = ended(DeploymentStatus::Stopped, true, "i80");
+    let start = &mut world.state.rollout.as_mut().unwrap().start;
+    swap(&mut start.blue_group, &mut start.green_group);
+    let decision = world.decide();
+    assert!(learns(&decision));
+    let state = after(&world, &decision);
+    assert_eq!((state.rollout, state.failed.len()), (None, 1), "{:?}", decision.waiting);
 }
 
 #[test]

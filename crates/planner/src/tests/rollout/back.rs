@@ -166,6 +166,25 @@ fn a_redeployment_that_codedeploy_calls_done_while_another_task_set_serves_is_no
     let decision = aged(&sketch, 120).decide();
     assert!(holds(&decision, Held::TrafficDisagrees));
     assert!(!holds(&decision, Held::ListenerEdited));
+    assert_eq!(decision.status.summary, Summary::Held);
+    // Behind the right group it is as wrong a revision, and no set to delete: it serves.
+    sketch = redeploying(DeploymentStatus::Succeeded, false);
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    let mut world = aged(&sketch, 120);
+    serving_as(&mut world, &|set: &mut TaskSet| set.revision = revision(7));
+    let decision = world.decide();
+    assert!(holds(&decision, Held::TrafficDisagrees), "{:?}", decision.waiting);
+    assert!(!holds(&decision, Held::RollbackFailed));
+}
+
+#[test]
+fn an_abort_stops_our_own_deployment_though_what_serves_cannot_be_read() {
+    let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::InProgress, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.service = Fact::Unknown(Why::Throttled);
+    let decision = build(&sketch).decide();
+    assert_eq!((word(&decision), ends(&decision)), (Some("stop-deployment"), None));
+    assert!(decision.entries.iter().any(|entry| matches!(entry, Entry::DeploymentKnown(_))));
 }
 
 #[test]
@@ -180,7 +199,9 @@ fn what_was_never_begun_is_not_rolled_back_while_part_of_the_traffic_is_elsewher
     assert_eq!(ends(&decision), None);
     assert!(holds(&decision, Held::ListenerEdited));
     sketch.traffic.listeners = Fact::Unknown(Why::Throttled);
-    assert!(ends(&build(&sketch).decide()).is_some(), "nobody can say that it is elsewhere");
+    let early = aged(&sketch, 119).decide();
+    assert!(ends(&early).is_none() && told(&early, Reason::Unobserved).is_some());
+    assert!(ends(&aged(&sketch, 120).decide()).is_some(), "nobody can say that it is elsewhere");
 }
 
 #[test]

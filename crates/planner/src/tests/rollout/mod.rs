@@ -6,6 +6,7 @@ use tidegate_model::{
     decision::Decision,
     ledger::{Cause, Entry, RolloutEnd, RolloutStart},
     observation::{DeploymentStatus, TaskSet},
+    status::Summary,
     waiting::{Held, Reason, Waiting},
 };
 
