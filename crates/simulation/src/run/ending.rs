@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use tidegate_ledger::{Damage, Ledger, Loaded};
 use tidegate_model::{
     ReleaseName,
+    gate::Gate,
     ledger::ChangeState,
     status::{ReleaseStatus, Summary},
     waiting::{Class, Held, Reason, Waiting},
@@ -101,6 +102,7 @@ impl Stage<'_> {
                 let mut own = self.setup.scenario.faults.faults.iter();
                 let spared = !plan.only_crashes() && own.any(|fault| self.scene.is_armed(fault));
                 (plan.meddles() || plan.forgets() || spared)
+                    && !is_counting(status)
                     && (named || status.waiting.is_empty() && !is_contracting(status))
             }
             // What cannot be brought back, because somebody has removed it, is tried again for ever.
@@ -207,6 +209,14 @@ impl Stage<'_> {
             self.found(Invariant::G17, format!("{effects:?} were done, {:?} expected", expect.effects));
         }
     }
+}
+
+/// True while the time without readers is counted, whoever else is waited for: contract may go on when that is over.
+fn is_counting(status: &ReleaseStatus) -> bool {
+    let counts = |wait: &Waiting| {
+        wait.reason == Reason::Gate(Gate::RecurrenceCovered) && wait.class == Class::NeedsTime
+    };
+    status.waiting.iter().any(counts)
 }
 
 /// True while a schema change is on its way to its end by itself, though a pass may tell of no wait.
