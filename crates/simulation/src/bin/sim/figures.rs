@@ -77,11 +77,13 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
     let (canonical, _) = divided(catalogue, &CANONICAL);
     let (golden, others) = divided(catalogue, &GOLDEN);
     // The broad before the deep: most violations show in the first quarter of the time.
+    let schedules = cli.schedules.unwrap_or(20_000);
     let swept = [
         sweeps.pairs(&canonical),
         matrix(sweeps, catalogue),
         sweeps.takeovers(&golden, Crossings::OneOfAlike),
-        sweeps.swarm(catalogue, cli.schedules.unwrap_or(20_000)),
+        sweeps.swarm(catalogue, schedules),
+        sweeps.swarm_of_two(catalogue, schedules / 4),
         sweeps.crash_points(&others, Crossings::OneOfAlike),
         sweeps.crash_points(&golden, Crossings::Every),
     ];

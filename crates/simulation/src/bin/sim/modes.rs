@@ -161,14 +161,7 @@ impl Sweeps<'_> {
     }
 
     pub(crate) fn swarm(&self, catalogue: &Catalogue, schedules: u64) -> Swept {
-        let seed = self.cli.seed;
-        let goldens: Vec<(&String, Report)> =
-            catalogue.iter().map(|(name, scenario)| (name, golden(scenario, seed))).collect();
-        let jobs: Vec<Job> = (0..schedules)
-            .zip(goldens.iter().cycle())
-            .map(|(nth, (name, golden))| plans::swarm(name, seed.wrapping_add(nth), golden))
-            .collect();
-        let tally = self.sweep("swarm", catalogue, &jobs);
+        let tally = self.sweep("swarm", catalogue, &self.drawn(catalogue, schedules));
         if !self.cli.long && !summary::is_large(&tally) {
             return self.told("swarm", tally);
         }
@@ -176,6 +169,24 @@ impl Sweeps<'_> {
         let missing = summary::missing(&tally, with_database);
         let unseen = missing.iter().map(|class| format!("{}: {}", class.id, class.what)).collect();
         self.seen("swarm", tally, summary::drawable(with_database), unseen)
+    }
+
+    /// The same with a second daemon, which leads where the first one cannot.
+    pub(crate) fn swarm_of_two(&self, catalogue: &Catalogue, schedules: u64) -> Swept {
+        let catalogue = with_two_daemons(catalogue);
+        let title = "swarm of two daemons";
+        self.told(title, self.sweep(title, &catalogue, &self.drawn(&catalogue, schedules)))
+    }
+
+    /// So many plans at random, for one scenario after the other.
+    fn drawn(&self, catalogue: &Catalogue, schedules: u64) -> Vec<Job> {
+        let seed = self.cli.seed;
+        let goldens: Vec<(&String, Report)> =
+            catalogue.iter().map(|(name, scenario)| (name, golden(scenario, seed))).collect();
+        (0..schedules)
+            .zip(goldens.iter().cycle())
+            .map(|(nth, (name, golden))| plans::swarm(name, seed.wrapping_add(nth), golden))
+            .collect()
     }
 
     /// Jobs for each scenario, from its run without faults; every n-th of them.
