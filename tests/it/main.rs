@@ -9,6 +9,7 @@ mod docs;
 mod eight_versions;
 mod fidelity;
 mod followers;
+mod found_once;
 mod guards;
 mod hands;
 mod iam;

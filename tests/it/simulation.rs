@@ -16,7 +16,7 @@ use tidegate_simulation::{
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const A_WHILE: Duration = Duration::from_secs(6 * 60);
+pub(crate) const A_WHILE: Duration = Duration::from_secs(6 * 60);
 const PACE: SignedDuration = SignedDuration::from_secs(10);
 
 fn catalogue() -> Catalogue {
@@ -33,11 +33,11 @@ fn catalogue() -> Catalogue {
         .collect()
 }
 
-fn scenario(name: &str) -> Scenario {
+pub(crate) fn scenario(name: &str) -> Scenario {
     catalogue().remove(name).expect("the scenario")
 }
 
-fn played(scenario: &Scenario, plan: &Plan, seed: u64, rest: Duration) -> Report {
+pub(crate) fn played(scenario: &Scenario, plan: &Plan, seed: u64, rest: Duration) -> Report {
     run(&Setup { scenario, plan, seed, rest, keep_trace: false })
 }
 
@@ -47,6 +47,7 @@ fn all_end_as_they_say(part: usize) {
     for (name, scenario) in catalogue().into_iter().skip(part).step_by(4) {
         let report = played(&scenario, &Plan::default(), 1, A_WHILE);
         assert!(report.violations.is_empty(), "{name}: {:#?}", report.violations);
+        assert_eq!(report.never_struck, [], "{name}: a fault of its own strikes nothing");
         played_some = true;
     }
     assert!(played_some, "there are no scenarios");
@@ -167,97 +168,5 @@ fn a_leader_that_stands_still_is_fenced_off_when_it_goes_on() {
             let report = played(&scenario, &plan, 1, A_WHILE);
             assert!(report.violations.is_empty(), "{of} {nth}: {:#?}", report.violations);
         }
-    }
-}
-
-/// Plans that found something once. Each names what it was.
-#[test]
-fn what_was_found_once_is_not_found_again() {
-    for (name, plan) in [
-        // The description of the serving task definition had members that nobody knew: the release was deployed again.
-        (
-            "all-at-once",
-            r#"{"faults":[{"at":{"operation":{"of":"ecs.DescribeTaskDefinition","nth":7}},"what":{"mangled":"unknown-members"}}]}"#,
-        ),
-        (
-            "all-at-once",
-            r#"{"faults":[{"at":{"operation":{"of":"ecs.DescribeTaskDefinition","nth":7}},"what":{"mangled":"missing-members"}}]}"#,
-        ),
-        // The group's settings came without the termination wait: the bake counted as unserved, and a good version went back.
-        (
-            "all-at-once",
-            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.BatchGetDeploymentGroups","nth":28}},"what":{"mangled":"missing-members"}}]}"#,
-        ),
-        // Somebody deployed right behind the rollback, before that was written: the listener was to be put back for ever.
-        (
-            "a-version-that-fails-while-the-ledger-is-gone",
-            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"foreign":"deploys-through"},"lasts":600}}}]}"#,
-        ),
-        // A copy of the ledger was restored in which the rollout had not begun to deploy, and it was over: the listener was to be
-        // put back for ever.
-        (
-            "a-hold-before-the-schema-change",
-            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ListDeployments","nth":200}},"what":{"ledger-restored":{"ago":1356}}}]}"#,
-        ),
-        // CodeDeploy did not clear away what it took back: the next version settled behind the same group, and every other request
-        // reached the one before.
-        (
-            "a-newer-version-before-any-traffic",
-            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"codedeploy":"rollback-fails"},"lasts":600}}}]}"#,
-        ),
-        // One probe got no answer: the version had failed for good.
-        (
-            "all-at-once",
-            r#"{"faults":[{"at":{"operation":{"of":"listener.verify","nth":1}},"what":{"fail":["before-effect","disconnect"]}}]}"#,
-        ),
-        // A clock that was set back stood still for as long, and the daemon with it.
-        (
-            "steps-of-its-own",
-            r#"{"faults":[{"at":{"crossing":23},"what":{"clock-jump":{"by":7037,"lasts":600}}}]}"#,
-        ),
-        // The time that a clock was wrong for counted as time in which nobody named the old form.
-        (
-            "an-abort-while-a-form-is-hidden",
-            r#"{"faults":[{"at":{"operation":{"of":"ssm.GetParameters","nth":198}},"what":{"clock-jump":{"by":1555,"lasts":60}}}]}"#,
-        ),
-        // Somebody stopped the deployment and took nothing back: it was told for ever that traffic goes back, which it did not.
-        (
-            "all-at-once",
-            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ContinueDeployment","nth":2}},"what":{"world":{"mishap":{"hand":"stops-and-leaves"},"lasts":0}}}]}"#,
-        ),
-        // Somebody moved the listener to green by hand, CodeDeploy failed for it, and its rollback had "ended" for ever.
-        (
-            "an-abort-before-any-traffic",
-            r#"{"faults":[{"at":{"operation":{"of":"ssm.GetParameters","nth":6}},"what":{"world":{"mishap":{"hand":"listener-to-second"},"lasts":0}}}]}"#,
-        ),
-        // CodeDeploy called a deployment succeeded in the middle of its shift: the way back was told as ended while the version
-        // that failed still ran behind the same group.
-        (
-            "an-abort-in-the-shift",
-            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"codedeploy":"says-succeeded"},"lasts":300}}}]}"#,
-        ),
-        // The ledger was lost while an older revision was brought back: its deployment was taken for the version's own, and
-        // stopped, and the version went on serving as "rolled back".
-        (
-            "an-abort-after-the-end",
-            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ContinueDeployment","nth":3}},"what":"ledger-lost"}]}"#,
-        ),
-        // The call that makes the deployment arrived twice: the second answer was a refusal, and our own deployment was taken for
-        // somebody else's until CodeDeploy gave it up an hour later.
-        (
-            "probes-that-fail",
-            r#"{"faults":[{"at":{"operation":{"of":"codedeploy.CreateDeployment","nth":1}},"what":"twice"}]}"#,
-        ),
-        // A secret in a spec was in the log, at the finest level: the SDK writes answers whole there.
-        (
-            "all-at-once",
-            r#"{"faults":[{"at":{"operation":{"of":"ssm.GetParameters","nth":27}},"what":{"world":{"mishap":{"canary":"spec-member"},"lasts":180}}}]}"#,
-        ),
-    ] {
-        let plan = serde_json::from_str(plan).expect("a plan");
-        // At the pace at which it was found: the plans count calls.
-        let scenario = Scenario { pace: None, ..scenario(name) };
-        let report = played(&scenario, &plan, 1, A_WHILE);
-        assert!(report.violations.is_empty(), "{name} {plan:?}: {:#?}", report.violations);
     }
 }

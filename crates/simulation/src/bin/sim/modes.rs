@@ -211,7 +211,8 @@ impl Sweeps<'_> {
     }
 }
 
-/// Plays each scenario once and tells what came of it.
+/// Plays each scenario once and tells what came of it. A fault that strikes nothing is as wrong as what is broken: without it the run is
+/// another one than was asked for.
 pub(crate) fn single(cli: &Cli, catalogue: &Catalogue, plan: &Plan) -> bool {
     let mut sound = true;
     for (name, scenario) in catalogue {
@@ -235,7 +236,13 @@ pub(crate) fn single(cli: &Cli, catalogue: &Catalogue, plan: &Plan) -> bool {
         for violation in &report.violations {
             println!("  BROKEN {violation}");
         }
-        sound &= report.violations.is_empty();
+        for ((class, phases), times) in &report.in_phases {
+            println!("  {class} struck {times} times in {phases}");
+        }
+        for fault in &report.never_struck {
+            println!("  STRUCK NOTHING {fault:?}");
+        }
+        sound &= report.violations.is_empty() && report.never_struck.is_empty();
     }
     sound
 }
