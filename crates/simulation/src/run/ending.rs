@@ -211,10 +211,13 @@ impl Stage<'_> {
     }
 }
 
-/// True while the time without readers is counted, whoever else is waited for: contract may go on when that is over.
+/// True while the time without readers grows, whoever else is waited for: contract may go on when that is over. A reader that comes
+/// again and again lets it begin anew each time.
 fn is_counting(status: &ReleaseStatus) -> bool {
+    const GROWS: SignedDuration = SignedDuration::from_mins(2);
     let counts = |wait: &Waiting| {
-        wait.reason == Reason::Gate(Gate::RecurrenceCovered) && wait.class == Class::NeedsTime
+        let unused = wait.measured.as_deref().and_then(|measured| measured.parse::<SignedDuration>().ok());
+        wait.reason == Reason::Gate(Gate::RecurrenceCovered) && unused.is_some_and(|unused| unused >= GROWS)
     };
     status.waiting.iter().any(counts)
 }
