@@ -171,7 +171,7 @@ fn a_redeployment_that_codedeploy_calls_done_while_another_task_set_serves_is_no
     sketch = redeploying(DeploymentStatus::Succeeded, false);
     sketch.traffic.service = Fact::Known(Serving::Green);
     let mut world = aged(&sketch, 120);
-    serving_as(&mut world, &|set: &mut TaskSet| set.revision = revision(7));
+    serving_as(&mut world, |set: &mut TaskSet| set.revision = revision(7));
     let decision = world.decide();
     assert!(holds(&decision, Held::TrafficDisagrees), "{:?}", decision.waiting);
     assert!(!holds(&decision, Held::RollbackFailed));
