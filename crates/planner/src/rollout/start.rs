@@ -247,6 +247,7 @@ fn went_back(deployment: &&Deployment) -> bool {
 pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
     let Fact::Known(deployments) = draft.seen.deployments.clone() else { return };
     let newest = newest_unknown(draft, &rollout.start.spec, &deployments);
+    let goes_forward = rollout.start.kind == RolloutKind::Forward && takes_colours_as_they_are(rollout);
     let learnt = newest.and_then(|newest| match (&rollout.start.kind, takes_back(newest)) {
         (RolloutKind::Forward, true) => Some(Entry::RollbackDecided(lost_cause(draft))),
         (RolloutKind::Forward, false) if newest.status == DeploymentStatus::Succeeded => None,
@@ -258,7 +259,7 @@ pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
     });
     match (learnt, newest) {
         // One that ended under other colours than this ledger knows is judged by its own.
-        (Some(Entry::DeploymentKnown(_)), Some(ended)) if is_replaced(draft, rollout) => {
+        (Some(Entry::DeploymentKnown(_)), Some(ended)) if goes_forward && is_replaced(draft, rollout) => {
             let ended = ended.clone();
             let Some(serving) = serving(draft) else { return };
             adopt_as(draft, &rollout.start.spec, rollout.start.kind.clone(), &serving, &ended);
@@ -272,14 +273,12 @@ pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
     }
 }
 
-/// True if what serves is known, and is not the blue of a rollout that may take its colours from it.
+/// True if what serves is known, and is not the blue that a rollout started from.
 fn is_replaced(draft: &Draft<'_>, rollout: &Rollout) -> bool {
     let start = &rollout.start;
     let other =
         |set: &TaskSet| set.revision != start.blue || set.target_group.as_ref() != Some(&start.blue_group);
-    takes_colours_as_they_are(rollout)
-        && start.kind == RolloutKind::Forward
-        && draft.seen.service.known().and_then(Service::primary).is_some_and(other)
+    draft.seen.service.known().and_then(Service::primary).is_some_and(other)
 }
 
 /// True of a rollout without a deployment that may take its colours from what serves now. One that was turned back has nothing to bring.
@@ -303,12 +302,9 @@ fn begin_anew(draft: &mut Draft<'_>, rollout: &Rollout, deployments: &[Deploymen
         return;
     };
     let start = &rollout.start;
-    let still_blue = service
-        .primary()
-        .is_none_or(|set| set.revision == start.blue && set.target_group.as_ref() == Some(&start.blue_group));
     let at_rest = matches!(split_at_rest(service, listeners), Split::Expected(_))
         && deployments.iter().all(|deployment| deployment.status.is_terminal());
-    if still_blue || !at_rest {
+    if !is_replaced(draft, rollout) || !at_rest {
         return;
     }
     let Some(serving) = serving(draft) else { return };
