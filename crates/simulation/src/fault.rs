@@ -210,7 +210,7 @@ pub enum What {
     LedgerLost,
     /// F24: the leading daemon dies, a newer version writes to its ledger, and the old one is started again.
     Downgrade(Newer),
-    /// F14: the leading daemon dies, and its ledger is set back to what it was so many seconds before.
+    /// F14: the ledger is set back to what it was so many seconds before, and every daemon dies with it.
     LedgerRestored {
         /// Seconds.
         ago: u64,

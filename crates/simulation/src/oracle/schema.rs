@@ -1,4 +1,4 @@
-//! D1, D2, D6, D7, N1, R3 of the schema: what the database has, and who still needs it.
+//! D1, D2, D6, D7, N1: what the database has, and who still needs it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
