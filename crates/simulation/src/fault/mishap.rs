@@ -68,6 +68,25 @@ impl Mishap {
         }
     }
 
+    /// True if somebody writes the weights of the production listener.
+    pub(crate) fn writes_the_listener(self) -> bool {
+        match self {
+            Self::Hand(hand) => matches!(
+                hand,
+                HandMishap::ListenerToFirst | HandMishap::ListenerToSecond | HandMishap::ListenerHalf
+            ),
+            Self::Foreign(foreign) => foreign == ForeignMishap::AppliesListener,
+            Self::Database(_)
+            | Self::Spec(_)
+            | Self::Codedeploy(_)
+            | Self::Metrics(_)
+            | Self::App(_)
+            | Self::Snapshot(_)
+            | Self::Crowd(_)
+            | Self::Canary(_) => false,
+        }
+    }
+
     /// How many calls more it may cost: another release, where what is asked for, or what serves, is another one.
     pub(super) fn calls(self) -> usize {
         match self {

@@ -394,6 +394,9 @@ impl Oracles {
 
     /// Something happened to the world: what is so because of it is nobody's fault.
     fn mishap(&mut self, mishap: Mishap, ends: Timestamp) {
+        if mishap.writes_the_listener() {
+            self.traffic.written_by_others();
+        }
         match mishap {
             // A hand on the listener may give weight to a group without tasks; what dies or is never placed leaves one behind.
             // CodeDeploy heeds a red alarm a minute later, and takes some more to go back.

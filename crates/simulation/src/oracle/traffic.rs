@@ -40,13 +40,47 @@ pub(crate) struct Traffic {
     quiet: Option<Timestamp>,
     /// Until when what production lacks is the doing of somebody else who has meddled, and longer if it is not whole then.
     excused: Option<Timestamp>,
+    /// What somebody else has written to the listener.
+    written: Written,
     /// The most weight that each image had.
     most: BTreeMap<String, u32>,
     /// Each version of the spec, and when it was first there.
     specs: BTreeMap<u64, (Timestamp, Spec)>,
 }
 
+/// What somebody else has written to the production listener: whatever comes of it is theirs for as long as it stands.
+#[derive(Default)]
+enum Written {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What stands there when the world is looked at next.
+    ToRead,
+    /// The weight of each group.
+    Weights(Vec<(String, u32)>),
+}
+
+impl Written {
+    fn look(&mut self, sides: &[Side]) {
+        let found = || sides.iter().map(|side| (side.group.clone(), side.weight)).collect();
+        *self = match std::mem::take(self) {
+            Self::ToRead => Self::Weights(found()),
+            Self::Weights(written) if written == found() => Self::Weights(written),
+            Self::Nothing | Self::Weights(_) => Self::Nothing,
+        };
+    }
+
+    fn stands(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+}
+
 impl Traffic {
+    /// Somebody else has written to the production listener.
+    pub(crate) fn written_by_others(&mut self) {
+        self.written = Written::ToRead;
+    }
+
     /// Somebody else meddles with listener or tasks, or makes AWS do so, until then.
     pub(crate) fn excuse(&mut self, until: Timestamp) {
         self.excused = self.excused.max(Some(until));
@@ -59,11 +93,12 @@ impl Traffic {
 
     /// T2.
     fn whole(&mut self, now: Timestamp, sides: &[Side], found: &mut Found) {
+        self.written.look(sides);
         let weight: u32 = sides.iter().map(|side| side.weight).sum();
         let empty = sides.iter().find(|side| side.weight > 0 && side.image.is_none());
         if weight > 0 && empty.is_none() {
             self.excused = self.excused.filter(|until| *until > now);
-        } else if self.excused.is_none() {
+        } else if self.excused.is_none() && !self.written.stands() {
             let what = match empty {
                 Some(empty) => format!("{} has weight {} and no task", empty.group, empty.weight),
                 None => "the production listener has no weight at all".to_owned(),
