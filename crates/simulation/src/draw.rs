@@ -127,11 +127,27 @@ fn changes_something(operation: &str) -> bool {
 }
 
 /// Services that can be gone.
-const SERVICES: [&str; 8] =
-    ["ssm", "ecs", "codedeploy", "elasticloadbalancing", "cloudwatch", "rds", "ledger", "listener"];
+const SERVICES: [&str; 10] = [
+    "ssm",
+    "ecs",
+    "codedeploy",
+    "elasticloadbalancing",
+    "cloudwatch",
+    "rds",
+    "secretsmanager",
+    "database",
+    "ledger",
+    "listener",
+];
 
 /// The furthest that a clock is set, in seconds.
 const A_DAY: i64 = 24 * 3600;
+
+/// Draws how a service fails, and for how long: an hour is longer than a deployment waits to be let go, three are longer than blue is kept.
+pub(crate) fn outage(service: &str, dice: &mut fastrand::Rng) -> What {
+    let lasts = one_of(dice, &[30, 300, 1800, 3600, 3 * 3600]);
+    What::Outage { service: service.to_owned(), lasts, how: one_of(dice, &Failure::ALL) }
+}
 
 /// Draws a fault of a kind.
 pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
@@ -147,9 +163,8 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
         Kind::Freeze => What::Freeze { lasts: one_of(dice, &[5, 45, 100, 400]) },
         Kind::Absent => What::Absent { lasts: one_of(dice, &[60, 240, 600, 1800]) },
         Kind::Outage => {
-            let service = one_of(dice, &SERVICES).to_owned();
-            let lasts = one_of(dice, &[30, 300, 1800]);
-            What::Outage { service, lasts, how: one_of(dice, &Failure::ALL) }
+            let service = one_of(dice, &SERVICES);
+            outage(service, dice)
         }
         Kind::ClockJump => {
             // A clock that is caught up with from a day ahead takes two days of every run.

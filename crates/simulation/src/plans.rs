@@ -1,6 +1,6 @@
 //! Which faults to try: every crash point, every operation with every fault, pairs, and swarms at random. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     draw::{self, Kind},
@@ -166,6 +166,33 @@ fn faults_of(operation: &str) -> Vec<What> {
         all.extend([20, 120, 280].map(|by| What::Late { by }));
     }
     all
+}
+
+/// Services that a run asks are away, for as long as is drawn: each alone, from the first and from the last time on that something is
+/// changed in each way that the run changes something, and with each other one, from one of these on.
+pub fn outages(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let services = golden.operations.keys().filter_map(|of| of.split_once('.')).map(|(service, _)| service);
+    let services: Vec<&str> = services.collect::<BTreeSet<_>>().into_iter().collect();
+    let changes = golden.operations.iter().filter(|(of, _)| is_of_aws(of) && !is_read_of_aws(of));
+    let places: Vec<At> = changes
+        .flat_map(|(of, times)| BTreeSet::from([1, *times]).into_iter().map(move |nth| (of, nth)))
+        .map(|(of, nth)| At::Operation { of: of.clone(), nth })
+        .collect();
+    let mut jobs = Vec::new();
+    for (nth, one) in services.iter().enumerate() {
+        for at in &places {
+            let away = Fault { at: at.clone(), what: draw::outage(one, &mut dice) };
+            jobs.push(job(scenario, seed, vec![away]));
+        }
+        for other in &services[nth + 1..] {
+            let Some(at) = dice.choice(&places).cloned() else { continue };
+            let away =
+                [one, other].map(|service| Fault { at: at.clone(), what: draw::outage(service, &mut dice) });
+            jobs.push(job(scenario, seed, away.into()));
+        }
+    }
+    jobs
 }
 
 /// Faults at random: how many, which and where is drawn for each run, so that some runs have many of one kind.

@@ -82,7 +82,8 @@ impl Convergence {
             Standing::Timed(on, most) => (on, most),
             Standing::Undecided(on) => (on, UNDECIDED),
         };
-        if now <= quiet_since || self.stands.as_ref().is_none_or(|stands| stands.on != on) {
+        let goes_on = |stands: &Stands| stands.on == on && stands.since >= quiet_since;
+        if now <= quiet_since || !self.stands.as_ref().is_some_and(goes_on) {
             self.stands = Some(Stands { on, since: now, passes });
             return None;
         }
@@ -181,5 +182,6 @@ mod tests {
         assert_eq!(look(20, 5), None, "counted from the last fault on");
         assert!(look(21, 5).is_some());
         assert_eq!(look(22, 22), None, "another fault");
+        assert_eq!(look(40, 23), None, "one between two looks");
     }
 }

@@ -81,6 +81,7 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
     let swept = [
         sweeps.pairs(&canonical),
         matrix(sweeps, catalogue),
+        sweeps.outages(&golden),
         sweeps.takeovers(&golden, Crossings::OneOfAlike),
         sweeps.swarm(catalogue, schedules),
         sweeps.swarm_of_two(catalogue, schedules / 4),

@@ -65,6 +65,9 @@ struct Cli {
     /// Every operation with every fault.
     #[arg(long)]
     matrix: bool,
+    /// Each service away for up to hours, alone and together with each other one.
+    #[arg(long)]
+    outages: bool,
     /// Two daemons; the leading one stands still at every crossing, and goes on when the other one leads.
     #[arg(long)]
     takeovers: bool,
@@ -149,8 +152,13 @@ fn work(cli: &Cli, catalogue: &Catalogue) -> Result<bool, Unusable> {
 
 /// Makes the sweeps that were asked for, if any was.
 fn swept(cli: &Cli, catalogue: &Catalogue) -> Result<Option<bool>, Unusable> {
-    let any =
-        cli.long || cli.crash_points || cli.pairs || cli.takeovers || cli.matrix || cli.schedules.is_some();
+    let any = cli.long
+        || cli.crash_points
+        || cli.pairs
+        || cli.takeovers
+        || cli.matrix
+        || cli.outages
+        || cli.schedules.is_some();
     if !any {
         return Ok(None);
     }
@@ -170,6 +178,7 @@ fn swept(cli: &Cli, catalogue: &Catalogue) -> Result<Option<bool>, Unusable> {
             cli.matrix.then(|| {
                 if cli.golden { figures::matrix(&sweeps, catalogue) } else { sweeps.matrix(catalogue) }
             }),
+            cli.outages.then(|| sweeps.outages(&wanted)),
             cli.schedules.map(|schedules| sweeps.swarm(&wanted, schedules)),
         ];
         modes::tell_phases(swept.iter().flatten());

@@ -129,6 +129,13 @@ impl Sweeps<'_> {
         self.told(title, self.sweep(title, &catalogue, &jobs))
     }
 
+    /// Each service away, alone and with each other one.
+    pub(crate) fn outages(&self, catalogue: &Catalogue) -> Swept {
+        let title = "outages";
+        let jobs = self.each(catalogue, plans::outages);
+        self.told(title, self.sweep(title, catalogue, &jobs))
+    }
+
     /// Every operation with every fault, in each scenario.
     pub(crate) fn matrix(&self, catalogue: &Catalogue) -> Swept {
         self.matrix_of(catalogue, |_, _| true)
