@@ -1,4 +1,4 @@
-//! Runs of the team's own migration tool: started by RunTask, found again by their token, read by DescribeTasks.
+//! Runs of the team's own migration tool: started by RunTask, found again by their token or how it begins, read by DescribeTasks.
 
 use aws_sdk_ecs::types as ecs;
 use tidegate_model::{
@@ -49,7 +49,7 @@ impl Aws {
         arn.map(|arn| Outcome::TaskStarted(arn.to_owned())).ok_or_else(no_answer)
     }
 
-    /// A run by its ARN or token. `Absent` if ECS knows none, or none any more: a stopped task is shown for an hour.
+    /// A run by its ARN or token, or any that is under way. `Absent` if ECS knows none, or none any more: a stopped task is shown for an hour.
     pub(crate) async fn task(&self, needs: &TaskNeeds) -> Fact<SeenTask> {
         let arn = match &needs.by {
             TaskKey::Arn(arn) => arn.clone(),
@@ -58,6 +58,7 @@ impl Aws {
                 Fact::Absent => return Fact::Absent,
                 Fact::Unknown(why) => return Fact::Unknown(why),
             },
+            TaskKey::UnderWay { family, prefix } => return self.under_way(needs, family, prefix).await,
         };
         let request = self.read.ecs.describe_tasks().cluster(&needs.cluster).tasks(&arn);
         match self.calls.call(DESCRIBE, request.send()).await {
@@ -67,6 +68,39 @@ impl Aws {
                 (None, _) => Fact::Unknown(Why::Malformed),
             },
             Err(failure) => Fact::Unknown(failure.why()),
+        }
+    }
+
+    /// The first task of a family that runs and was started with a token that begins like this. ListTasks filters by a whole
+    /// `startedBy` only, so each running task of the family is described; a page has at most as many as DescribeTasks takes: 100.
+    async fn under_way(&self, needs: &TaskNeeds, family: &str, prefix: &str) -> Fact<SeenTask> {
+        let mut token = None::<String>;
+        loop {
+            let request = self.read.ecs.list_tasks().cluster(&needs.cluster).family(family);
+            let request = request.desired_status(ecs::DesiredStatus::Running).set_next_token(token.take());
+            let page = match self.calls.call(LIST, request.send()).await {
+                Ok(page) => page,
+                Err(failure) => return Fact::Unknown(failure.why()),
+            };
+            let arns = page.task_arns().to_vec();
+            if !arns.is_empty() {
+                let request = self.read.ecs.describe_tasks().cluster(&needs.cluster).set_tasks(Some(arns));
+                let output = match self.calls.call(DESCRIBE, request.send()).await {
+                    Ok(output) => output,
+                    Err(failure) => return Fact::Unknown(failure.why()),
+                };
+                let ours = |task: &&ecs::Task| {
+                    task.started_by().is_some_and(|by| by.starts_with(prefix)) && !is_stopped(task)
+                };
+                if let Some(task) = output.tasks().iter().find(ours) {
+                    let arn = task.task_arn().unwrap_or_default().to_owned();
+                    return Fact::Known(seen(arn, task, &needs.container));
+                }
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Fact::Absent;
+            }
         }
     }
 
@@ -89,12 +123,16 @@ impl Aws {
 }
 
 fn seen(arn: String, task: &ecs::Task, container: &str) -> SeenTask {
-    let stopped = task.last_status() == Some("STOPPED");
+    let stopped = is_stopped(task);
     let own = task.containers().iter().find(|found| found.name() == Some(container));
     let reason = own.and_then(ecs::Container::reason).or(task.stopped_reason()).unwrap_or_default();
     let reason = reason.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
     let end = TaskEnd { exit_code: own.and_then(ecs::Container::exit_code), reason };
     SeenTask { arn, end: stopped.then_some(end) }
+}
+
+fn is_stopped(task: &ecs::Task) -> bool {
+    task.last_status() == Some("STOPPED")
 }
 
 /// Where the tasks of a service run: as its primary task set says, or as the service itself does.

@@ -521,6 +521,13 @@ pub enum TaskKey {
     Arn(String),
     /// By the token that it was started with: its start is in doubt.
     Token(String),
+    /// Any that is under way, by its family and by how its token begins: another one is about to be started.
+    UnderWay {
+        /// The task definition's family.
+        family: String,
+        /// What the token of every run of the release begins with.
+        prefix: String,
+    },
 }
 
 /// Which metric minutes are needed.

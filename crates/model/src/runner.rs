@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest,
+    Digest, ReleaseName,
     name::Marker,
     schema::{FilePhase, Object},
 };
@@ -40,6 +40,11 @@ pub struct TaskRunner {
 }
 
 impl TaskRunner {
+    /// The family of its task definition.
+    pub fn family(&self) -> &str {
+        self.task_definition.split_once(':').map_or(&self.task_definition, |(family, _)| family)
+    }
+
     /// The command for a phase; empty for phases that the tool has no part in.
     pub fn command(&self, phase: FilePhase) -> &[String] {
         match phase {
@@ -75,8 +80,15 @@ impl RunTask {
     /// starts nothing and reading finds the task.
     pub fn token(&self) -> String {
         let digest = Digest::of(self.marker.to_string()).to_string();
-        format!("tidegate-{}", digest.get(..32).unwrap_or(&digest))
+        format!("{}{}", token_prefix(&self.marker.release), digest.get(..32).unwrap_or(&digest))
     }
+}
+
+/// What the token of every run of a release begins with, so that one is found whoever started it: a call that was given up and
+/// arrived late, or one of a ledger that was lost. Source: `clientToken` has at most 64 characters.
+pub fn token_prefix(release: &ReleaseName) -> String {
+    let digest = Digest::of(release.to_string()).to_string();
+    format!("tidegate-{}-", digest.get(..16).unwrap_or(&digest))
 }
 
 /// Where a service's tasks run. Source: the members of DescribeServices and its task sets.

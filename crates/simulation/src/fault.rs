@@ -67,6 +67,29 @@ impl Plan {
         self.faults.iter().all(dies)
     }
 
+    /// True if a single call goes wrong, or its answer: there is nothing that people could mend.
+    pub(crate) fn passes(&self) -> bool {
+        let passes = |what: &What| match what {
+            What::Crash(_)
+            | What::Fail(..)
+            | What::Twice
+            | What::Late { .. }
+            | What::Stale { .. }
+            | What::Partial
+            | What::Mangled(_)
+            | What::Downgrade(Newer::Members) => true,
+            What::Outage { .. }
+            | What::Freeze { .. }
+            | What::ClockJump { .. }
+            | What::Absent { .. }
+            | What::World { .. }
+            | What::LedgerLost
+            | What::Downgrade(Newer::Format)
+            | What::LedgerRestored { .. } => false,
+        };
+        matches!(self.faults.as_slice(), [fault] if passes(&fault.what))
+    }
+
     /// True if the ledger is not to be understood from some time on.
     pub(crate) fn outgrows(&self) -> bool {
         self.faults.iter().any(|fault| fault.what == What::Downgrade(Newer::Format))

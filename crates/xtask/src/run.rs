@@ -64,6 +64,10 @@ pub(crate) fn command_with<'a>(
 ) -> Result<(), Failed> {
     let mut command = Command::new(program.as_ref());
     command.args(arguments).envs(variables.iter().copied()).current_dir(root());
+    // Build scripts ask for them (ring's does): everything above it would be built anew whenever a task follows a bare `cargo build`.
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
+        command.env_remove(name);
+    }
     let name = Path::new(program.as_ref()).file_name().unwrap_or(program.as_ref());
     let program = name.to_string_lossy().into_owned();
     match command.status() {
@@ -71,6 +75,12 @@ pub(crate) fn command_with<'a>(
         Ok(status) => Err(Failed::Ended { program, code: status.code() }),
         Err(source) => Err(Failed::NotRun { program, source }),
     }
+}
+
+/// True of a variable in which cargo tells what it runs about itself.
+fn is_of_this_package(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// The workspace's folder.

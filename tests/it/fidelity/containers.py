@@ -106,6 +106,8 @@ def tasks(side):
     call("started by a name", "ListTasks", cluster="shop", startedBy="test")
     pages(side, "of a cluster", "ecs", "ListTasks", "nextToken", "nextToken", cluster="shop", maxResults=2)
     call("started by nobody", "ListTasks", cluster="shop", startedBy="nobody")
+    call("of a family", "ListTasks", cluster="shop", family="fargate")
+    call("of a family without tasks", "ListTasks", cluster="shop", family="job")
     call("in no cluster", "ListTasks", cluster="none")
     task = run["tasks"][0]["taskArn"]
     call("one there, one not", "DescribeTasks", cluster="shop", tasks=[task, "0" * 32])

@@ -11,8 +11,8 @@ use tidegate_model::{
 };
 
 use super::{
-    Footing, drift, footing, may_be_mended, next_backfill_file, next_expand_file, phase, schema_step,
-    service_secrets, task,
+    Footing, drift, footing, may_be_mended, next_backfill_file, next_expand_file, phase, quarantine,
+    schema_step, service_secrets, task,
 };
 use crate::{
     draft::{Direction, Draft},
@@ -26,7 +26,7 @@ const BUILD_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 /// steps pass. True if the rollout may go on.
 pub(crate) fn expand(draft: &mut Draft<'_>, rollout: &Rollout, ready: bool) -> bool {
     let spec = &rollout.start.spec;
-    if is_cut_off(draft, spec) {
+    if is_cut_off(draft, spec) || quarantine::is_waited_for(draft) {
         return false;
     }
     let (Some(schema), Some(plan)) = (&spec.spec.schema, &spec.plan) else {

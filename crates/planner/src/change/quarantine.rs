@@ -136,6 +136,14 @@ pub(crate) fn is_in_the_way(draft: &Draft<'_>) -> bool {
     open && hidden && !gave_up
 }
 
+/// True if the rollout in preflight brings what names the hidden form, and waits until that is given back: unlike who goes back, who
+/// goes forward can wait for as long as that takes.
+pub(super) fn is_waited_for(draft: &Draft<'_>) -> bool {
+    let change = draft.state.change.as_ref().filter(|change| change.is_open());
+    let hidden = draft.seen.schema.journal.known().is_some_and(|journal| journal.hidden.is_some());
+    hidden && change.is_some_and(|change| wanted(draft, change).is_some())
+}
+
 /// Hides the old form and waits until nobody has missed it for as long as is asked for. Every other gate is open.
 pub(super) fn is_served(draft: &mut Draft<'_>, change: &ChangeState) -> bool {
     if change.opened.plan.hidable().next().is_none() {

@@ -7,7 +7,7 @@ use tidegate_model::{
     Fact,
     decision::Step,
     ledger::{Accepted, ChangeState, Entry},
-    runner::{RunTask, TaskEnd, TaskRun, TaskRunner},
+    runner::{RunTask, SeenTask, TaskEnd, TaskRun, TaskRunner},
     schema::{FilePhase, Object},
     waiting::{Class, Held, OnDeadline, Reason},
 };
@@ -106,6 +106,9 @@ pub(super) fn carry_out(
 }
 
 fn start(draft: &mut Draft<'_>, spec: &Accepted, runner: &TaskRunner, phase: FilePhase) {
+    if is_under_way(draft) {
+        return;
+    }
     let Some(service) = draft.seen.service.known() else {
         draft.unobserved("the network of the service's tasks", "the service could not be read");
         return;
@@ -123,6 +126,28 @@ fn start(draft: &mut Draft<'_>, spec: &Accepted, runner: &TaskRunner, phase: Fil
     let reading = gates::no_blockers(draft);
     if phase != FilePhase::Expand || draft.gate(reading) {
         draft.propose(Step::RunTask(Box::new(run)), Direction::Forward);
+    }
+}
+
+/// True if a run that the ledger does not know is under way, or may be: one that arrived late, or of a ledger that was lost. Two at
+/// once would do everything twice.
+fn is_under_way(draft: &mut Draft<'_>) -> bool {
+    match &draft.seen.task {
+        Fact::Known(SeenTask { arn, end: None }) => {
+            let (arn, message) = (arn.clone(), "a run that the ledger does not know is under way".to_owned());
+            draft
+                .wait(Reason::MigrationTask, message, Class::NeedsTime)
+                .on(arn)
+                .unblock("it passes with time; its log says how far it is");
+            draft.look_in(10);
+            true
+        }
+        Fact::Unknown(why) => {
+            let why = why.as_str();
+            draft.unobserved("whether the migration task is under way", why);
+            true
+        }
+        Fact::Known(SeenTask { end: Some(_), .. }) | Fact::Absent => false,
     }
 }
 

@@ -4,14 +4,15 @@ use tidegate_model::{
     Fact,
     decision::Step,
     observation::{Needs, TaskKey},
+    runner::token_prefix,
     schema::{CheckReading, CheckScope},
     spec::ContractMode,
 };
 
 use super::{
-    golden::{baked, hidden, settled},
-    sketch::SpecText,
-    world::{World, ago, build},
+    golden::{baked, hidden, preflight, quarantined, settled},
+    sketch::{Journal, Sketch, SpecText, Tool},
+    world::{World, ago, build, release},
 };
 
 fn needs(world: &World) -> Needs {
@@ -83,6 +84,28 @@ fn every_row_is_checked_again_only_once_somebody_approved_or_nobody_has_to() {
     assert_eq!(approved(ContractMode::OnApproval, true), Some(CheckScope::Whole));
     assert_eq!(approved(ContractMode::OnApproval, false), Some(CheckScope::Sample));
     assert_eq!(approved(ContractMode::Automatic, false), Some(CheckScope::Whole));
+}
+
+#[test]
+fn a_run_of_the_tool_is_read_while_it_is_known_and_any_other_before_one_is_started() {
+    let key = |mut sketch: Sketch, tool| {
+        sketch.database.tool = Some(tool);
+        needs(&build(&sketch)).task.map(|task| task.by)
+    };
+    let under_way = |key: &Option<TaskKey>| {
+        let ours = token_prefix(&release());
+        matches!(key, Some(TaskKey::UnderWay { family, prefix }) if family == "flyway" && *prefix == ours)
+    };
+    let expands = || {
+        let mut sketch = preflight();
+        sketch.database.journal = Fact::Known(Journal::Opened);
+        sketch
+    };
+    assert_eq!(key(expands(), Tool::Running), Some(TaskKey::Arn("task/1".into())));
+    assert!(under_way(&key(expands(), Tool::NotRun)));
+    assert!(under_way(&key(expands(), Tool::Failed)));
+    assert!(under_way(&key(quarantined(), Tool::NotRun)), "contract is due");
+    assert_eq!(key(baked(), Tool::NotRun), None, "nothing is to be started");
 }
 
 #[test]

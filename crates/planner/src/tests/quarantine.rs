@@ -7,8 +7,9 @@ use tidegate_model::{
 
 use super::{
     gates::ask,
-    golden::{quarantined, settled},
+    golden::{preflight, quarantined, settled},
     sketch::{Change, Journal},
+    word,
     world::{World, ago, build},
 };
 use crate::change;
@@ -67,6 +68,26 @@ fn an_abort_waits_for_the_hidden_form_until_giving_it_back_was_refused_three_tim
     assert!(waits("unhide", 2));
     assert!(!waits("unhide", 3));
     assert!(waits("verify", 9), "that is about something else");
+}
+
+#[test]
+fn a_version_that_names_the_hidden_form_is_not_deployed_before_it_is_given_back() {
+    let step = |names: bool, journal: Journal, count: u32| {
+        let mut sketch = preflight();
+        sketch.ledger.change = Some(Change::Quarantined);
+        sketch.database.journal = Fact::Known(journal);
+        let mut world = build(&sketch);
+        let (since, last) = (ago(900), ago(3));
+        world.state.refusals = Some(Refusals { count, since, last, code: "Busy".into(), step: "unhide" });
+        let desired = world.state.rollout.as_ref().unwrap().start.spec.desired.clone();
+        let change = world.state.change.as_mut().unwrap();
+        change.namers = names.then_some(desired).into_iter().collect();
+        word(&world.decide())
+    };
+    assert_eq!(step(true, Journal::Hidden, 0), Some("unhide"));
+    assert_eq!(step(true, Journal::Hidden, 9), None, "however often that was refused");
+    assert_eq!(step(true, Journal::Filled, 0), Some("create-deployment"));
+    assert_eq!(step(false, Journal::Hidden, 0), Some("create-deployment"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Runs of the team's own tool: when their end is known, when one is started again, and what the catalog must show.
 
 use tidegate_model::{
-    Fact,
+    Fact, Why,
     decision::Decision,
     ledger::Entry,
     runner::{SeenTask, TaskEnd},
@@ -81,6 +81,28 @@ fn a_run_that_failed_is_started_again_after_a_pause_that_doubles_to_an_hour() {
         };
         assert_eq!(step(pause - 1), None, "{attempts} attempts");
         assert_eq!(step(pause), Some("run-task"), "{attempts} attempts");
+    }
+}
+
+#[test]
+fn no_run_is_started_beside_one_that_the_ledger_does_not_know_or_that_nobody_could_look_for() {
+    for sketch in [expands(Tool::NotRun), expands(Tool::Failed), contracts(Tool::NotRun)] {
+        let mut world = build(&sketch);
+        if let Some(run) = world.state.change.as_mut().unwrap().run.as_mut() {
+            run.end.as_mut().unwrap().1 = ago(3_600);
+        }
+        let mut seen = |task| {
+            world.seen.task = task;
+            let decision = world.decide();
+            let waits = |reason| decision.waiting.iter().any(|wait| wait.reason == reason);
+            (word(&decision), waits(Reason::MigrationTask), waits(Reason::Unobserved))
+        };
+        let unknown = |end| Fact::Known(SeenTask { arn: "task/9".into(), end });
+        let end = TaskEnd { exit_code: Some(0), reason: String::new() };
+        assert_eq!(seen(unknown(None)), (None, true, false));
+        assert_eq!(seen(Fact::Unknown(Why::Denied)), (None, false, true));
+        assert_eq!(seen(unknown(Some(end))), (Some("run-task"), false, false), "it has ended meanwhile");
+        assert_eq!(seen(Fact::Absent), (Some("run-task"), false, false));
     }
 }
 

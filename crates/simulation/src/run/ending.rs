@@ -93,7 +93,7 @@ impl Stage<'_> {
         let named = status.waiting.iter().any(lasts);
         match status.summary {
             // What ends by itself is not over yet.
-            Summary::Held => !plan.only_crashes() && self.deadline(status).is_none(),
+            Summary::Held => !plan.only_crashes() && !plan.passes() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             Summary::RolledBack => plan.is_hard(),
             // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows

@@ -78,6 +78,7 @@ pub(super) fn list_tasks(world: &World, input: &Node) -> Result<Node, ApiError> 
     let cluster = cluster(world, input)?;
     let service = input.opt_text("serviceName")?.map(cluster_name);
     let started_by = input.opt_text("startedBy")?;
+    let of_family = input.opt_text("family")?;
     let running = input.opt_text("desiredStatus")?.unwrap_or("RUNNING") == "RUNNING";
     let arns = world
         .ecs
@@ -86,6 +87,7 @@ pub(super) fn list_tasks(world: &World, input: &Node) -> Result<Node, ApiError> 
         .filter(|t| t.cluster == cluster && t.state.counts() == running)
         .filter(|t| service.as_ref().is_none_or(|s| t.service.as_ref() == Some(s)))
         .filter(|t| started_by.is_none_or(|s| t.started_by.as_deref() == Some(s)))
+        .filter(|t| of_family.is_none_or(|wanted| family(&t.task_definition) == wanted))
         .map(|t| t.arn.clone());
     let (arns, token) = pages(100).cut(input, arns.collect())?;
     Ok(Node::map([("taskArns", Node::texts(arns)), ("nextToken", token)]))
