@@ -4,7 +4,7 @@ use aws_sdk_ecs::types as ecs;
 use tidegate_model::{
     Fact, Why,
     decision::Outcome,
-    observation::{TaskKey, TaskNeeds},
+    observation::{TaskKey, TaskNeeds, UnderWayNeeds},
     runner::{Network, Placement, RunTask, SeenTask, TaskEnd},
 };
 
@@ -49,7 +49,7 @@ impl Aws {
         arn.map(|arn| Outcome::TaskStarted(arn.to_owned())).ok_or_else(no_answer)
     }
 
-    /// A run by its ARN or token, or any that is under way. `Absent` if ECS knows none, or none any more: a stopped task is shown for an hour.
+    /// A run by its ARN or token. `Absent` if ECS knows none, or none any more: a stopped task is shown for an hour.
     pub(crate) async fn task(&self, needs: &TaskNeeds) -> Fact<SeenTask> {
         let arn = match &needs.by {
             TaskKey::Arn(arn) => arn.clone(),
@@ -58,7 +58,6 @@ impl Aws {
                 Fact::Absent => return Fact::Absent,
                 Fact::Unknown(why) => return Fact::Unknown(why),
             },
-            TaskKey::UnderWay { family, prefix } => return self.under_way(needs, family, prefix).await,
         };
         let request = self.read.ecs.describe_tasks().cluster(&needs.cluster).tasks(&arn);
         match self.calls.call(DESCRIBE, request.send()).await {
@@ -71,36 +70,49 @@ impl Aws {
         }
     }
 
-    /// The first task of a family that runs and was started with a token that begins like this. ListTasks filters by a whole
-    /// `startedBy` only, so each running task of the family is described; a page has at most as many as DescribeTasks takes: 100.
-    async fn under_way(&self, needs: &TaskNeeds, family: &str, prefix: &str) -> Fact<SeenTask> {
-        let mut token = None::<String>;
-        loop {
-            let request = self.read.ecs.list_tasks().cluster(&needs.cluster).family(family);
-            let request = request.desired_status(ecs::DesiredStatus::Running).set_next_token(token.take());
-            let page = match self.calls.call(LIST, request.send()).await {
-                Ok(page) => page,
-                Err(failure) => return Fact::Unknown(failure.why()),
-            };
-            let arns = page.task_arns().to_vec();
-            if !arns.is_empty() {
-                let request = self.read.ecs.describe_tasks().cluster(&needs.cluster).set_tasks(Some(arns));
-                let output = match self.calls.call(DESCRIBE, request.send()).await {
-                    Ok(output) => output,
+    /// A task of a family that has not stopped and was started with a token that begins like this. ListTasks filters by a whole
+    /// `startedBy` only, so each task of the family is described. One that is being stopped is listed as stopped, and may still work.
+    pub(crate) async fn under_way(&self, needs: &UnderWayNeeds) -> Fact<String> {
+        for status in [ecs::DesiredStatus::Running, ecs::DesiredStatus::Stopped] {
+            let mut token = None::<String>;
+            loop {
+                let request = self.read.ecs.list_tasks().cluster(&needs.cluster).family(&needs.family);
+                let request = request.desired_status(status.clone()).set_next_token(token.take());
+                let page = match self.calls.call(LIST, request.send()).await {
+                    Ok(page) => page,
                     Err(failure) => return Fact::Unknown(failure.why()),
                 };
-                let ours = |task: &&ecs::Task| {
-                    task.started_by().is_some_and(|by| by.starts_with(prefix)) && !is_stopped(task)
-                };
-                if let Some(task) = output.tasks().iter().find(ours) {
-                    let arn = task.task_arn().unwrap_or_default().to_owned();
-                    return Fact::Known(seen(arn, task, &needs.container));
+                match self.first_under_way(needs, page.task_arns()).await {
+                    Fact::Absent => {}
+                    found => return found,
+                }
+                token = page.next_token.filter(|token| !token.is_empty());
+                if token.is_none() {
+                    break;
                 }
             }
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Fact::Absent;
-            }
+        }
+        Fact::Absent
+    }
+
+    /// Of a page of tasks, the first that is looked for. A page has at most as many as DescribeTasks takes: 100.
+    async fn first_under_way(&self, needs: &UnderWayNeeds, arns: &[String]) -> Fact<String> {
+        if arns.is_empty() {
+            return Fact::Absent;
+        }
+        let request = self.read.ecs.describe_tasks().cluster(&needs.cluster).set_tasks(Some(arns.to_vec()));
+        let output = match self.calls.call(DESCRIBE, request.send()).await {
+            Ok(output) => output,
+            Err(failure) => return Fact::Unknown(failure.why()),
+        };
+        let ours = |task: &&ecs::Task| {
+            task.started_by().is_some_and(|by| by.starts_with(&needs.prefix)) && !is_stopped(task)
+        };
+        match output.tasks().iter().find(ours).and_then(ecs::Task::task_arn) {
+            Some(arn) => Fact::Known(arn.to_owned()),
+            None if output.tasks().len() == arns.len() => Fact::Absent,
+            // One that was listed is not described: it may be the one.
+            None => Fact::Unknown(Why::Malformed),
         }
     }
 

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use tidegate_aws::ActError;
 use tidegate_model::{ReleaseName, status::ReleaseStatus};
 
 use crate::{
@@ -15,6 +17,10 @@ use crate::{
 /// What must be left of a lease for the parameter to be written: as long as that takes.
 const WRITING: Duration = Duration::from_secs(10);
 
+/// A write with an unknown outcome may land for so long, in the place of a newer one: then the parameter is written once more. Source: AWS
+/// refuses a signed request five minutes after its date.
+const MAY_LAND: SignedDuration = SignedDuration::from_mins(5);
+
 /// Writes the status parameter if it shows another transition, and this process leads the release: another one would be contradicted. A
 /// failure is told once and tried again next pass.
 pub(crate) async fn write_status(core: &Core, release: &ReleaseName, tracked: &mut Tracked) {
@@ -22,8 +28,10 @@ pub(crate) async fn write_status(core: &Core, release: &ReleaseName, tracked: &m
     if core.ledger.leads_for(release, WRITING).is_none() {
         return;
     }
+    let now = core.clock.now();
     let transition = status_parameter::transition(status);
-    if tracked.written.as_ref() == Some(&transition) {
+    let may_have_landed = tracked.write_in_doubt.is_some_and(|since| now >= since + MAY_LAND);
+    if tracked.written.as_ref() == Some(&transition) && !may_have_landed {
         return;
     }
     let text = status_parameter::text(status);
@@ -31,11 +39,15 @@ pub(crate) async fn write_status(core: &Core, release: &ReleaseName, tracked: &m
         Ok(()) => {
             tracked.written = Some(transition);
             tracked.write_failing = false;
+            tracked.write_in_doubt = tracked.write_in_doubt.filter(|_| !may_have_landed);
         }
-        Err(_) if tracked.write_failing => {}
         Err(error) => {
-            tracked.write_failing = true;
-            tracing::warn!(error = chain_of(&error), "the status parameter cannot be written");
+            if matches!(error, ActError::InDoubt { .. }) {
+                tracked.write_in_doubt = Some(now);
+            }
+            if !std::mem::replace(&mut tracked.write_failing, true) {
+                tracing::warn!(error = chain_of(&error), "the status parameter cannot be written");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the controller keeps of a release between passes. Everything in it can be had again from ledger and world.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_ledger::{Damage, Loaded};
 use tidegate_model::{Digest, Fact, ledger::ReleaseState, orders::ParameterRead, status::ReleaseStatus};
 
@@ -22,6 +22,8 @@ pub(crate) struct Tracked {
     pub written: Option<Digest>,
     /// True if the last write of the status parameter failed: told once, tried again.
     pub write_failing: bool,
+    /// When a write of the status parameter last had an unknown outcome: it may arrive after a newer one.
+    pub write_in_doubt: Option<Timestamp>,
     /// True after a panic: it is read alone, so that it cannot take others with it again.
     pub alone: bool,
 }
@@ -77,6 +79,7 @@ impl Tracked {
             status: None,
             written: None,
             write_failing: false,
+            write_in_doubt: None,
             alone: false,
         }
     }

@@ -47,6 +47,8 @@ pub struct Observation {
     pub deployment_config: Fact<String>,
     /// The run of the team's own migration tool that was asked for.
     pub task: Fact<SeenTask>,
+    /// A run of the tool that is under way, whoever knows of it: its ARN.
+    pub under_way: Fact<String>,
     /// The database side.
     pub schema: SchemaObservation,
     /// The instance and its snapshots of ours.
@@ -478,6 +480,8 @@ pub struct Needs {
     pub deployment_config: Option<String>,
     /// A run of the team's own migration tool.
     pub task: Option<TaskNeeds>,
+    /// Any run of it that is under way: another one may be started.
+    pub under_way: Option<UnderWayNeeds>,
     /// The RDS instance.
     pub instance: Option<String>,
     /// A snapshot by id.
@@ -514,6 +518,17 @@ pub struct TaskNeeds {
     pub by: TaskKey,
 }
 
+/// Which runs of the team's own migration tool are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWayNeeds {
+    /// The cluster.
+    pub cluster: String,
+    /// The task definition's family.
+    pub family: String,
+    /// What the token of every run of the release begins with.
+    pub prefix: String,
+}
+
 /// How a task is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskKey {
@@ -521,13 +536,6 @@ pub enum TaskKey {
     Arn(String),
     /// By the token that it was started with: its start is in doubt.
     Token(String),
-    /// Any that is under way, by its family and by how its token begins: another one is about to be started.
-    UnderWay {
-        /// The task definition's family.
-        family: String,
-        /// What the token of every run of the release begins with.
-        prefix: String,
-    },
 }
 
 /// Which metric minutes are needed.

@@ -8,6 +8,7 @@ use tidegate_model::{
     ledger::{Accepted, ChangeState, ReleaseState, Rollout, RolloutPhase},
     observation::{
         Color, GroupNeeds, LogNeeds, MetricNeeds, MinutesNeeds, Needs, SchemaNeeds, TaskKey, TaskNeeds,
+        UnderWayNeeds,
     },
     orders::{Orders, ParameterRead},
     runner::token_prefix,
@@ -67,7 +68,8 @@ pub fn needs(
     } else if let Some(spec) = unopened(state) {
         expand_needs(&mut needs, spec, false);
     }
-    task_needs(&mut needs, (release, state), (orders, now));
+    task_needs(&mut needs, state);
+    under_way_needs(&mut needs, (release, state), (orders, now));
     doubt_needs(&mut needs, state);
     needs
 }
@@ -192,31 +194,41 @@ fn change_needs(
     });
 }
 
-/// The run of the team's own tool until its end is known, and before one is started, any that the ledger does not know.
-fn task_needs(
+/// The run of the team's own tool, until its end is known.
+fn task_needs(needs: &mut Needs, state: &ReleaseState) {
+    let Some(change) = state.change.as_ref() else { return };
+    let running = change.run.as_ref().filter(|run| run.end.is_none());
+    if let (Some(run), Some(runner), Some((cluster, _))) =
+        (running, &change.opened.plan.runner, needs.service.clone())
+    {
+        let by = TaskKey::Arn(run.arn.clone());
+        needs.task = Some(TaskNeeds { cluster, container: runner.container.clone(), by });
+    }
+}
+
+/// Before a run of the tool may be started: any that is under way and that the ledger does not know.
+fn under_way_needs(
     needs: &mut Needs,
     (release, state): (&ReleaseName, &ReleaseState),
     (orders, now): (&Orders, Timestamp),
 ) {
-    let Some((cluster, _)) = needs.service.clone() else { return };
-    let change = state.change.as_ref();
-    let running = change.and_then(|change| change.run.as_ref()).filter(|run| run.end.is_none());
-    let runner_of_change = || change.and_then(|change| change.opened.plan.runner.as_ref());
-    let (runner, by) = if let (Some(run), Some(runner)) = (running, runner_of_change()) {
-        (runner, TaskKey::Arn(run.arn.clone()))
-    } else {
-        let preflight = state.rollout.as_ref().filter(|rollout| rollout.phase == RolloutPhase::Preflight);
-        let due = |change: &ChangeState| change.is_open() && contract_may_be_due(change, orders, now);
-        let runner = match preflight {
-            Some(rollout) => rollout.start.spec.plan.as_ref().and_then(|plan| plan.runner.as_ref()),
-            None if state.rollout.is_none() && change.is_some_and(due) => runner_of_change(),
-            None => None,
-        };
-        let Some(runner) = runner else { return };
-        let prefix = token_prefix(release);
-        (runner, TaskKey::UnderWay { family: runner.family().to_owned(), prefix })
+    let change = state.change.as_ref().filter(|change| change.is_open());
+    let run = change.and_then(|change| change.run.as_ref());
+    if run.is_some_and(|run| run.end.is_none()) {
+        return;
+    }
+    let plan = match &state.rollout {
+        Some(rollout) if rollout.phase == RolloutPhase::Preflight => rollout.start.spec.plan.as_ref(),
+        Some(_) => None,
+        None => {
+            change.filter(|change| contract_may_be_due(change, orders, now)).map(|change| &change.opened.plan)
+        }
     };
-    needs.task = Some(TaskNeeds { cluster, container: runner.container.clone(), by });
+    let runner = plan.and_then(|plan| plan.runner.as_ref());
+    if let (Some(runner), Some((cluster, _))) = (runner, needs.service.clone()) {
+        let (family, prefix) = (runner.family().to_owned(), token_prefix(release));
+        needs.under_way = Some(UnderWayNeeds { cluster, family, prefix });
+    }
 }
 
 /// Every row is checked before traffic moves, and before anything is hidden or purged; in between a sample tells enough, and

@@ -67,7 +67,7 @@ impl Plan {
         self.faults.iter().all(dies)
     }
 
-    /// True if a single call goes wrong, or its answer: there is nothing that people could mend.
+    /// True if only calls go wrong, or their answers: there is nothing that people could mend.
     pub(crate) fn passes(&self) -> bool {
         let passes = |what: &What| match what {
             What::Crash(_)
@@ -87,7 +87,7 @@ impl Plan {
             | What::Downgrade(Newer::Format)
             | What::LedgerRestored { .. } => false,
         };
-        matches!(self.faults.as_slice(), [fault] if passes(&fault.what))
+        self.faults.iter().all(|fault| passes(&fault.what))
     }
 
     /// True if the ledger is not to be understood from some time on.
@@ -264,6 +264,27 @@ impl What {
 }
 
 impl What {
+    /// How long a daemon cannot do what it wants, because it does not run, or what it sends is refused or lost. What is refused once is
+    /// sent again within five minutes.
+    pub(crate) fn hinders(&self) -> Option<Duration> {
+        match self {
+            Self::Outage { .. } | Self::Freeze { .. } | Self::ClockJump { .. } | Self::Absent { .. } => {
+                Some(self.lasts())
+            }
+            Self::Fail(..) => Some(seconds(300)),
+            Self::Crash(_)
+            | Self::Twice
+            | Self::Late { .. }
+            | Self::Stale { .. }
+            | Self::Partial
+            | Self::Mangled(_)
+            | Self::World { .. }
+            | Self::LedgerLost
+            | Self::Downgrade(_)
+            | Self::LedgerRestored { .. } => None,
+        }
+    }
+
     /// How many calls more a release may cost for it.
     pub(crate) fn calls(&self) -> usize {
         match self {

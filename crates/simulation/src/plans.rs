@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     draw::{self, Kind},
-    fault::{At, Failure, Fault, Mangling, Mishap, Moment, Plan, Position, What, is_of_aws, is_read_of_aws},
+    fault::{
+        At, Failure, Fault, Mangling, Mishap, Moment, Plan, Position, What, is_of_aws, is_read_of_aws,
+        leaves_something,
+    },
     run::Report,
     sweep::Job,
 };
@@ -174,7 +177,7 @@ pub fn outages(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
     let mut dice = fastrand::Rng::with_seed(seed);
     let services = golden.operations.keys().filter_map(|of| of.split_once('.')).map(|(service, _)| service);
     let services: Vec<&str> = services.collect::<BTreeSet<_>>().into_iter().collect();
-    let changes = golden.operations.iter().filter(|(of, _)| is_of_aws(of) && !is_read_of_aws(of));
+    let changes = golden.operations.iter().filter(|(of, _)| leaves_something(of) && *of != "ledger.append");
     let places: Vec<At> = changes
         .flat_map(|(of, times)| BTreeSet::from([1, *times]).into_iter().map(move |nth| (of, nth)))
         .map(|(of, nth)| At::Operation { of: of.clone(), nth })

@@ -244,6 +244,7 @@ impl<'s> Stage<'s> {
             let goes_on = changes.unwrap_or(false);
             self.go_on(self.setup.rest).await;
             self.rests(self.looks() - before);
+            self.parameter_is_told();
             let more = self.schema_steps() - steps;
             // A change that waits for its quiet window, or for people, goes on by itself when that is over.
             if more > 0 && !goes_on {
@@ -321,6 +322,22 @@ impl<'s> Stage<'s> {
         }
     }
 
+    /// O3: whoever reads the status parameter at rest is told what the page tells, whatever arrived late.
+    fn parameter_is_told(&self) {
+        const LONG: Duration = Duration::from_secs(6 * 60);
+        let (Some(status), Some((_, text))) =
+            (self.status(), self.scene.sandbox.world().parameter("/tidegate/ecommerce/status"))
+        else {
+            return;
+        };
+        let read = serde_json::from_str::<serde_json::Value>(&text).ok();
+        let read = read.as_ref().and_then(|read| read["summary"].as_str()).unwrap_or_default();
+        if self.setup.rest >= LONG && read != status.summary.as_str() {
+            let what = format!("{} is told, and the status parameter says {read}", status.summary.as_str());
+            self.found(Invariant::O3, what);
+        }
+    }
+
     /// How often the service was looked at.
     fn looks(&self) -> u64 {
         self.scene.operations().get("ecs.DescribeServices").copied().unwrap_or(0)
@@ -371,7 +388,9 @@ impl<'s> Stage<'s> {
         let edited = locked(&self.scene.oracles).edited_for(self.scene.calendar.now());
         let Some(status) = status else { return };
         let quiet = now.saturating_sub(quiet_since) > TOLD_WITHIN;
-        let told = status.waiting.iter().any(|wait| wait.class.needs_somebody());
+        // What goes back takes traffic along, and how long that may last is watched by G15.
+        let goes_back = status.summary == Summary::RollingBack;
+        let told = goes_back || status.waiting.iter().any(|wait| wait.class.needs_somebody());
         if quiet && edited.unsigned_abs() > TOLD_WITHIN && !told {
             let stands = self::told(status);
             self.found(

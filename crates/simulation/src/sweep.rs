@@ -96,8 +96,12 @@ pub const REST: Duration = Duration::from_secs(6 * 60);
 /// How long an end is watched where every fault has struck, and something may come of it hours later.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Of so many runs of a sweep one is watched for a day: it takes as long as five others.
+/// Of so many runs of a sweep one is watched for a day, where that is no more than [`DAYS`] in all: a day takes as long as five other
+/// runs, and as long as twenty where a schema change is open.
 const DAYS_APART: usize = 50;
+
+/// Days that are watched in a large sweep.
+const DAYS: usize = 100;
 
 impl Tally {
     /// Runs a minute on one core.
@@ -198,7 +202,7 @@ pub fn sweep(title: &str, catalogue: &Catalogue, jobs: &[Job], bookmarks: &Bookm
         while let Some(place) = under_way.begin(jobs.len()) {
             let Some(job) = jobs.get(place) else { continue };
             let Some(scenario) = catalogue.get(&job.scenario) else { continue };
-            let rest = if place % DAYS_APART == 0 { DAY } else { REST };
+            let rest = if place % DAYS_APART.max(jobs.len() / DAYS) == 0 { DAY } else { REST };
             let report = play_and_rest(scenario, job, rest);
             let tell = !report.violations.is_empty() && under_way.tells_more();
             let told = tell.then(|| smaller(scenario, job, rest, report.violations.clone()).to_string());

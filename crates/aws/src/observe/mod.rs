@@ -132,6 +132,9 @@ impl Aws {
         if let Some(task) = &need.task {
             seen.task = self.task(task).await;
         }
+        if let Some(runs) = &need.under_way {
+            seen.under_way = self.under_way(runs).await;
+        }
         if let Some(instance) = &need.instance {
             seen.instance = self.instance(instance).await;
         }

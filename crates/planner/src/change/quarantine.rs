@@ -15,7 +15,7 @@ use tidegate_model::{
     waiting::{Class, Reason},
 };
 
-use super::{contract::every_row_was_checked, schema_step};
+use super::{contract::every_row_was_checked, may_name, schema_step};
 use crate::{
     draft::{Direction, Draft},
     gates,
@@ -89,8 +89,8 @@ fn wanted(draft: &Draft<'_>, change: &ChangeState) -> Option<String> {
     let rollout = draft.state.rollout.as_ref()?;
     match &rollout.start.kind {
         RolloutKind::Redeploy { to, .. } => Some(format!("{to} is deployed again")),
-        RolloutKind::Forward if change.namers.contains(&rollout.start.spec.desired) => {
-            Some(format!("the revision of spec version {} names it", rollout.start.spec.version))
+        RolloutKind::Forward if may_name(draft, change, &rollout.start.spec.desired) => {
+            Some(format!("the revision of spec version {} may name it", rollout.start.spec.version))
         }
         RolloutKind::Forward => None,
     }
@@ -141,7 +141,8 @@ pub(crate) fn is_in_the_way(draft: &Draft<'_>) -> bool {
 pub(super) fn is_waited_for(draft: &Draft<'_>) -> bool {
     let change = draft.state.change.as_ref().filter(|change| change.is_open());
     let hidden = draft.seen.schema.journal.known().is_some_and(|journal| journal.hidden.is_some());
-    hidden && change.is_some_and(|change| wanted(draft, change).is_some())
+    let desired = draft.state.rollout.as_ref().map(|rollout| &rollout.start.spec.desired);
+    hidden && change.zip(desired).is_some_and(|(change, desired)| may_name(draft, change, desired))
 }
 
 /// Hides the old form and waits until nobody has missed it for as long as is asked for. Every other gate is open.

@@ -7,7 +7,7 @@ use tidegate_model::{
     Fact,
     decision::Step,
     ledger::{Accepted, ChangeState, Entry},
-    runner::{RunTask, SeenTask, TaskEnd, TaskRun, TaskRunner},
+    runner::{RunTask, TaskEnd, TaskRun, TaskRunner},
     schema::{FilePhase, Object},
     waiting::{Class, Held, OnDeadline, Reason},
 };
@@ -132,8 +132,8 @@ fn start(draft: &mut Draft<'_>, spec: &Accepted, runner: &TaskRunner, phase: Fil
 /// True if a run that the ledger does not know is under way, or may be: one that arrived late, or of a ledger that was lost. Two at
 /// once would do everything twice.
 fn is_under_way(draft: &mut Draft<'_>) -> bool {
-    match &draft.seen.task {
-        Fact::Known(SeenTask { arn, end: None }) => {
+    match &draft.seen.under_way {
+        Fact::Known(arn) => {
             let (arn, message) = (arn.clone(), "a run that the ledger does not know is under way".to_owned());
             draft
                 .wait(Reason::MigrationTask, message, Class::NeedsTime)
@@ -147,7 +147,7 @@ fn is_under_way(draft: &mut Draft<'_>) -> bool {
             draft.unobserved("whether the migration task is under way", why);
             true
         }
-        Fact::Known(SeenTask { end: Some(_), .. }) | Fact::Absent => false,
+        Fact::Absent => false,
     }
 }
 

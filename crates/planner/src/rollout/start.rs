@@ -198,8 +198,8 @@ fn held_for(draft: &mut Draft<'_>, accepted: &Accepted, active: &Deployment) {
     draft.held(held, message).on(active.id.clone());
 }
 
-/// Holds a rollout that has made no deployment while another one is in progress, or may be, and says whether it does: where traffic
-/// goes is that one's to say, and no edit.
+/// Holds a rollout that has made no deployment while another one is in progress, or may be or have been, and says whether it does: where
+/// traffic goes is that one's to say, and no edit.
 pub(super) fn waits_for_another(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
     let Fact::Known(deployments) = draft.seen.deployments.clone() else {
         let why = draft.seen.deployments.unknown().map_or("there are none", |why| why.as_str());
@@ -210,11 +210,27 @@ pub(super) fn waits_for_another(draft: &mut Draft<'_>, rollout: &Rollout) -> boo
     };
     // A call in doubt may have made it.
     let active = in_progress(&deployments).filter(|_| draft.state.open.is_empty());
-    let Some(active) = active else { return false };
+    let Some(active) = active else { return knows_not_what_serves(draft, rollout) };
     // Ours is not taken over before its colours can be read, and what was not read is told.
     if own_under_way(draft, rollout).is_none() {
         held_for(draft, &rollout.start.spec, active);
     }
+    true
+}
+
+/// Holds a rollout whose blue somebody has replaced, or may have, and that could not begin anew: where its traffic should be is not
+/// known as long as what serves is not read, and says whether it does.
+fn knows_not_what_serves(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
+    if let Some(why) = draft.seen.service.unknown() {
+        draft.unobserved("what serves", why.as_str());
+    } else if !is_replaced(draft, rollout) {
+        return false;
+    } else if draft.seen.listeners.known().is_none() {
+        draft.unobserved("where traffic goes", "the listeners could not be read");
+    } else {
+        look_at_rest(draft);
+    }
+    draft.gate(gates::not_held(draft));
     true
 }
 

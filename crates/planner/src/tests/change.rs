@@ -285,6 +285,6 @@ fn the_hidden_form_is_wanted_back_by_a_version_that_names_it() {
     let mut world = change(rollout, Change::Quarantined, Journal::Hidden);
     assert_eq!(quarantine(&world), []);
     world.state.change.as_mut().unwrap().namers.insert(definition(2, true).digest());
-    let why = "the revision of spec version 5 names it".to_owned();
+    let why = "the revision of spec version 5 may name it".to_owned();
     assert_eq!(quarantine(&world), [Entry::QuarantineBroken(Broken::Wanted(why))]);
 }

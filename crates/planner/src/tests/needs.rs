@@ -88,24 +88,24 @@ fn every_row_is_checked_again_only_once_somebody_approved_or_nobody_has_to() {
 
 #[test]
 fn a_run_of_the_tool_is_read_while_it_is_known_and_any_other_before_one_is_started() {
-    let key = |mut sketch: Sketch, tool| {
+    let asked = |mut sketch: Sketch, tool| {
         sketch.database.tool = Some(tool);
-        needs(&build(&sketch)).task.map(|task| task.by)
-    };
-    let under_way = |key: &Option<TaskKey>| {
-        let ours = token_prefix(&release());
-        matches!(key, Some(TaskKey::UnderWay { family, prefix }) if family == "flyway" && *prefix == ours)
+        let needs = needs(&build(&sketch));
+        let prefix = token_prefix(&release());
+        let under_way = needs.under_way.map(|runs| (runs.family == "flyway", runs.prefix == prefix));
+        (needs.task.map(|task| task.by), under_way)
     };
     let expands = || {
         let mut sketch = preflight();
         sketch.database.journal = Fact::Known(Journal::Opened);
         sketch
     };
-    assert_eq!(key(expands(), Tool::Running), Some(TaskKey::Arn("task/1".into())));
-    assert!(under_way(&key(expands(), Tool::NotRun)));
-    assert!(under_way(&key(expands(), Tool::Failed)));
-    assert!(under_way(&key(quarantined(), Tool::NotRun)), "contract is due");
-    assert_eq!(key(baked(), Tool::NotRun), None, "nothing is to be started");
+    let (known, any) = (Some(TaskKey::Arn("task/1".into())), Some((true, true)));
+    assert_eq!(asked(expands(), Tool::Running), (known, None));
+    assert_eq!(asked(expands(), Tool::NotRun), (None, any));
+    assert_eq!(asked(expands(), Tool::Failed), (None, any));
+    assert_eq!(asked(quarantined(), Tool::NotRun), (None, any), "contract is due");
+    assert_eq!(asked(baked(), Tool::NotRun), (None, None), "nothing is to be started");
 }
 
 #[test]

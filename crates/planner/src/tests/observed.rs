@@ -47,6 +47,7 @@ pub(super) fn observation(sketch: &Sketch) -> Observation {
         revisions: revisions(traffic),
         deployment_config: traffic.config.clone().map(|()| "tidegate".into()),
         task: tool::seen(database.tool),
+        under_way: database.tool.map_or_else(Fact::default, |_| Fact::Absent),
         schema: schema(database),
         instance: database.instance.clone().map(|snapshot_possible| seen::Instance {
             id: "shop-db".into(),

@@ -3,12 +3,13 @@
 use tidegate_model::{
     Fact,
     ledger::{Entry, Refusals},
+    spec::ContractMode,
 };
 
 use super::{
     gates::ask,
     golden::{preflight, quarantined, settled},
-    sketch::{Change, Journal},
+    sketch::{Change, Journal, Tool},
     word,
     world::{World, ago, build},
 };
@@ -88,6 +89,21 @@ fn a_version_that_names_the_hidden_form_is_not_deployed_before_it_is_given_back(
     assert_eq!(step(true, Journal::Hidden, 9), None, "however often that was refused");
     assert_eq!(step(true, Journal::Filled, 0), Some("create-deployment"));
     assert_eq!(step(false, Journal::Hidden, 0), Some("create-deployment"));
+}
+
+#[test]
+fn one_that_does_not_name_it_goes_on_even_where_the_tool_drops_it_and_the_spec_says_that_it_never_should() {
+    let mut sketch = preflight();
+    sketch.ledger.change = Some(Change::SnapshotNamed);
+    sketch.database.tool = Some(Tool::Done);
+    sketch.database.journal = Fact::Known(Journal::Hidden);
+    let mut world = build(&sketch);
+    let change = world.state.change.as_mut().unwrap();
+    change.namers.clear();
+    change.opened.schema.contract = ContractMode::Never;
+    let change = change.clone();
+    assert!(ask(&world, |draft| change::is_contracting(&draft, &change)));
+    assert_eq!(word(&world.decide()), Some("create-deployment"));
 }
 
 #[test]

@@ -91,17 +91,14 @@ fn no_run_is_started_beside_one_that_the_ledger_does_not_know_or_that_nobody_cou
         if let Some(run) = world.state.change.as_mut().unwrap().run.as_mut() {
             run.end.as_mut().unwrap().1 = ago(3_600);
         }
-        let mut seen = |task| {
-            world.seen.task = task;
+        let mut seen = |under_way| {
+            world.seen.under_way = under_way;
             let decision = world.decide();
             let waits = |reason| decision.waiting.iter().any(|wait| wait.reason == reason);
             (word(&decision), waits(Reason::MigrationTask), waits(Reason::Unobserved))
         };
-        let unknown = |end| Fact::Known(SeenTask { arn: "task/9".into(), end });
-        let end = TaskEnd { exit_code: Some(0), reason: String::new() };
-        assert_eq!(seen(unknown(None)), (None, true, false));
+        assert_eq!(seen(Fact::Known("task/9".into())), (None, true, false));
         assert_eq!(seen(Fact::Unknown(Why::Denied)), (None, false, true));
-        assert_eq!(seen(unknown(Some(end))), (Some("run-task"), false, false), "it has ended meanwhile");
         assert_eq!(seen(Fact::Absent), (Some("run-task"), false, false));
     }
 }

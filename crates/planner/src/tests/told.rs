@@ -141,11 +141,14 @@ fn asked(needs: &Needs) -> Vec<String> {
     asked.extend(alarms.then(|| format!("alarms {own_alarms:?}")));
     asked.extend(minutes.as_ref().map(minutes_told));
     asked.extend(history.as_ref().map(|history| format!("history of {} windows", history.windows.len())));
-    let Needs { revisions, deployment_config, task, instance, snapshot, plan, schema, .. } = needs;
+    let Needs { revisions, deployment_config, task, under_way, instance, snapshot, plan, schema, .. } = needs;
     asked.extend((!revisions.is_empty()).then(|| format!("revisions {}", revisions.join(", "))));
     asked.extend(deployment_config.as_ref().map(|name| format!("deployment config {name}")));
     asked.extend(
         task.as_ref().map(|task| format!("task {:?} in {}, {}", task.by, task.cluster, task.container)),
+    );
+    asked.extend(
+        under_way.as_ref().map(|runs| format!("runs of {} under way in {}", runs.family, runs.cluster)),
     );
     asked.extend(instance.as_ref().map(|id| format!("instance {id}")));
     asked.extend(snapshot.as_ref().map(|id| format!("snapshot {id}")));

@@ -37,12 +37,11 @@ pub(super) fn runner() -> TaskRunner {
     }
 }
 
-/// What ECS shows: the task while it runs, and otherwise that none does.
+/// What ECS shows: the task while it runs, and nothing that is asked for otherwise.
 pub(super) fn seen(tool: Option<Tool>) -> Fact<SeenTask> {
     match tool {
         Some(Tool::Running) => Fact::Known(SeenTask { arn: "task/1".into(), end: None }),
-        Some(Tool::NotRun | Tool::Failed | Tool::Done) => Fact::Absent,
-        None => Fact::default(),
+        Some(Tool::NotRun | Tool::Failed | Tool::Done) | None => Fact::default(),
     }
 }
 

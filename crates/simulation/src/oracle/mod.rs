@@ -359,6 +359,9 @@ fn marker_tag(input: &Node) -> Option<String> {
 impl Oracles {
     /// A fault has struck.
     pub(crate) fn struck(&mut self, fault: &Fault, at: Timestamp) {
+        if let Some(lasts) = fault.what.hinders() {
+            self.traffic.hinder(at.saturating_add(lasts).unwrap_or(at));
+        }
         match &fault.what {
             // What was decided before it is told after it.
             What::Freeze { lasts } => self.orders.misled = self.orders.misled.max(Some(at + seconds(*lasts))),

@@ -165,8 +165,10 @@ impl Orders {
         let now = world.now();
         // What arrives late was so when it was told.
         let told_at = status["observedAt"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        if told_at.is_some_and(|at| now.duration_since(at) > JUST_NOW) {
+            return;
+        }
         if !self.is_misled(now)
-            && told_at.is_none_or(|at| now.duration_since(at) <= JUST_NOW)
             && let Some(what) = self.unfounded(world, &status)
         {
             found.add(Invariant::O3, now, what);

@@ -42,13 +42,16 @@ pub(crate) struct Traffic {
     excused: Option<Timestamp>,
     /// What somebody else has written to the listener.
     written: Written,
+    /// Until when a daemon could not do what it wanted.
+    hindered: Option<Timestamp>,
     /// The most weight that each image had.
     most: BTreeMap<String, u32>,
     /// Each version of the spec, and when it was first there.
     specs: BTreeMap<u64, (Timestamp, Spec)>,
 }
 
-/// What somebody else has written to the production listener: whatever comes of it is theirs for as long as it stands.
+/// What somebody else has written to the production listener. Whatever comes of it is theirs for as long as it stands, if nothing could
+/// be sent that would have kept CodeDeploy from deleting what serves.
 #[derive(Default)]
 enum Written {
     /// Nothing.
@@ -62,10 +65,12 @@ enum Written {
 
 impl Written {
     fn look(&mut self, sides: &[Side]) {
-        let found = || sides.iter().map(|side| (side.group.clone(), side.weight)).collect();
+        let with_weight = sides.iter().filter(|side| side.weight > 0);
+        let mut found: Vec<_> = with_weight.map(|side| (side.group.clone(), side.weight)).collect();
+        found.sort();
         *self = match std::mem::take(self) {
-            Self::ToRead => Self::Weights(found()),
-            Self::Weights(written) if written == found() => Self::Weights(written),
+            Self::ToRead => Self::Weights(found),
+            Self::Weights(written) if written == found => Self::Weights(written),
             Self::Nothing | Self::Weights(_) => Self::Nothing,
         };
     }
@@ -81,9 +86,21 @@ impl Traffic {
         self.written = Written::ToRead;
     }
 
+    /// Nothing that a daemon wants to do is sure to be done until then.
+    pub(crate) fn hinder(&mut self, until: Timestamp) {
+        self.hindered = self.hindered.max(Some(until));
+    }
+
     /// Somebody else meddles with listener or tasks, or makes AWS do so, until then.
     pub(crate) fn excuse(&mut self, until: Timestamp) {
         self.excused = self.excused.max(Some(until));
+    }
+
+    /// True if what somebody else has written still stands, and no daemon could send a stop in time: it is due this long before
+    /// CodeDeploy deletes what serves.
+    fn could_not_be_kept(&self, now: Timestamp) -> bool {
+        const DUE: SignedDuration = SignedDuration::from_mins(35);
+        self.written.stands() && self.hindered.is_some_and(|until| now.duration_since(until) <= DUE)
     }
 
     /// The most weight that an image had.
@@ -98,7 +115,9 @@ impl Traffic {
         let empty = sides.iter().find(|side| side.weight > 0 && side.image.is_none());
         if weight > 0 && empty.is_none() {
             self.excused = self.excused.filter(|until| *until > now);
-        } else if self.excused.is_none() && !self.written.stands() {
+        } else if self.could_not_be_kept(now) {
+            self.excuse(now);
+        } else if self.excused.is_none() {
             let what = match empty {
                 Some(empty) => format!("{} has weight {} and no task", empty.group, empty.weight),
                 None => "the production listener has no weight at all".to_owned(),

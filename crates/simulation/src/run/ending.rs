@@ -13,7 +13,6 @@ use tidegate_model::{
     status::{ReleaseStatus, Summary},
     waiting::{Class, Held, Reason, Waiting},
 };
-use tidegate_sandbox::world::truth::Deployed;
 use tokio::time::Instant;
 
 use super::{Setup, Stage, TICK, start};
@@ -93,7 +92,7 @@ impl Stage<'_> {
         let named = status.waiting.iter().any(lasts);
         match status.summary {
             // What ends by itself is not over yet.
-            Summary::Held => !plan.only_crashes() && !plan.passes() && self.deadline(status).is_none(),
+            Summary::Held => !plan.passes() && !self.waits_for_somebody() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             Summary::RolledBack => plan.is_hard(),
             // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
@@ -111,12 +110,11 @@ impl Stage<'_> {
         }
     }
 
-    /// True while somebody else's deployment holds the release: CodeDeploy ends each in time, and the release goes on then.
+    /// True while somebody else's deployment is told to hold the release: CodeDeploy ends each in time, and the release goes on with the
+    /// look after that.
     pub(super) fn waits_for_somebody(&self) -> bool {
         let foreign = |wait: &Waiting| wait.reason == Reason::Held(Held::ForeignDeployment);
-        let under_way = |deployment: &Deployed| !deployment.ended;
         self.status().is_some_and(|status| status.waiting.iter().any(foreign))
-            && self.scene.sandbox.world().deployed().iter().any(under_way)
     }
 
     /// What can be said once it is over.

@@ -288,6 +288,37 @@ fn a_rollout_that_has_made_no_deployment_knows_its_blue_by_revision_and_group() 
 }
 
 #[test]
+fn one_that_has_made_no_deployment_tells_of_no_edit_while_nobody_knows_what_serves() {
+    let told_of = |listener, change: &dyn Fn(&mut World)| {
+        let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
+        sketch.rollout.as_mut().unwrap().deployment = false;
+        sketch.traffic.deployments = Fact::Known(none());
+        sketch.traffic.service = Fact::Known(Serving::Blue);
+        sketch.traffic.listeners = Fact::Known(listener);
+        let mut world = build(&sketch);
+        change(&mut world);
+        let decision = world.decide();
+        (holds(&decision, Held::ListenerEdited), told(&decision, Reason::Unobserved).is_some())
+    };
+    let (moved, between) = ((0, 100, false), (50, 50, false));
+    let replaced = |world: &mut World| {
+        serving_as(world, &|set: &mut TaskSet| {
+            set.revision = revision(9);
+            set.target_group = Some(green_group());
+        });
+    };
+    assert_eq!(told_of(moved, &|_| {}), (true, false), "blue serves");
+    assert_eq!(told_of(moved, &|world| world.seen.service = Fact::Unknown(Why::Denied)), (false, true));
+    assert_eq!(told_of(moved, &replaced), (false, true), "the revision that serves was not read");
+    assert_eq!(told_of(between, &replaced), (true, false), "neither blue's nor the other's");
+    let nothing_read = |world: &mut World| {
+        replaced(world);
+        world.seen.listeners = Fact::Unknown(Why::Denied);
+    };
+    assert_eq!(told_of(moved, &nothing_read), (false, true));
+}
+
+#[test]
 fn a_revision_that_names_what_was_purged_is_not_deployed_any_more() {
     let settled = |change| {
         let mut sketch = calm();
