@@ -120,6 +120,13 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.what, What::World { .. }))
     }
 
+    /// True if somebody aborts in the midst of something.
+    pub(crate) fn aborts(&self) -> bool {
+        let aborts =
+            |what: &What| matches!(what, What::World { mishap: Mishap::Spec(SpecMishap::Abort), .. });
+        self.faults.iter().any(|fault| aborts(&fault.what))
+    }
+
     /// True if somebody pastes a secret where none belongs.
     pub(crate) fn pastes_secrets(&self) -> bool {
         let pastes = |what: &What| matches!(what, What::World { mishap: Mishap::Canary(_), .. });

@@ -49,6 +49,7 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
         (1, after_going_back(goldens, seed)),
         (3, cheap_first(between_versions(goldens, seed), seed, cost)),
         (1, partly_listed(goldens, seed)),
+        (1, late_statuses(goldens, seed)),
     ];
     shared_out(lists.map(|(share, jobs)| (share, in_the_shortest_first(jobs))), cost)
 }
@@ -315,6 +316,18 @@ fn partly_listed(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
         Job { scenario: scenario.clone(), seed, plan: Plan { faults } }
     };
     deploys.map(job).collect()
+}
+
+/// A status that is given up arrives after the last one.
+fn late_statuses(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
+    let statuses = shortest_first(goldens)
+        .into_iter()
+        .filter_map(|(scenario, golden)| Some((scenario, *golden.operations.get("ssm.PutParameter")?)));
+    let late = |(scenario, times): (&String, u64)| {
+        let at = At::Operation { of: "ssm.PutParameter".to_owned(), nth: times.saturating_sub(1).max(1) };
+        job(scenario, seed, at, What::Late { by: 280 })
+    };
+    statuses.map(late).collect()
 }
 
 fn shortest_first<'g>(goldens: &[(&'g String, &'g Report)]) -> Vec<(&'g String, &'g Report)> {

@@ -261,7 +261,10 @@ impl Scene {
         }
         tokio::time::sleep(LATENCY).await;
         let mut passage = Passage::default();
-        let struck = self.strike(crossing);
+        // What happens to the world happens, whatever a daemon dies of in the same instant.
+        let (of_world, struck): (Vec<_>, Vec<_>) =
+            self.strike(crossing).into_iter().partition(|fault| matches!(fault.what, What::World { .. }));
+        of_world.into_iter().for_each(|fault| self.begin(fault));
         self.downgrade(machine, &struck).await;
         for fault in struck {
             match fault.what {
@@ -269,9 +272,8 @@ impl Scene {
                 What::Absent { lasts } => {
                     self.kill(machine, Notice::Off(machine.number, seconds(lasts))).await;
                 }
-                What::World { .. } => self.begin(fault),
                 What::LedgerLost => self.kill(machine, Notice::LedgerLost).await,
-                What::Downgrade(_) => {}
+                What::World { .. } | What::Downgrade(_) => {}
                 What::LedgerRestored { ago } => {
                     let backup = self.backup(seconds(ago));
                     self.kill(machine, Notice::LedgerRestored(backup)).await;

@@ -171,9 +171,11 @@ pub(super) fn mark_evidence(draft: &mut Draft<'_>, change: &ChangeState) {
     };
     let settled = draft.state.last.as_ref().map(|last| last.at);
     let before_settled = settled.is_some_and(|settled| *marked_at < settled);
+    let pause = change.opened.schema.contract_after.duration() / 20;
+    let pause = pause.clamp(SignedDuration::from_secs(30), SignedDuration::from_hours(1));
+    // A server with more statements than it keeps forgets some all the time.
+    let forgets = old.dealloc != mark.dealloc && draft.now >= *marked_at + pause;
     if let Some((text, how)) = gates::grown(&read, old) {
-        let pause = change.opened.schema.contract_after.duration() / 20;
-        let pause = pause.clamp(SignedDuration::from_secs(30), SignedDuration::from_hours(1));
         if !before_settled && change.last_reader.as_ref().is_some_and(|(_, at)| draft.now < *at + pause) {
             return;
         }
@@ -184,7 +186,7 @@ pub(super) fn mark_evidence(draft: &mut Draft<'_>, change: &ChangeState) {
         };
         draft.note(Entry::ReaderSeen(ReaderSeen { text, how, revisions }));
         draft.note(Entry::EvidenceMarked(mark));
-    } else if before_settled || old.stats_reset != mark.stats_reset || old.dealloc != mark.dealloc {
+    } else if before_settled || old.stats_reset != mark.stats_reset || forgets {
         draft.note(Entry::EvidenceMarked(mark));
     }
 }

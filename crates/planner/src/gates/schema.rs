@@ -244,6 +244,15 @@ pub(crate) fn readers_gone(draft: &Draft<'_>, change: &ChangeState) -> GateReadi
             "a second read follows",
         );
     };
+    // Whatever named it between the last read and then was not counted: the next mark lets the quiet begin anew.
+    if read.stats_reset != mark.stats_reset || read.dealloc != mark.dealloc {
+        return closed(
+            gate,
+            Class::NeedsTime,
+            "the statement statistics lost a part since they were read last",
+            "the quiet begins anew with the next read",
+        );
+    }
     let named_again = |text: &str, how: &str, when: &str| {
         let message = format!("a statement still names the old form {when} ({how}): {text}");
         closed(gate, Class::NeedsHuman, message, "release a revision that does not name it any more")

@@ -224,10 +224,13 @@ fn the_mark_is_set_anew_where_the_statistics_begin_anew_or_the_release_has_settl
     let mut reset = settled();
     reset.database.evidence = Fact::Known(Evidence::Reset);
     assert!(marked(reset, 10 * DAY));
-    let mut evicted = build(&settled());
-    evicted.state.change.as_mut().unwrap().mark.as_mut().unwrap().0.dealloc = 77;
-    let decision = evicted.decide();
-    assert!(decision.entries.iter().any(|entry| matches!(entry, Entry::EvidenceMarked(_))));
+    let evicted = |seconds| {
+        let mut world = build(&settled());
+        let (mark, at) = world.state.change.as_mut().unwrap().mark.as_mut().unwrap();
+        (mark.dealloc, *at) = (77, ago(seconds));
+        world.decide().entries.iter().any(|entry| matches!(entry, Entry::EvidenceMarked(_)))
+    };
+    assert!(evicted(3_600) && !evicted(3_599), "a server that forgets all the time does not fill the ledger");
 }
 
 #[test]

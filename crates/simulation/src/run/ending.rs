@@ -94,7 +94,8 @@ impl Stage<'_> {
             // What ends by itself is not over yet.
             Summary::Held => !plan.passes() && !self.waits_for_somebody() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
-            Summary::RolledBack => plan.is_hard(),
+            // What an abort comes too late for without a fault may be in time with one.
+            Summary::RolledBack => plan.is_hard() || self.setup.scenario.faults.aborts(),
             // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
             // what to go back to. Nor does it end badly if what was to go wrong never did.
             Summary::Healthy => {

@@ -110,7 +110,10 @@ fn readers_are_gone_when_no_statement_names_the_old_form_any_more() {
     let said = closed(readers(&build(&sketch)));
     assert!(said.message.ends_with("names the old form now (names column as role shop): SELECT address"));
     sketch.database.evidence = Fact::Known(Evidence::Reset);
-    assert!(is_open(&readers(&build(&sketch))), "fewer calls than before are none");
+    says(readers(&build(&sketch)), Class::NeedsTime, "lost a part since they were read last");
+    let mut evicted = build(&settled());
+    evicted.state.change.as_mut().unwrap().mark.as_mut().unwrap().0.dealloc = 77;
+    says(readers(&evicted), Class::NeedsTime, "lost a part since they were read last");
 }
 
 #[test]

@@ -302,7 +302,7 @@ fn one_that_has_made_no_deployment_tells_of_no_edit_while_nobody_knows_what_serv
     };
     let (moved, between) = ((0, 100, false), (50, 50, false));
     let replaced = |world: &mut World| {
-        serving_as(world, &|set: &mut TaskSet| {
+        serving_as(world, |set: &mut TaskSet| {
             set.revision = revision(9);
             set.target_group = Some(green_group());
         });
