@@ -37,7 +37,8 @@ impl Stage<'_> {
         // A wait is no end by its name: every rollout waits for a moment when it begins.
         let waits = self.setup.scenario.expect.summary == Summary::Waiting.as_str();
         let late = self.setup.plan.is_late() || self.setup.scenario.faults.is_late();
-        let surprises = waits || late || self.setup.plan.meddles();
+        // Who has an old ledger takes up what is under way with the look after it has ended what it knew.
+        let surprises = waits || late || self.setup.plan.meddles() || self.setup.plan.forgets();
         let stands = if surprises { STANDS } else { Duration::ZERO };
         self.there_since.is_some_and(|since| since.elapsed() >= stands)
     }
@@ -92,7 +93,7 @@ impl Stage<'_> {
         let named = status.waiting.iter().any(lasts);
         match status.summary {
             // What ends by itself is not over yet.
-            Summary::Held => !plan.passes() && !self.waits_for_somebody() && self.deadline(status).is_none(),
+            Summary::Held => !plan.passes() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             // What an abort comes too late for without a fault may be in time with one.
             Summary::RolledBack => plan.is_hard() || self.setup.scenario.faults.aborts(),
