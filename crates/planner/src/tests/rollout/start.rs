@@ -263,15 +263,20 @@ fn at_rest_a_listener_that_is_not_wholly_on_what_serves_was_edited() {
     }
 }
 
+/// A rollout in preflight that has made no deployment; blue serves.
+fn nothing_deployed(listener: (u32, u32, bool)) -> World {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    sketch.traffic.deployments = Fact::Known(none());
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    sketch.traffic.listeners = Fact::Known(listener);
+    build(&sketch)
+}
+
 #[test]
 fn a_rollout_that_has_made_no_deployment_knows_its_blue_by_revision_and_group() {
     let anew = |change: &dyn Fn(&mut TaskSet), listener| {
-        let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
-        sketch.rollout.as_mut().unwrap().deployment = false;
-        sketch.traffic.deployments = Fact::Known(none());
-        sketch.traffic.service = Fact::Known(Serving::Blue);
-        sketch.traffic.listeners = Fact::Known(listener);
-        let mut world = build(&sketch);
+        let mut world = nothing_deployed(listener);
         serving_as(&mut world, change);
         let (other, content) = (revision(9), serde_json::json!({ "family": "shop" }));
         let other = TaskDefinition { arn: other, content, ..definition(1, true) };
@@ -290,12 +295,7 @@ fn a_rollout_that_has_made_no_deployment_knows_its_blue_by_revision_and_group() 
 #[test]
 fn one_that_has_made_no_deployment_tells_of_no_edit_while_nobody_knows_what_serves() {
     let told_of = |listener, change: &dyn Fn(&mut World)| {
-        let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
-        sketch.rollout.as_mut().unwrap().deployment = false;
-        sketch.traffic.deployments = Fact::Known(none());
-        sketch.traffic.service = Fact::Known(Serving::Blue);
-        sketch.traffic.listeners = Fact::Known(listener);
-        let mut world = build(&sketch);
+        let mut world = nothing_deployed(listener);
         change(&mut world);
         let decision = world.decide();
         (holds(&decision, Held::ListenerEdited), told(&decision, Reason::Unobserved).is_some())
