@@ -162,10 +162,7 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
         Kind::Mangled => What::Mangled(one_of(dice, &Mangling::ALL)),
         Kind::Freeze => What::Freeze { lasts: one_of(dice, &[5, 45, 100, 400]) },
         Kind::Absent => What::Absent { lasts: one_of(dice, &[60, 240, 600, 1800]) },
-        Kind::Outage => {
-            let service = one_of(dice, &SERVICES);
-            outage(service, dice)
-        }
+        Kind::Outage => outage(one_of(dice, &SERVICES), dice),
         Kind::ClockJump => {
             // A clock that is caught up with from a day ahead takes two days of every run.
             let by = match dice.u32(..64) {

@@ -67,27 +67,9 @@ impl Plan {
         self.faults.iter().all(dies)
     }
 
-    /// True if only calls go wrong, or their answers: there is nothing that people could mend.
-    pub(crate) fn passes(&self) -> bool {
-        let passes = |what: &What| match what {
-            What::Crash(_)
-            | What::Fail(..)
-            | What::Twice
-            | What::Late { .. }
-            | What::Stale { .. }
-            | What::Partial
-            | What::Mangled(_)
-            | What::Downgrade(Newer::Members) => true,
-            What::Outage { .. }
-            | What::Freeze { .. }
-            | What::ClockJump { .. }
-            | What::Absent { .. }
-            | What::World { .. }
-            | What::LedgerLost
-            | What::Downgrade(Newer::Format)
-            | What::LedgerRestored { .. } => false,
-        };
-        self.faults.iter().all(|fault| passes(&fault.what))
+    /// True if only calls go wrong, or their answers, and daemons die: there is nothing that people could mend.
+    pub(crate) fn only_calls(&self) -> bool {
+        !self.outgrows() && !self.faults.iter().any(Fault::is_long)
     }
 
     /// True if the ledger is not to be understood from some time on.
@@ -135,20 +117,7 @@ impl Plan {
 
     /// True if so much goes wrong, or for so long, that a release may be rolled back for it.
     pub(crate) fn is_hard(&self) -> bool {
-        let long = |fault: &Fault| match fault.what {
-            What::Outage { .. } | What::Freeze { .. } | What::ClockJump { .. } => true,
-            What::Absent { .. } | What::World { .. } => true,
-            What::LedgerLost | What::LedgerRestored { .. } => true,
-            What::Crash(_)
-            | What::Fail(..)
-            | What::Twice
-            | What::Late { .. }
-            | What::Stale { .. }
-            | What::Partial
-            | What::Downgrade(_)
-            | What::Mangled(_) => false,
-        };
-        self.faults.len() > 1 || self.faults.iter().any(long)
+        self.faults.len() > 1 || self.faults.iter().any(Fault::is_long)
     }
 }
 
@@ -415,6 +384,23 @@ impl Mangling {
 }
 
 impl Fault {
+    /// True of what goes on for a while, or changes the world or the ledger: not of a single call that goes wrong.
+    fn is_long(&self) -> bool {
+        match self.what {
+            What::Outage { .. } | What::Freeze { .. } | What::ClockJump { .. } => true,
+            What::Absent { .. } | What::World { .. } => true,
+            What::LedgerLost | What::LedgerRestored { .. } => true,
+            What::Crash(_)
+            | What::Fail(..)
+            | What::Twice
+            | What::Late { .. }
+            | What::Stale { .. }
+            | What::Partial
+            | What::Downgrade(_)
+            | What::Mangled(_) => false,
+        }
+    }
+
     /// The class of the fault, for counting what was seen.
     pub fn class(&self) -> &'static str {
         match self.what {

@@ -34,6 +34,7 @@ use crate::{
     scenario::{Deed, RELEASE, Scenario},
     scene::{Notice, Scene, locked},
     struck::Phases,
+    sweep::REST,
     time::{Calendar, MachineClock},
     tool::Tool,
     trace::Trace,
@@ -324,7 +325,6 @@ impl<'s> Stage<'s> {
 
     /// O3: whoever reads the status parameter at rest is told what the page tells, whatever arrived late.
     fn parameter_is_told(&self) {
-        const LONG: Duration = Duration::from_secs(6 * 60);
         let (Some(status), Some((_, text))) =
             (self.status(), self.scene.sandbox.world().parameter("/tidegate/ecommerce/status"))
         else {
@@ -332,7 +332,7 @@ impl<'s> Stage<'s> {
         };
         let read = serde_json::from_str::<serde_json::Value>(&text).ok();
         let read = read.as_ref().and_then(|read| read["summary"].as_str()).unwrap_or_default();
-        if self.setup.rest >= LONG && read != status.summary.as_str() {
+        if self.setup.rest >= REST && read != status.summary.as_str() {
             let what = format!("{} is told, and the status parameter says {read}", status.summary.as_str());
             self.found(Invariant::O3, what);
         }

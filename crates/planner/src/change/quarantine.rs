@@ -131,7 +131,7 @@ fn give_back(draft: &mut Draft<'_>) {
 /// True if a redeploy must wait until the hidden form is given back. While that cannot be read, an abort goes on.
 pub(crate) fn is_in_the_way(draft: &Draft<'_>) -> bool {
     let open = draft.state.change.as_ref().is_some_and(ChangeState::is_open);
-    let hidden = draft.seen.schema.journal.known().is_some_and(|journal| journal.hidden.is_some());
+    let hidden = is_hidden(draft);
     let refused = draft.state.refusals.as_ref();
     let gave_up = refused.is_some_and(|r| r.step == "unhide" && r.count >= REFUSALS_WAITED_FOR);
     open && hidden && !gave_up
@@ -141,9 +141,12 @@ pub(crate) fn is_in_the_way(draft: &Draft<'_>) -> bool {
 /// goes forward can wait for as long as that takes.
 pub(super) fn is_waited_for(draft: &Draft<'_>) -> bool {
     let change = draft.state.change.as_ref().filter(|change| change.is_open());
-    let hidden = draft.seen.schema.journal.known().is_some_and(|journal| journal.hidden.is_some());
     let desired = draft.state.rollout.as_ref().map(|rollout| &rollout.start.spec.desired);
-    hidden && change.zip(desired).is_some_and(|(change, desired)| may_name(draft, change, desired))
+    is_hidden(draft) && change.zip(desired).is_some_and(|(change, desired)| may_name(draft, change, desired))
+}
+
+fn is_hidden(draft: &Draft<'_>) -> bool {
+    draft.seen.schema.journal.known().is_some_and(|journal| journal.hidden.is_some())
 }
 
 /// Hides the old form and waits until nobody has missed it for as long as is asked for. Every other gate is open.

@@ -93,7 +93,7 @@ impl Stage<'_> {
         let named = status.waiting.iter().any(lasts);
         match status.summary {
             // What ends by itself is not over yet.
-            Summary::Held => !plan.passes() && self.deadline(status).is_none(),
+            Summary::Held => !plan.only_calls() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             // What an abort comes too late for without a fault may be in time with one.
             Summary::RolledBack => plan.is_hard() || self.setup.scenario.faults.aborts(),
