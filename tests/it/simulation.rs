@@ -92,6 +92,21 @@ fn the_same_seed_and_plan_give_the_same_trace() {
 }
 
 #[test]
+fn a_run_is_the_same_beside_and_after_one_whose_log_is_read() {
+    let scenario = scenario("all-at-once");
+    let hash = |plan: &Plan| played(&scenario, plan, 1, A_WHILE).hash;
+    let pasted = r#"{"faults": [{"at": {"crossing": 60}, "what": {"world": {"mishap": {"canary": "abort"}, "lasts": 0}}}]}"#;
+    let (plain, read) = (Plan::default(), serde_json::from_str(pasted).expect("a plan"));
+    let before = hash(&plain);
+    let (beside, first) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| hash(&read));
+        (hash(&plain), first.join().expect("a run"))
+    });
+    assert_eq!([beside, hash(&plain)], [before.clone(), before], "what others log is none of its business");
+    assert_eq!(hash(&read), first, "one that is read is the same again");
+}
+
+#[test]
 fn a_daemon_that_dies_at_any_effect_is_followed_by_one_that_finishes_the_release() {
     let scenario = scenario("all-at-once");
     let operations =

@@ -5,21 +5,35 @@
 use std::{
     fmt::{Debug, Write as _},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use tracing::{
-    Event, Metadata, Subscriber,
+    Dispatch, Event, Metadata, Subscriber,
+    dispatcher::{DefaultGuard, set_default},
     field::{Field, Visit},
     span,
+    subscriber::NoSubscriber,
 };
 
 use crate::{oracle::secrets, scene::locked};
 
 /// Where the first line that leaked came from.
 pub(crate) type Leak = Arc<std::sync::Mutex<Option<String>>>;
+
+/// Has what the calling thread logs heard by this listener, or by nobody, until the guard is dropped.
+///
+/// The SDK draws a random number for each span that it makes, and whether it makes one must depend on this run alone. But whether a line
+/// is worth making is remembered for the whole process: were all that hear of one mind, the run beside a listened one would draw as well.
+/// Two that want nothing are there all the time, so that each thread's own is asked. And until any was ever set, spans are made for `log`.
+pub(crate) fn heard_by(listener: Option<Listener>) -> DefaultGuard {
+    static NOBODY: LazyLock<[Dispatch; 2]> =
+        LazyLock::new(|| [NoSubscriber::new(), NoSubscriber::new()].map(Dispatch::new));
+    let nobody = &NOBODY[0];
+    set_default(&listener.map_or_else(|| nobody.clone(), Dispatch::new))
+}
 
 /// Reads each line, and keeps none.
 #[derive(Default)]

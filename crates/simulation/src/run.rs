@@ -28,7 +28,7 @@ use crate::{
     daemon::{Daemon, Shown},
     database::{Committed, Model, Operation, Plans, Row, story},
     fault::{Fault, Moment, Plan},
-    log::{Leak, Listener},
+    log::{Leak, Listener, heard_by},
     machine::Machine,
     oracle::{Invariant, Oracles, Violation, convergence::Convergence, made_for, traffic::SPEC},
     scenario::{Deed, RELEASE, Scenario},
@@ -162,7 +162,7 @@ pub fn run(setup: &Setup<'_>) -> Report {
     fastrand::seed(setup.seed);
     let listener = setup.plan.pastes_secrets().then(Listener::default);
     let leak = listener.as_ref().map(|listener| Arc::clone(&listener.leak));
-    let _listening = listener.map(tracing::subscriber::set_default);
+    let _heard = heard_by(listener);
     runtime.block_on(async { Stage::new(setup, leak).play().await })
 }
 

@@ -258,33 +258,42 @@ pub(crate) fn golden(scenario: &Scenario, seed: u64) -> Report {
     run(&Setup { scenario, plan: &Plan::default(), seed, rest: Duration::ZERO, keep_trace: false })
 }
 
-/// Plays each seed twice, and counts those whose trace is the same both times.
+/// Plays each seed twice, and counts those whose trace is the same both times: once in order and once backwards, side by side. So each
+/// run has other neighbours the second time, and another past: nothing of the process may matter.
 pub(crate) fn twice(catalogue: &Catalogue, seeds: u64) -> u64 {
-    const TOLD_EVERY: u64 = 20;
+    let goldens: Vec<(&String, &Scenario, Report)> =
+        catalogue.iter().map(|(name, scenario)| (name, scenario, golden(scenario, 1))).collect();
+    let jobs: Vec<(&Scenario, Job)> = (1..=seeds)
+        .zip(goldens.iter().cycle())
+        .map(|(seed, (name, scenario, golden))| (*scenario, plans::swarm(name, seed, golden)))
+        .collect();
+    let (there, back) = std::thread::scope(|scope| {
+        let back = scope.spawn(|| hashes(jobs.iter().rev(), None));
+        (hashes(jobs.iter(), Some(seeds)), back.join().unwrap_or_default())
+    });
     let mut same = 0;
-    let scenarios: Vec<(&String, Report)> =
-        catalogue.iter().map(|(name, scenario)| (name, golden(scenario, 1))).collect();
-    for (seed, (name, golden)) in (1..=seeds).zip(scenarios.iter().cycle()) {
-        let job = plans::swarm(name, seed, golden);
-        let Some(scenario) = catalogue.get(*name) else { continue };
-        let setup =
-            Setup { scenario, plan: &job.plan, seed, rest: Duration::from_secs(60), keep_trace: false };
-        // Side by side: what another thread does must not matter either.
-        let (one, other) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| run(&setup).hash);
-            (run(&setup).hash, other.join())
-        });
-        if other.is_ok_and(|other| other == one) {
-            same += 1;
-        } else {
-            println!("{name}, seed {seed}, commit {}: two runs differ", commit());
-        }
-        if seed % TOLD_EVERY == 0 && seed < seeds {
-            println!("twice: {seed} of {seeds} seeds, {same} the same");
+    for ((one, other), (_, job)) in there.iter().zip(back.iter().rev()).zip(&jobs) {
+        same += u64::from(one == other);
+        if one != other {
+            println!("{}, seed {}, commit {}: two runs differ", job.scenario, job.seed, commit());
         }
     }
     println!("the same trace twice: {same} of {seeds} seeds, commit {}", commit());
     same
+}
+
+/// The hash of each run, one after the other; who has them told says how many there are.
+fn hashes<'j>(jobs: impl Iterator<Item = &'j (&'j Scenario, Job)>, told_of: Option<u64>) -> Vec<String> {
+    const TOLD_EVERY: u64 = 20;
+    const DAYS_APART: u64 = 50;
+    let hash = |(done, (scenario, job)): (u64, &(&Scenario, Job))| {
+        if let Some(seeds) = told_of.filter(|_| done > 0 && done % TOLD_EVERY == 0) {
+            println!("twice: {done} of {seeds} seeds");
+        }
+        let rest = if job.seed % DAYS_APART == 1 { DAY } else { REST };
+        play_and_rest(scenario, job, rest).hash
+    };
+    (0..).zip(jobs).map(hash).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
