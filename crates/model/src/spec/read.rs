@@ -14,7 +14,7 @@ use crate::duration::{NotASpan, Span};
 
 /// CodeDeploy keeps blue at most 48 h, and the bake must end 30 minutes before that
 /// (source: `terminationWaitTimeInMinutes`, at most 2,880).
-const CODEDEPLOY_BAKE_MAX: Span = Span::minutes(2_880 - 30);
+const CODEDEPLOY_BAKE_MAX: Span = Span::minutes(2_880 - 45);
 
 /// Reads a spec.
 ///
@@ -244,8 +244,8 @@ fn bake(doc: &mut Document<'_>, node: &Node<'_, '_>) -> Option<Span> {
         doc.note(
             node,
             Code::EngineCannot,
-            "codedeploy keeps blue at most 48h, and the bake must end 30m before",
-            "at most 2850m",
+            "codedeploy keeps blue at most 48h, and the bake must fit in 45m before",
+            "at most 2835m",
         );
         return None;
     }

@@ -10,6 +10,10 @@ use tidegate_model::{
 /// The bake must be served this long before CodeDeploy deletes blue.
 const BEFORE_TERMINATION: SignedDuration = SignedDuration::from_mins(30);
 
+/// The bake clock runs once it is confirmed that all traffic is on green, and CodeDeploy's own from the last shift on: two closed
+/// minutes and the probes lie between them, and a restart or a minute of silence may.
+const CONFIRMED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+
 /// The deployment config for a shift: a predefined one where CodeDeploy has it, else a custom one named after the shift.
 /// Source: CodeDeploy's list of predefined configurations for ECS.
 pub fn config_name(shift: Shift) -> (String, bool) {
@@ -94,7 +98,7 @@ pub(crate) fn ready_problems(
         group.ready_wait_minutes.is_some_and(|minutes| minutes > 0),
         "deploymentReadyOption must be STOP_DEPLOYMENT with waitTimeInMinutes, or no gate can be read before traffic".into(),
     );
-    let wanted = spec.bake.duration() + BEFORE_TERMINATION;
+    let wanted = spec.bake.duration() + CONFIRMED_WITHIN + BEFORE_TERMINATION;
     need(
         group.termination_wait_minutes.is_none_or(|m| SignedDuration::from_mins(i64::from(m)) >= wanted),
         format!("terminationWaitTimeInMinutes must be at least {} for this bake", wanted.as_mins()),

@@ -67,8 +67,8 @@ fn each_setting_that_cannot_give_what_the_spec_asks_is_named() {
         ready_problems(spec, traffic, &group, &service)
     };
     assert_eq!(problems(|_, _| {}), Vec::<String>::new());
-    // The bake of an hour, and half an hour before blue is deleted.
-    assert_eq!(problems(|group, _| group.termination_wait_minutes = Some(90)), Vec::<String>::new());
+    // The bake of an hour, a quarter until it is confirmed and begins, and half an hour before blue is deleted.
+    assert_eq!(problems(|group, _| group.termination_wait_minutes = Some(105)), Vec::<String>::new());
     assert_eq!(problems(|group, _| group.termination_wait_minutes = None), Vec::<String>::new());
     let one: [(Change, &str); 14] = [
         (|_, service| service.active = false, "not ACTIVE"),
@@ -79,7 +79,7 @@ fn each_setting_that_cannot_give_what_the_spec_asks_is_named() {
         (|group, _| drop(group.target_groups.pop()), "exactly two target groups"),
         (|group, _| group.production_listener = None, "no production listener"),
         (|group, _| group.ready_wait_minutes = Some(0), "deploymentReadyOption"),
-        (|group, _| group.termination_wait_minutes = Some(89), "at least 90 for this bake"),
+        (|group, _| group.termination_wait_minutes = Some(89), "at least 105 for this bake"),
         (|group, _| group.alarms.clear(), "at least one alarm"),
         (|group, _| group.rollback_on.failure = false, "autoRollbackConfiguration"),
         (|group, _| group.rollback_on.alarm = false, "autoRollbackConfiguration"),
