@@ -103,18 +103,40 @@ fn gibibytes(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
+/// True of a rollout that brings a revision without a schema section: nobody carries an open change on for it.
+fn brings_no_change(draft: &Draft<'_>) -> bool {
+    draft.state.rollout.as_ref().is_some_and(|rollout| rollout.start.spec.spec.schema.is_none())
+}
+
+/// The change, unless the rollout does not bring it and nothing of it was begun: then it is as if there were none.
+fn concerned<'c>(draft: &Draft<'_>, change: Option<&'c ChangeState>) -> Option<&'c ChangeState> {
+    change.filter(|change| !(brings_no_change(draft) && is_untouched(draft, change)))
+}
+
 /// The catalog shows the post-state of the phase reached.
 pub(crate) fn expanded(draft: &Draft<'_>, phase: Option<SchemaPhase>) -> GateReading {
     let gate = Gate::Expanded;
-    if draft.state.change.is_none() {
-        return not_applicable(gate);
-    }
+    let Some(change) = concerned(draft, draft.state.change.as_ref()) else { return not_applicable(gate) };
     let why = draft.seen.schema.objects.unknown().or(draft.seen.schema.journal.unknown());
     match phase {
         None => match why {
             Some(why) => unknown(gate, "the state of the change in the database", why.as_str()),
             None => not_applicable(gate),
         },
+        Some(SchemaPhase::Absent | SchemaPhase::Expanding | SchemaPhase::Backfilling)
+            if brings_no_change(draft) =>
+        {
+            let (named, spec) = (&change.opened.plan.change, change.opened.spec);
+            let message = format!(
+                "{named} of spec version {spec} is applied in part, and this spec has no schema section"
+            );
+            closed(
+                gate,
+                Class::NeedsFix,
+                message,
+                "put its schema section into the spec again: it goes on then",
+            )
+        }
         Some(SchemaPhase::Absent | SchemaPhase::Expanding) => {
             closed(gate, Class::NeedsTime, "expand is not complete", "it is applied by itself")
         }
@@ -134,7 +156,7 @@ pub(crate) fn expanded(draft: &Draft<'_>, phase: Option<SchemaPhase>) -> GateRea
 /// The check's count is 0, and no more rows lack a counterpart than the change allows.
 pub(crate) fn in_sync(draft: &Draft<'_>, change: Option<&ChangeState>) -> GateReading {
     let gate = Gate::InSync;
-    let Some(change) = change.filter(|c| c.is_open()) else { return not_applicable(gate) };
+    let Some(change) = concerned(draft, change).filter(|c| c.is_open()) else { return not_applicable(gate) };
     if change.opened.plan.files(FilePhase::Check).next().is_none() {
         return not_applicable(gate);
     }

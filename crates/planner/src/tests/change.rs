@@ -244,7 +244,22 @@ fn a_revision_without_a_schema_section_runs_on_either_form_and_waits_for_an_open
     assert_eq!(word(&build(&plain(Some(Change::Marked))).decide()), Some("create-deployment"));
     let mut half = plain(Some(Change::Marked));
     half.database.journal = Fact::Known(Journal::Expanded);
-    assert_eq!(word(&build(&half).decide()), None, "rows are still being filled");
+    let decision = build(&half).decide();
+    assert_eq!(word(&decision), None, "rows are still being filled, and nobody fills them");
+    let wait = decision.waiting.iter().find(|wait| wait.reason == Reason::Gate(Gate::Expanded)).unwrap();
+    assert!(wait.class.needs_somebody());
+    assert!(
+        wait.message.ends_with("is applied in part, and this spec has no schema section"),
+        "{}",
+        wait.message
+    );
+    let mut untouched = plain(Some(Change::Opened));
+    untouched.database.journal = Fact::Absent;
+    assert_eq!(
+        word(&build(&untouched).decide()),
+        Some("create-deployment"),
+        "as if nobody had ever opened it"
+    );
 }
 
 #[test]
