@@ -210,10 +210,11 @@ pub(crate) fn verified(draft: &Draft<'_>, rollout: &Rollout) -> GateReading {
     }
 }
 
-/// Blue's history exists before the first weight; afterwards the verdict is neither fail nor no data.
+/// Blue's history exists before the first weight; afterwards there is a verdict, and it is neither fail nor no data.
 pub(crate) fn healthy_so_far(rollout: &Rollout, judgement: Option<&Judgement>) -> GateReading {
     let gate = Gate::HealthySoFar;
     match judgement.map(|j| &j.verdict) {
+        None if rollout.traffic_since.is_some() => unknown(gate, "how green does", "it could not be judged"),
         None if rollout.baseline.is_some() => open(gate),
         None => closed(
             gate,

@@ -1,6 +1,6 @@
 //! What a verdict does to a rollout, and what is kept of it.
 
-use tidegate_model::{ledger::Judged, observation::ColorHealth};
+use tidegate_model::{fact::Why, gate::Gate, ledger::Judged, observation::ColorHealth};
 
 use super::{
     super::{
@@ -96,4 +96,19 @@ fn nothing_is_concluded_from_metrics_while_somebody_else_says_where_traffic_goes
         assert!(holds(&decision, Held::ListenerEdited));
         assert_eq!(turns_back(&decision), None);
     }
+}
+
+#[test]
+fn blue_is_not_removed_after_a_bake_in_which_green_could_not_be_judged() {
+    assert_eq!(word(&build(&baked()).decide()), Some("continue-termination"));
+    let mut unread = baked();
+    unread.traffic.minutes = Fact::Unknown(Why::Denied);
+    let decision = build(&unread).decide();
+    assert_eq!((turns_back(&decision), word(&decision)), (None, None));
+    let wait = told(&decision, Reason::Gate(Gate::HealthySoFar)).expect("it is told");
+    assert_eq!(wait.message, "how green does is not known: it could not be judged");
+    // As long as blue is warm it may still be read: afterwards going back is the safe way.
+    let mut world = build(&unread);
+    world.now = wait.deadline.expect("an end");
+    assert_eq!(turns_back(&world.decide()), Some(&Cause::BakeUnserved));
 }
