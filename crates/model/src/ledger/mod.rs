@@ -239,6 +239,16 @@ pub struct RolloutStart {
     pub adopted: bool,
 }
 
+impl RolloutStart {
+    /// Where it begins, and begins again when its deployment is made anew.
+    pub(crate) fn first_phase(&self) -> RolloutPhase {
+        match &self.kind {
+            RolloutKind::Forward => RolloutPhase::Preflight,
+            RolloutKind::Redeploy { cause, .. } => RolloutPhase::RollingBack(cause.clone()),
+        }
+    }
+}
+
 /// Forward, or back to an exact revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -397,10 +397,7 @@ impl ReleaseState {
 
 impl Rollout {
     fn new(start: &RolloutStart, at: Timestamp) -> Self {
-        let phase = match &start.kind {
-            RolloutKind::Forward => RolloutPhase::Preflight,
-            RolloutKind::Redeploy { cause, .. } => RolloutPhase::RollingBack(cause.clone()),
-        };
+        let phase = start.first_phase();
         let green = match &start.kind {
             RolloutKind::Forward => None,
             RolloutKind::Redeploy { to, .. } => Some(to.clone()),
@@ -447,7 +444,9 @@ impl Rollout {
                 self.deployment_since = None;
                 self.verified = None;
                 self.continue_sent = None;
-                self.enter(at, RolloutPhase::Preflight);
+                self.retire_sent = None;
+                self.enter(at, self.start.first_phase());
+                self.since = at;
             }
             Entry::RollbackDeploymentKnown(id) => self.rollback_deployment = Some(id.clone()),
             Entry::BaselineTaken(baseline) => self.baseline = Some(Baseline::clone(baseline)),

@@ -8,7 +8,7 @@ use tidegate_model::{
     ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
     observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet},
     revision::RevisionArn,
-    waiting::{Class, Held, Reason},
+    waiting::{Class, Held, OnDeadline, Reason},
 };
 
 use super::{
@@ -26,6 +26,9 @@ use crate::{
 /// A stop that was accepted but shows no effect is sent again after this long. Source: StopDeployment may answer Pending
 /// and is to be repeated until the deployment has stopped.
 const STOP_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// A redeployment that ended without success is made again so long after its end: what kept it from its end may be over by then.
+const REDEPLOY_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// After a stop, CodeDeploy names the rollback deployment only after a while.
 const ROLLBACK_NAMED: SignedDuration = SignedDuration::from_mins(2);
@@ -119,8 +122,10 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         end(draft, cause);
         return;
     }
+    // Settled with nothing begun to take it back, the decision would be forgotten.
+    let Some(serving) = start::serving(draft) else { return };
     draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
-    start::redeploy(draft, &spec, blue, cause);
+    start::redeploy(draft, &spec, &serving, blue, cause);
 }
 
 /// A rollback is a deployment of its own: followed to its end, then listener and task set must be blue's again.
@@ -134,7 +139,7 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
     let rollback = by.as_deref().map(|id| codedeploy::deployment(draft.seen, id));
     match rollback.map(|fact| fact.map(|d| d.status)) {
         Some(Fact::Known(DeploymentStatus::Failed | DeploymentStatus::Stopped)) => {
-            if serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group) {
+            if is_blue_back(draft, rollout) || by.as_deref().is_some_and(|by| was_replaced(draft, by)) {
                 end(draft, cause);
             } else {
                 let message = "CodeDeploy's rollback ended without success and traffic is not wholly on blue";
@@ -180,7 +185,8 @@ fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         rolling_back(draft, rollout, &cause, "CodeDeploy begins its rollback");
         return;
     }
-    if serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group) {
+    if is_blue_back(draft, rollout) || rollout.deployment.as_deref().is_some_and(|id| was_replaced(draft, id))
+    {
         end(draft, cause);
     } else {
         let message = "the deployment stopped without a rollback and traffic is not wholly on blue";
@@ -237,6 +243,16 @@ fn serves_alone(draft: &Draft<'_>, revision: &RevisionArn, group: &TargetGroup) 
     let on_group = draft.seen.listeners.known().is_some_and(|l| l.production.forwards_only_to(group));
     let serves = |set: &TaskSet| &set.revision == revision && set.target_group.as_ref() == Some(group);
     on_group && service.primary().is_some_and(serves) && left_behind(service, Some(revision), group).is_none()
+}
+
+/// True if blue serves alone: where it was, or behind the other group, where a deployment that people made brings it.
+fn is_blue_back(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    is_back(draft, rollout, &rollout.start.blue)
+}
+
+fn is_back(draft: &Draft<'_>, rollout: &Rollout, revision: &RevisionArn) -> bool {
+    let groups = [&rollout.start.blue_group, &rollout.start.green_group];
+    groups.iter().any(|group| serves_alone(draft, revision, group))
 }
 
 /// True if production forwards to green alone: only then may what it replaces be deleted. Otherwise the wait says why not.
@@ -310,8 +326,29 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
                 being_read(draft, rollout, &cause, what, (to, &rollout.start.green_group));
             }
         }
-        Where::Ended { code, .. } => {
-            draft.held(Held::RollbackFailed, format!("the redeployment of {to} ended ({code})")).on(id);
-        }
+        Where::Ended { code, .. } => redeploy_again(draft, rollout, (to, cause), (&deployment, &code)),
     }
+}
+
+/// The redeployment ended without success: people may have brought the revision back, or ask for something newer; else it is made again.
+fn redeploy_again(
+    draft: &mut Draft<'_>,
+    rollout: &Rollout,
+    (to, cause): (&RevisionArn, Cause),
+    (ended, code): (&Deployment, &str),
+) {
+    if is_back(draft, rollout, to) || was_replaced(draft, &ended.id) || start::is_superseded(draft, rollout) {
+        end(draft, cause);
+        return;
+    }
+    let again = ended.ended.unwrap_or(rollout.since) + REDEPLOY_AGAIN;
+    if draft.now >= again {
+        draft.note(Entry::DeploymentForgotten);
+        draft.look_in(1);
+        return;
+    }
+    draft
+        .held(Held::RollbackFailed, format!("the redeployment of {to} ended ({code}); it is made again"))
+        .on(ended.id.clone())
+        .until(again, OnDeadline::Continue);
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What serves now.
-struct Serving {
+pub(super) struct Serving {
     revision: RevisionArn,
     digest: Digest,
     group: TargetGroup,
@@ -107,8 +107,8 @@ fn in_progress(deployments: &[Deployment]) -> Option<&Deployment> {
     deployments.iter().find(|deployment| !deployment.status.is_terminal())
 }
 
-/// The primary task set's revision with its content's digest and both target groups, if all of it is known.
-fn serving(draft: &mut Draft<'_>) -> Option<Serving> {
+/// The primary task set's revision with its content's digest and both target groups, if all of it is known. Told if not.
+pub(super) fn serving(draft: &mut Draft<'_>) -> Option<Serving> {
     let seen = draft.seen;
     let service: &Service = match &seen.service {
         Fact::Known(service) => service,
@@ -287,6 +287,11 @@ pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
         (None, _) if takes_colours_as_they_are(rollout) => begin_anew(draft, rollout, &deployments),
         (None, _) => {}
     }
+}
+
+/// True if something newer was accepted than what a rollout carries out.
+pub(super) fn is_superseded(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    draft.state.accepted.as_ref().is_some_and(|newest| !newest.same_rollout(&rollout.start.spec))
 }
 
 /// True if what serves is known, and is not the blue that a rollout started from.
@@ -543,7 +548,12 @@ fn purge_in_doubt(draft: &mut Draft<'_>) {
 }
 
 /// Begins a redeploy of `to` for a rollout that settled although it should have gone back.
-pub(super) fn redeploy(draft: &mut Draft<'_>, accepted: &Accepted, to: RevisionArn, cause: Cause) {
-    let Some(serving) = serving(draft) else { return };
-    start(draft, accepted, &serving, RolloutKind::Redeploy { to, cause }, false);
+pub(super) fn redeploy(
+    draft: &mut Draft<'_>,
+    accepted: &Accepted,
+    serving: &Serving,
+    to: RevisionArn,
+    cause: Cause,
+) {
+    start(draft, accepted, serving, RolloutKind::Redeploy { to, cause }, false);
 }

@@ -1,12 +1,16 @@
 //! Going back: stop, follow CodeDeploy's rollback, deploy the old revision again.
 
-use tidegate_model::{fact::Why, ledger::RolloutKind};
+use tidegate_model::{
+    fact::Why,
+    ledger::{RolloutKind, RolloutPhase},
+    waiting::OnDeadline,
+};
 
 use super::{
     super::{
         after,
-        sketch::{Serving, calm},
-        world::{ROLLBACK, blue_group, green_group, revision},
+        sketch::{Serving, SpecText, calm},
+        world::{ROLLBACK, ago, blue_group, green_group, revision},
     },
     *,
 };
@@ -214,4 +218,85 @@ fn a_listener_is_not_called_edited_while_nobody_can_say_whether_a_deployment_mov
     assert!(told(&decision, Reason::Unobserved).is_some());
     assert!(!holds(&decision, Held::ListenerEdited));
     assert_eq!(word(&decision), None);
+}
+
+/// A redeployment that ended without success so many seconds ago: what it should have replaced still serves.
+fn redeployment_that_ended(ago_seconds: i64) -> World {
+    let mut sketch = redeploying(DeploymentStatus::Failed, false);
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    sketch.traffic.listeners = Fact::Known((100, 0, false));
+    let mut world = build(&sketch);
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    all[0].ended = Some(ago(ago_seconds));
+    world
+}
+
+#[test]
+fn a_redeployment_that_ended_without_success_is_made_again_a_quarter_of_an_hour_later() {
+    let decision = redeployment_that_ended(899).decide();
+    let wait = told(&decision, Reason::Held(Held::RollbackFailed)).expect("it is told");
+    assert_eq!((wait.deadline, wait.on_deadline), (Some(ago(-1)), OnDeadline::Continue));
+    assert_eq!((ends(&decision), word(&decision)), (None, None));
+
+    let mut world = redeployment_that_ended(900);
+    let decision = world.decide();
+    assert!(decision.entries.contains(&Entry::DeploymentForgotten));
+    world.state = after(&world, &decision);
+    let rollout = world.state.rollout.as_ref().unwrap();
+    assert_eq!((&rollout.phase, &rollout.deployment), (&RolloutPhase::RollingBack(Cause::Ordered), &None));
+    let decision = world.decide();
+    assert_eq!((starts(&decision), word(&decision)), (None, Some("create-deployment")));
+}
+
+#[test]
+fn a_redeployment_that_ended_without_success_is_over_where_people_brought_it_back_or_ask_for_something_newer()
+{
+    let ended = |change: &dyn Fn(&mut World)| {
+        let mut world = redeployment_that_ended(60);
+        change(&mut world);
+        matches!(ends(&world.decide()), Some(RolloutEnd::RolledBack(Cause::Ordered)))
+    };
+    assert!(!ended(&|_| {}));
+    for (group, weights) in [(green_group(), (0, 100, false)), (blue_group(), (100, 0, false))] {
+        let mut sketch = redeploying(DeploymentStatus::Failed, false);
+        sketch.traffic.service = Fact::Known(Serving::Green);
+        sketch.traffic.listeners = Fact::Known(weights);
+        assert!(ended(&|world| {
+            world.seen.listeners = build(&sketch).seen.listeners;
+            world.seen.service = build(&sketch).seen.service;
+            serving_as(world, |set| set.target_group = Some(group.clone()));
+        }));
+    }
+    let mut newer = redeploying(DeploymentStatus::Failed, false);
+    newer.asked.spec = Fact::Known(SpecText::NewerRevision);
+    assert!(ended(&|world| world.seen.spec = build(&newer).seen.spec));
+}
+
+#[test]
+fn a_rollback_of_codedeploy_s_that_failed_is_over_once_people_have_deployed_blue_again() {
+    let sketch = stopped(Some(DeploymentStatus::Failed));
+    assert!(ends(&build(&sketch).decide()).is_some());
+    let mut elsewhere = sketch;
+    elsewhere.traffic.listeners = Fact::Known((0, 100, false));
+    assert!(holds(&build(&elsewhere).decide(), Held::RollbackFailed));
+    let mut world = build(&elsewhere);
+    serving_as(&mut world, |set| set.target_group = Some(green_group()));
+    assert!(ends(&world.decide()).is_some(), "behind the other group");
+}
+
+#[test]
+fn a_success_that_should_have_gone_back_has_not_settled_before_the_way_back_can_begin() {
+    let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    let decision = build(&sketch).decide();
+    assert_eq!(ends(&decision), Some(&RolloutEnd::Settled));
+    assert!(starts(&decision).is_some(), "the way back begins in the same pass");
+    let mut world = build(&sketch);
+    let Fact::Known(group) = &mut world.seen.group else { panic!("a group") };
+    group.target_groups.truncate(1);
+    group.target_groups[0] = green_group();
+    let decision = world.decide();
+    assert_eq!((ends(&decision), starts(&decision)), (None, None), "{:?}", decision.entries);
+    assert!(told(&decision, Reason::Unobserved).is_some());
 }
