@@ -59,12 +59,15 @@ pub(super) fn go_on(draft: &mut Draft<'_>) {
 /// An abort of the version in flight, or a newer spec before the first production weight. Once blue is being removed an
 /// abort waits for the settled state and redeploys.
 fn people_turn_back(draft: &Draft<'_>, rollout: &Rollout) -> Option<Cause> {
-    if draft.abort == Some(rollout.start.spec.version) && rollout.phase != RolloutPhase::Retiring {
+    if is_aborted(draft, rollout) && rollout.phase != RolloutPhase::Retiring {
         return Some(Cause::Ordered);
     }
     let before_traffic = rollout.traffic_since.is_none() && rollout.continue_sent.is_none();
-    let newer = draft.state.accepted.as_ref().is_some_and(|newest| !newest.same_rollout(&rollout.start.spec));
-    (newer && before_traffic).then_some(Cause::Superseded)
+    (start::is_superseded(draft, rollout) && before_traffic).then_some(Cause::Superseded)
+}
+
+fn is_aborted(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    draft.abort == Some(rollout.start.spec.version)
 }
 
 /// Decides to go back, and does the first step of it in the same pass.
@@ -251,8 +254,13 @@ fn shifted(draft: &mut Draft<'_>, deployment: &Deployment, waiting: bool) {
     }
     let Some(rollout) = draft.rollout() else { return };
     draft.look_in(10);
-    if rollout.phase == RolloutPhase::Retiring {
+    let retires = rollout.phase == RolloutPhase::Retiring;
+    if retires && !blue_stays(draft, &rollout, deployment) {
         retiring(draft, &rollout, deployment);
+        return;
+    }
+    if retires && is_aborted(draft, &rollout) {
+        turn_back(draft, Cause::Ordered);
         return;
     }
     let deadline = draft.seen.group.known().and_then(|group| {
@@ -267,6 +275,10 @@ fn shifted(draft: &mut Draft<'_>, deployment: &Deployment, waiting: bool) {
         judgement.as_ref().and_then(|j| judge::cause(j, false)).filter(|_| frozen != Frozen::Yes)
     {
         turn_back(draft, cause);
+        return;
+    }
+    if retires {
+        retire_again(draft, &rollout, deployment, frozen);
         return;
     }
     let silent = judgement.as_ref().is_some_and(|j| matches!(j.verdict, Verdict::NoData { .. }));
@@ -413,10 +425,24 @@ fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
         .on(deployment.id.clone())
         .since(rollout.since)
         .unblock("it passes with time");
-    // Let go, and no call in doubt, yet still waiting long after: the call had no effect and is made again.
+}
+
+/// True if the call that removes blue had no effect: none is in doubt, and none was taken, or CodeDeploy still waits long after.
+/// Then going back is as quick as before it.
+fn blue_stays(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> bool {
     let sent_long_ago = rollout.retire_sent.is_none_or(|at| draft.now >= at + SignedDuration::from_mins(5));
-    let again = deployment.termination_wait_started && sent_long_ago && draft.state.open.is_empty();
-    if again && may_go_on(draft) && back::all_traffic_on_green(draft, rollout) {
+    deployment.termination_wait_started && sent_long_ago && draft.state.open.is_empty()
+}
+
+fn retire_again(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment, frozen: Frozen) {
+    retiring(draft, rollout, deployment);
+    let judgement = draft.judgement.clone();
+    let readings = vec![
+        gates::spec_there(draft),
+        gates::not_held(draft),
+        gates::healthy_so_far(rollout, judgement.as_ref()),
+    ];
+    if draft.pass_gates(readings) && frozen == Frozen::No && back::all_traffic_on_green(draft, rollout) {
         let step = Step::ContinueTermination { deployment: deployment.id.clone() };
         draft.propose(step, Direction::Forward);
     }
@@ -442,9 +468,9 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
         }
         return;
     }
-    // Tasks that an autoscaler has just added are no disagreement.
+    // Tasks that an autoscaler has just added are no disagreement; and what is to be replaced at once need not be healthy.
     let healthy = gates::green_healthy(draft, &rollout);
-    if !draft.gate(healthy) {
+    if !draft.gate(healthy) && !is_aborted(draft, &rollout) && !start::is_superseded(draft, &rollout) {
         return;
     }
     let far_enough = rollout.confirmed_at.is_none_or(|at| draft.now >= at + CONFIRM_APART);

@@ -22,6 +22,7 @@ mod engine;
 mod forward;
 mod judged;
 mod proposed;
+mod retiring;
 mod start;
 mod traffic;
 
