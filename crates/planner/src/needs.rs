@@ -110,11 +110,12 @@ fn rollout_needs(needs: &mut Needs, rollout: &Rollout, now: Timestamp) {
         | RolloutPhase::Verifying
         | RolloutPhase::Shifting
         | RolloutPhase::Confirming
-        | RolloutPhase::Baking => {
+        | RolloutPhase::Baking
+        | RolloutPhase::Retiring => {
             alarm_needs(needs, &spec.spec);
             needs.minutes = Some(minutes_needs(rollout, now));
         }
-        RolloutPhase::Retiring | RolloutPhase::RollingBack(_) => {}
+        RolloutPhase::RollingBack(_) => {}
     }
 }
 

@@ -3,15 +3,15 @@
 use tidegate_model::{
     Fact,
     decision::Step,
-    observation::{Needs, TaskKey},
+    observation::{DeploymentStatus, Needs, TaskKey},
     runner::token_prefix,
     schema::{CheckReading, CheckScope},
     spec::ContractMode,
 };
 
 use super::{
-    golden::{baked, hidden, preflight, quarantined, settled},
-    sketch::{Journal, Sketch, SpecText, Tool},
+    golden::{baked, hidden, in_flight, preflight, quarantined, settled},
+    sketch::{Journal, Phase, Sketch, SpecText, Tool},
     world::{World, ago, build, release},
 };
 
@@ -28,6 +28,16 @@ fn every_minute_is_read_for_as_long_as_evidence_is_gathered_and_the_last_ones_af
         world.state.rollout.as_mut().unwrap().traffic_since = Some(ago(passed * 60));
         assert_eq!(needs(&world).minutes.unwrap().count, read, "{passed} minutes after the first weight");
     }
+}
+
+#[test]
+fn green_is_judged_until_blue_is_gone() {
+    for phase in [Phase::Shifting, Phase::Confirming, Phase::Baking, Phase::Retiring] {
+        let needs = needs(&build(&in_flight(phase, DeploymentStatus::InProgress, true)));
+        assert!(needs.minutes.is_some() && needs.alarms, "{phase:?}");
+    }
+    let stopping = needs(&build(&in_flight(Phase::Stopping, DeploymentStatus::InProgress, true)));
+    assert!(stopping.minutes.is_none() && !stopping.alarms, "nothing is judged on the way back");
 }
 
 #[test]
