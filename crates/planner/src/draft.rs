@@ -7,7 +7,7 @@ use tidegate_model::{
     decision::Step,
     duration::human,
     gate::{Gate, GateReading, GateState},
-    ledger::{Accepted, ChangeState, Entry, ReleaseState, Rollout},
+    ledger::{Accepted, Entry, ReleaseState, Rollout},
     name::Marker,
     observation::Observation,
     spec::Problem,
@@ -223,11 +223,17 @@ impl<'a> Draft<'a> {
             | Held::RevisionFailed
             | Held::LedgerDamaged => Class::NeedsHuman,
         };
-        // At rest only people end a hold, and they are noticed as a new spec is.
-        if self.state.rollout.is_some() || self.state.change.as_ref().is_some_and(ChangeState::is_open) {
+        self.look_while_it_matters();
+        self.wait(Reason::Held(held), message, class).unblock(held.next_step())
+    }
+
+    /// Looks again soon where something is in flight, or hidden and perhaps missed. At rest a change is open for days, and each look at
+    /// it reads statistics and rows in the team's database; people are noticed as a new spec is.
+    fn look_while_it_matters(&mut self) {
+        let hidden = self.state.change.as_ref().is_some_and(|change| change.quarantine.is_some());
+        if self.state.rollout.is_some() || hidden {
             self.look_in(15);
         }
-        self.wait(Reason::Held(held), message, class).unblock(held.next_step())
     }
 
     /// Notes that a fact is unknown.
@@ -255,7 +261,7 @@ impl<'a> Draft<'a> {
             builder.0.measured = closed.measured;
             builder.0.required = closed.required;
             builder.0.unblock = closed.unblock;
-            self.look_in(15);
+            self.look_while_it_matters();
         }
         self.gates.retain(|known| known.gate != reading.gate);
         self.gates.push(reading);
