@@ -65,7 +65,7 @@ impl Aws {
         operation: Operation,
         send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, ActError> {
-        self.calls.call(operation, send).await.map_err(Failure::into_act)
+        self.calls.step(operation, send).await.map_err(Failure::into_act)
     }
 
     /// The content is sent as the JSON that was decided, whatever the SDK's types know of it.

@@ -1,5 +1,5 @@
 //! The call budget: one token bucket for each category that AWS throttles by. Half of each default quota is left to
-//! people and other tools. Rollback calls never wait here.
+//! people and other tools. Only reads and status writes wait here: no step does.
 
 use std::time::Duration;
 
@@ -54,12 +54,15 @@ impl Budget {
 
     /// Waits until a call of this category may be sent.
     pub(crate) async fn take(&self, wanted: Bucket) {
-        let Some(buckets) = &self.buckets else { return };
-        let wait = {
-            let mut buckets = buckets.lock().await;
-            reserve(&mut buckets, wanted)
-        };
+        let wait = self.charge(wanted).await;
         tokio::time::sleep(wait).await;
+    }
+
+    /// Takes the token of a call that is sent at once, and says how long it should have waited: those after it do.
+    pub(crate) async fn charge(&self, wanted: Bucket) -> Duration {
+        let Some(buckets) = &self.buckets else { return Duration::ZERO };
+        let mut buckets = buckets.lock().await;
+        reserve(&mut buckets, wanted)
     }
 }
 
@@ -94,5 +97,17 @@ mod tests {
         assert!(began.elapsed() >= Duration::from_millis(2_900), "{:?}", began.elapsed());
         budget.take(Bucket::Elb).await;
         assert!(began.elapsed() < Duration::from_millis(3_100), "categories do not wait for each other");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_at_once_is_waited_for_by_those_after_it() {
+        let budget = Budget::of_aws();
+        let began = Instant::now();
+        for _ in 0..15 {
+            budget.charge(Bucket::CodeDeploy).await;
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        budget.take(Bucket::CodeDeploy).await;
+        assert!(began.elapsed() >= Duration::from_millis(5_900), "{:?}", began.elapsed());
     }
 }

@@ -64,6 +64,17 @@ impl Calls {
         self.at_once(operation, send).await
     }
 
+    /// Makes a call that its intent was journaled for, without waiting: reads wait for what it takes too much. How long it may still
+    /// land counts from the intent, and so does what was read before it; one that waited could be taken for lost and be sent again.
+    pub(crate) async fn step<T, E: ProvideErrorMetadata>(
+        &self,
+        operation: Operation,
+        send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Failure> {
+        self.budget.charge(operation.bucket).await;
+        self.at_once(operation, send).await
+    }
+
     /// Makes the call without waiting: going back has priority over every quota.
     pub(crate) async fn at_once<T, E: ProvideErrorMetadata>(
         &self,
