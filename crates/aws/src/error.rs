@@ -120,6 +120,16 @@ impl Failure {
         }
     }
 
+    /// The answer is there, and a part of it is missing.
+    pub(crate) fn incomplete() -> Self {
+        Self { code: "incomplete".to_owned(), kind: Kind::Malformed }
+    }
+
+    /// True if the service will say the same again: it is not busy, and it did answer.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.kind, Kind::Refused { throttled: false, .. })
+    }
+
     pub(crate) fn why(&self) -> Why {
         match self.kind {
             Kind::Refused { throttled: true, .. } => Why::Throttled,

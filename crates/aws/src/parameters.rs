@@ -10,7 +10,7 @@ use tidegate_model::{
     orders::{Orders, ParameterRead},
 };
 
-use crate::{ActError, Aws, ReadError, budget::Bucket, call::Operation};
+use crate::{ActError, Aws, ReadError, budget::Bucket, call::Operation, error::Failure};
 
 /// Names in one GetParameters call. Source: the SSM model.
 const NAMES_A_CALL: usize = 10;
@@ -84,32 +84,9 @@ impl Aws {
     ) -> Vec<(ReleaseName, (Fact<ParameterRead>, Orders))> {
         let fleet = format!("{}/_fleet/hold", self.prefix);
         let name = |release: &ReleaseName, tail: &str| format!("{}/{release}/{tail}", self.prefix);
-        let names: Vec<String> = releases
-            .iter()
-            .flat_map(|release| OF_RELEASE.iter().map(|tail| name(release, tail)))
-            .chain([fleet.clone()])
-            .collect();
-        let request = self.read.ssm.get_parameters().set_names(Some(names)).with_decryption(true);
-        let answer = self.calls.call(GET, request.send()).await;
-        let found = answer.map(|output| {
-            let invalid = output.invalid_parameters.unwrap_or_default();
-            let found: BTreeMap<String, Parameter> = output
-                .parameters
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|parameter| Some((parameter.name.clone()?, parameter)))
-                .collect();
-            (found, invalid)
-        });
-        let fact = |asked: &str| match &found {
-            Err(failure) => Fact::Unknown(failure.why()),
-            Ok((found, invalid)) => match found.get(asked) {
-                Some(parameter) => read(parameter),
-                None if invalid.iter().any(|name| name == asked) => Fact::Absent,
-                // Neither found nor named as missing: a partial answer proves nothing.
-                None => Fact::Unknown(Why::Malformed),
-            },
-        };
+        let of_release = |release: &&ReleaseName| OF_RELEASE.map(|tail| name(release, tail)).to_vec();
+        let found = self.facts(releases.iter().map(of_release).chain([vec![fleet.clone()]]).collect()).await;
+        let fact = |asked: &str| found.get(asked).cloned().unwrap_or_default();
         releases
             .iter()
             .map(|release| {
@@ -122,6 +99,52 @@ impl Aws {
                 ((*release).clone(), (fact(&name(release, "spec")), orders))
             })
             .collect()
+    }
+
+    /// Each of these parameters, in one call. One that may not be read, or cannot be decrypted, fails a call for all that it names: each
+    /// part is asked for on its own then, so that no release loses sight of its orders for another's secret.
+    async fn facts(&self, parts: Vec<Vec<String>>) -> BTreeMap<String, Fact<ParameterRead>> {
+        let unknown = |names: Vec<String>, failure: &Failure| {
+            names.into_iter().map(|name| (name, Fact::Unknown(failure.why()))).collect()
+        };
+        let names = parts.concat();
+        match self.facts_at_once(&names).await {
+            Ok(facts) => facts,
+            Err(failure) if failure.is_refusal() => {
+                let part = async |names: Vec<String>| {
+                    let facts = self.facts_at_once(&names).await;
+                    facts.unwrap_or_else(|failure| unknown(names, &failure))
+                };
+                futures_util::future::join_all(parts.into_iter().map(part))
+                    .await
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+            Err(failure) => unknown(names, &failure),
+        }
+    }
+
+    async fn facts_at_once(
+        &self,
+        names: &[String],
+    ) -> Result<BTreeMap<String, Fact<ParameterRead>>, Failure> {
+        let request = self.read.ssm.get_parameters().set_names(Some(names.to_vec())).with_decryption(true);
+        let output = self.calls.call(GET, request.send()).await?;
+        let invalid = output.invalid_parameters.unwrap_or_default();
+        let found: BTreeMap<String, Parameter> = output
+            .parameters
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|parameter| Some((parameter.name.clone()?, parameter)))
+            .collect();
+        let fact = |asked: &String| match found.get(asked) {
+            Some(parameter) => read(parameter),
+            None if invalid.contains(asked) => Fact::Absent,
+            // Neither found nor named as missing: a partial answer proves nothing.
+            None => Fact::Unknown(Why::Malformed),
+        };
+        Ok(names.iter().map(|name| (name.clone(), fact(name))).collect())
     }
 
     /// The migration files that stand in the release's own parameters, by file name.
@@ -158,7 +181,7 @@ impl Aws {
             .value(text)
             .r#type(ParameterType::String)
             .overwrite(true);
-        self.calls.call(PUT, request.send()).await.map(drop).map_err(crate::error::Failure::into_act)
+        self.calls.call(PUT, request.send()).await.map(drop).map_err(Failure::into_act)
     }
 }
 

@@ -65,6 +65,33 @@ pub(super) struct Answered {
     series: BTreeMap<Stat, (u32, Series)>,
 }
 
+/// What the pages of an answer have brought of each statistic, and whether that is all of it.
+#[derive(Default)]
+struct Pages(BTreeMap<usize, (Series, bool)>);
+
+impl Pages {
+    /// What the last page says of a statistic counts. Source: `StatusCode` of `MetricDataResult`: only `Complete` is all of it, with
+    /// `InternalError` it is to be asked again, and `PartialData` is to be followed to the next page.
+    fn take(&mut self, results: &[cw::MetricDataResult]) {
+        for result in results {
+            let index = result.id().and_then(|id| id.strip_prefix('q')?.parse::<usize>().ok());
+            let Some(index) = index else { continue };
+            let (series, whole) = self.0.entry(index).or_default();
+            *whole = result.status_code() == Some(&cw::StatusCode::Complete);
+            let points = result.timestamps().iter().zip(result.values());
+            series.extend(points.filter_map(|(time, value)| Some((instant(time)?.as_second(), *value))));
+        }
+    }
+
+    /// Nothing is no silence: a statistic without points has a result that says so.
+    fn series(&self, index: usize) -> Result<Series, Failure> {
+        match self.0.get(&index) {
+            Some((series, true)) => Ok(series.clone()),
+            Some((_, false)) | None => Err(Failure::incomplete()),
+        }
+    }
+}
+
 /// What became of each statistic that was asked for.
 pub(super) type Answers = BTreeMap<Stat, Result<Series, Failure>>;
 
@@ -109,22 +136,18 @@ impl Aws {
         for chunk in all.chunks(QUERIES_A_CALL) {
             let answer = self.call(chunk, stretch).await;
             for (i, stat) in chunk.iter().enumerate() {
-                let answer = answer.as_ref().map(|series| series.get(&i).cloned().unwrap_or_default());
-                answers.insert((*stat).clone(), answer.map_err(Failure::clone));
+                let answer = answer.as_ref().map_err(Failure::clone).and_then(|pages| pages.series(i));
+                answers.insert((*stat).clone(), answer);
             }
         }
         answers
     }
 
     /// The points of up to 500 statistics, by their position; page after page.
-    async fn call(
-        &self,
-        stats: &[&Stat],
-        (start, end): (i64, i64),
-    ) -> Result<BTreeMap<usize, Series>, Failure> {
+    async fn call(&self, stats: &[&Stat], (start, end): (i64, i64)) -> Result<Pages, Failure> {
         let queries: Vec<cw::MetricDataQuery> =
             stats.iter().enumerate().map(|(i, stat)| stat.query(format!("q{i}"))).collect();
-        let mut all: BTreeMap<usize, Series> = BTreeMap::new();
+        let mut pages = Pages::default();
         let mut token: Option<String> = None;
         loop {
             let request = self
@@ -136,20 +159,46 @@ impl Aws {
                 .set_metric_data_queries(Some(queries.clone()))
                 .set_next_token(token.take());
             let output = self.calls.call(DATA, request.send()).await?;
-            for result in output.metric_data_results() {
-                let index = result.id().and_then(|id| id.strip_prefix('q')?.parse::<usize>().ok());
-                let Some(index) = index else { continue };
-                let series = all.entry(index).or_default();
-                for (time, value) in result.timestamps().iter().zip(result.values()) {
-                    if let Some(at) = instant(time) {
-                        series.insert(at.as_second(), *value);
-                    }
-                }
-            }
+            pages.take(output.metric_data_results());
             token = output.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
-                return Ok(all);
+                return Ok(pages);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cw::StatusCode;
+
+    use super::*;
+
+    fn result(code: Option<StatusCode>, points: &[(i64, f64)]) -> cw::MetricDataResult {
+        let (times, values): (Vec<i64>, Vec<f64>) = points.iter().copied().unzip();
+        cw::MetricDataResult::builder()
+            .id("q0")
+            .set_status_code(code)
+            .set_timestamps(Some(times.into_iter().map(aws_smithy_types::DateTime::from_secs).collect()))
+            .set_values(Some(values))
+            .build()
+    }
+
+    fn read(pages: &[cw::MetricDataResult]) -> Result<Vec<(i64, f64)>, Failure> {
+        let mut all = Pages::default();
+        pages.iter().for_each(|page| all.take(std::slice::from_ref(page)));
+        all.series(0).map(|series| series.into_iter().collect())
+    }
+
+    #[test]
+    fn only_a_statistic_that_is_there_completely_is_known() {
+        let (complete, partial) = (|| Some(StatusCode::Complete), || Some(StatusCode::PartialData));
+        assert_eq!(read(&[result(complete(), &[])]), Ok(vec![]), "it has no points");
+        assert_eq!(read(&[]), Err(Failure::incomplete()), "nothing was said of it");
+        for code in [partial(), Some(StatusCode::InternalError), Some(StatusCode::Forbidden), None] {
+            assert_eq!(read(&[result(code, &[(60, 1.0)])]), Err(Failure::incomplete()));
+        }
+        let pages = [result(partial(), &[(60, 1.0)]), result(complete(), &[(120, 2.0)])];
+        assert_eq!(read(&pages), Ok(vec![(60, 1.0), (120, 2.0)]));
     }
 }
