@@ -6,7 +6,7 @@
 //! sent but a step that goes without it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_ledger::{Damage, Lead, Ledger, LedgerError};
 use tidegate_model::{
-    ReleaseName,
+    Fact, ReleaseName,
     decision::{Decision, step_fields},
     ledger::{Entry, Intent, ReleaseState, Resolution},
     observation::{Needs, Observation},
@@ -97,9 +97,15 @@ pub(crate) struct Done {
 
 /// What was read for one release.
 struct Look {
+    /// When reading began.
+    since: Timestamp,
     needs: Needs,
     observation: Observation,
 }
+
+/// If reading the database took longer than this, what people ask and what AWS shows is read again before anything is decided by it: a
+/// check of a large table takes minutes, and a hold or an abort that is written meanwhile counts.
+const READ_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Looks after every given release once. Each sends one [`Done`], when it is done.
 pub(crate) async fn batch(
@@ -138,7 +144,8 @@ pub(crate) async fn batch(
             }
         }
     }
-    let mut looks = look(&core, &known).await;
+    let states = known.iter().filter_map(|(release, tracked)| Some((release, tracked.chain.state()?)));
+    let mut looks = look(&core, states.collect()).await;
     for (release, tracked) in known {
         let look = looks.remove(&release);
         let span = tracing::info_span!("pass", %release);
@@ -250,20 +257,18 @@ async fn reload(core: &Core, release: &ReleaseName, tracked: &mut Tracked) {
 }
 
 /// Reads parameters and AWS facts of all releases together.
-async fn look(core: &Core, tracked: &BTreeMap<ReleaseName, Tracked>) -> BTreeMap<ReleaseName, Look> {
-    if tracked.is_empty() {
+async fn look(core: &Core, states: BTreeMap<&ReleaseName, &ReleaseState>) -> BTreeMap<ReleaseName, Look> {
+    if states.is_empty() {
         return BTreeMap::new();
     }
     let aws = &core.executor.aws;
-    let releases: BTreeSet<ReleaseName> = tracked.keys().cloned().collect();
-    let mut parameters = aws.parameters(&releases).await;
+    let since = core.clock.now();
+    let mut parameters = aws.parameters(&states.keys().copied().cloned().collect()).await;
     let now = core.clock.now();
     let mut needs = BTreeMap::new();
-    for (release, tracked) in tracked {
+    for (release, state) in states {
         let (spec, orders) = parameters.entry(release.clone()).or_default();
-        if let Some(state) = tracked.chain.state() {
-            needs.insert(release.clone(), tidegate_planner::needs(release, state, spec, orders, now));
-        }
+        needs.insert(release.clone(), tidegate_planner::needs(release, state, spec, orders, now));
     }
     let mut observations = aws.observe(&needs, now).await;
     needs
@@ -271,9 +276,27 @@ async fn look(core: &Core, tracked: &BTreeMap<ReleaseName, Tracked>) -> BTreeMap
         .map(|(release, needs)| {
             let mut observation = observations.remove(&release).unwrap_or_default();
             (observation.spec, observation.orders) = parameters.remove(&release).unwrap_or_default();
-            (release, Look { needs, observation })
+            (release, Look { since, needs, observation })
         })
         .collect()
+}
+
+/// Reads migration files and database, and all the rest again if that took long.
+async fn look_at_schema(core: &Core, release: &ReleaseName, state: &ReleaseState, look: &mut Look) {
+    let aws = &core.executor.aws;
+    let began = core.clock.now();
+    core.executor.schema.look(aws, release, &look.needs, &mut look.observation).await;
+    if core.clock.now().duration_since(began) < READ_AGAIN {
+        return;
+    }
+    let again = self::look(core, BTreeMap::from([(release, state)])).await.remove(release);
+    if let Some(Look { since, observation, .. }) = again {
+        let Observation { spec, plan, schema, .. } = std::mem::take(&mut look.observation);
+        // The plan is of the spec that was there.
+        let plan = if spec == observation.spec { plan } else { Fact::default() };
+        look.observation = Observation { plan, schema, ..observation };
+        look.since = since.min(began);
+    }
 }
 
 /// The part of the pass that belongs to one release.
@@ -286,11 +309,11 @@ async fn one(
 ) -> Done {
     let chain = std::mem::replace(&mut tracked.chain, Chain::Stale);
     let writes = matches!(chain, Chain::Sound(_));
-    let (Some(Look { needs, mut observation }), Some(mut state)) = (look, chain.into_state()) else {
+    let (Some(mut look), Some(mut state)) = (look, chain.into_state()) else {
         return failed(core, ticket, release, tracked, None, None).await;
     };
-    let aws = &core.executor.aws;
-    core.executor.schema.look(aws, &release, &needs, &mut observation).await;
+    look_at_schema(core, &release, &state, &mut look).await;
+    let Look { since: read_since, observation, .. } = look;
     let now = core.clock.now();
     let set_forward = tracked.set_forward(core.clock.set_forward(), &state);
     let input = Input {
@@ -299,6 +322,7 @@ async fn one(
         observation: &observation,
         previous: tracked.status.as_ref(),
         now,
+        read_since,
         ahead: core.clock.ahead(),
         set_forward,
     };

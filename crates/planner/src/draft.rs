@@ -45,6 +45,8 @@ pub(crate) struct Draft<'a> {
     pub seen: &'a Observation,
     pub previous: Option<&'a ReleaseStatus>,
     pub now: Timestamp,
+    /// When reading began: nothing that was seen is younger for sure.
+    pub read_since: Timestamp,
     /// How far the time is ahead of the machine's clock.
     pub ahead: SignedDuration,
     pub entries: Vec<Entry>,
@@ -71,6 +73,7 @@ impl<'a> Draft<'a> {
             seen: input.observation,
             previous: input.previous,
             now: input.now,
+            read_since: input.read_since,
             ahead: input.ahead,
             entries: Vec::new(),
             step: None,

@@ -46,6 +46,8 @@ pub struct Input<'a> {
     pub previous: Option<&'a ReleaseStatus>,
     /// The time.
     pub now: Timestamp,
+    /// When reading the observation began.
+    pub read_since: Timestamp,
     /// How far the time is ahead of the machine's clock, which was set back: windows seem to be over sooner by as much.
     pub ahead: SignedDuration,
     /// How far the machine's clock was set forward since that was last noted: time that never passed.

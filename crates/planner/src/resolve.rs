@@ -2,7 +2,7 @@
 //!
 //! An intent without a resolution means that the daemon died, or the call's answer was lost, between journaling and
 //! journaling again. What it would have caused is looked for in the observation; not finding it proves something only
-//! once the call can no longer land.
+//! if reading began once the call could no longer land.
 
 use tidegate_model::{
     Fact,
@@ -31,7 +31,7 @@ enum Found {
 /// Settles every open intent that the observation can settle.
 pub(crate) fn settle_open_intents(draft: &mut Draft<'_>) {
     for (intent, since) in draft.state.open.clone() {
-        let may_land = draft.now < since + CALL_MAY_LAND;
+        let may_land = draft.read_since < since + CALL_MAY_LAND;
         let resolution = match found(draft, &intent) {
             Found::Effect(outcome) => Resolution::Done(outcome),
             Found::Harmless => Resolution::NotApplied,

@@ -17,7 +17,10 @@ use super::{
     sketch::{Journal, Phase, Sketch, Snapshot, calm},
     world::{OURS, World, ago, build, now, revision},
 };
-use crate::{draft::CALL_MAY_LAND, resolve::settle_open_intents};
+use crate::{
+    draft::{CALL_MAY_LAND, Draft},
+    resolve::settle_open_intents,
+};
 
 /// A step, what it comes to if it had its effect, and worlds in which that is so, is not so, and cannot be read.
 struct Case {
@@ -140,6 +143,22 @@ fn what_is_not_there_settles_a_call_only_once_it_can_land_no_more() {
         assert_eq!(settles(&world), (None, ago(-5)), "{step}");
         let settled = settled(&in_doubt(step, not_there, CALL_MAY_LAND));
         assert_eq!(settled, Some(Resolution::NotApplied), "{step}");
+    }
+}
+
+#[test]
+fn what_was_read_before_a_call_could_land_no_more_settles_nothing_however_late_that_is_decided() {
+    for Case { step, there, not_there, .. } in cases() {
+        let read_early = |sketch| {
+            let world = in_doubt(step, sketch, CALL_MAY_LAND + SignedDuration::from_mins(2));
+            ask(&world, |draft| {
+                let mut draft = Draft { read_since: ago(121), ..draft };
+                settle_open_intents(&mut draft);
+                draft.entries.len()
+            })
+        };
+        assert_eq!(read_early(not_there), 0, "{step}");
+        assert_eq!(read_early(there), 1, "{step}: what is there was sent");
     }
 }
 

@@ -47,7 +47,16 @@ impl World {
     pub(super) fn decide_after(&self, previous: Option<&ReleaseStatus>) -> Decision {
         let Self { release, state, seen, now, ahead, set_forward } = self;
         let (now, ahead, set_forward) = (*now, *ahead, *set_forward);
-        decide(&Input { release, state, observation: seen, previous, now, ahead, set_forward })
+        decide(&Input {
+            release,
+            state,
+            observation: seen,
+            previous,
+            now,
+            read_since: now,
+            ahead,
+            set_forward,
+        })
     }
 }
 

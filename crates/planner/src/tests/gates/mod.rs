@@ -17,7 +17,8 @@ mod traffic;
 pub(super) fn ask<T>(world: &World, gates: impl FnOnce(Draft<'_>) -> T) -> T {
     let World { release, state, seen, now, ahead, set_forward } = world;
     let (now, ahead, set_forward) = (*now, *ahead, *set_forward);
-    let input = Input { release, state, observation: seen, previous: None, now, ahead, set_forward };
+    let input =
+        Input { release, state, observation: seen, previous: None, now, read_since: now, ahead, set_forward };
     gates(Draft::new(&input))
 }
 
