@@ -293,8 +293,20 @@ fn parse(line: &str) -> Option<Line<'_>> {
         let pid = pid.parse().ok()?;
         TAGS.contains(&tag).then_some(())?;
         let (role, database) = user(who)?;
-        Some(Line { at, role, database, pid, tag, text })
+        Some(Line { at, role, database, pid, tag, text: without_state(tag, text) })
     })
+}
+
+/// A message without the SQLSTATE that `log_error_verbosity = verbose` puts before it: `42501: permission denied for table customers`.
+/// Source: `send_message_to_server_log` in PostgreSQL's error/elog.c.
+fn without_state<'t>(tag: &str, text: &'t str) -> &'t str {
+    let is_state = |word: &str| {
+        word.len() == 5 && word.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+    };
+    match text.split_once(": ") {
+        Some((state, message)) if tag == "ERROR" && is_state(state) => message,
+        Some(_) | None => text,
+    }
 }
 
 /// What can stand before a message, in English.
@@ -321,11 +333,11 @@ const TAGS: [&str; 20] = [
     "BACKTRACE",
 ];
 
-/// Role and database behind `10.0.3.7(41234):`, `[local]:` or, for the server's own processes, `:`.
+/// Role and database behind `10.0.3.7(41234):`, `::1(41234):`, `[local]:` or, for the server's own processes, `:`. A role of a directory
+/// has an `@` in its name (`ada@CORP.EXAMPLE.COM`), and a database seldom.
 fn user(who: &str) -> Option<(&str, &str)> {
-    let remote = who.strip_prefix("[local]:").or_else(|| who.strip_prefix(':'));
-    let user = remote.or_else(|| who.split_once("):").map(|(_, user)| user))?;
-    user.split_once('@')
+    let remote = who.strip_prefix("[local]:").or_else(|| who.split_once("):").map(|(_, user)| user));
+    remote.or_else(|| who.strip_prefix(':'))?.rsplit_once('@')
 }
 
 /// True for a line that could be a refusal in a form that is not read here: another prefix, another language.
@@ -407,6 +419,23 @@ mod tests {
         assert!(reading(&elsewhere).denial().is_none());
         let before = refused("shop", "SELECT address FROM customers").replace("07:00:01", "06:59:59");
         assert!(reading(&before).denial().is_none());
+    }
+
+    #[test]
+    fn a_verbose_log_a_role_of_a_directory_and_a_client_of_the_newer_protocol_are_read_as_well() {
+        let text = refused("shop", "SELECT address FROM customers");
+        let verbose = text.replace("ERROR:  ", "ERROR:  42501: ")
+            + "2026-11-23 07:00:01 UTC:10.0.3.7(41234):shop@ecommerce:[4711]:LOCATION:  aclcheck_error, aclchk.c:2843\n";
+        let mut reader = reading(&verbose);
+        assert!(reader.denial().is_some() && reader.understood());
+        assert!(reading(&text.replace("10.0.3.7(41234)", "::1(41234)")).denial().is_some());
+
+        let (plan, hidden) = (plan(), Hidden { taken_from: vec!["ada@CORP.EXAMPLE.COM".into()], ..hidden() });
+        let rules = rules(&plan, &hidden);
+        let mut reader = LogReader::default();
+        reader.read(&refused("ada@CORP.EXAMPLE.COM", "SELECT address FROM customers"), &rules);
+        reader.settle(&rules);
+        assert_eq!(reader.denial().map(|denial| denial.role.as_str()), Some("ada@CORP.EXAMPLE.COM"));
     }
 
     #[test]
