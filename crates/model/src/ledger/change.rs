@@ -129,10 +129,7 @@ impl ChangeState {
     pub(super) fn apply(&mut self, at: Timestamp, entry: &Entry) {
         match entry {
             Entry::EvidenceMarked(mark) => {
-                let restarted = self.mark.as_ref().is_none_or(|(old, _)| {
-                    old.stats_reset != mark.stats_reset || old.dealloc != mark.dealloc
-                });
-                if restarted {
+                if self.mark.as_ref().is_none_or(|(old, _)| !old.is_continued_by(mark)) {
                     self.quiet_since = Some(at);
                 }
                 self.mark = Some((mark.clone(), at));

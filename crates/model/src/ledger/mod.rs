@@ -17,7 +17,7 @@ use crate::{
     observation::{Alarm, ColorHealth, Minute, TargetGroup},
     revision::RevisionArn,
     runner::TaskEnd,
-    schema::{ChangePlan, CheckReading},
+    schema::{ChangePlan, CheckReading, EvidenceRead},
     spec::{Checks, Problem, SchemaSpec, Spec},
     verdict::{Baseline, Finding},
 };
@@ -402,6 +402,21 @@ pub struct EvidenceMark {
     pub dealloc: i64,
     /// Calls by statement key.
     pub calls: BTreeMap<String, i64>,
+}
+
+impl EvidenceMark {
+    /// What a read says.
+    pub fn of(read: &EvidenceRead) -> Self {
+        let calls = read.namers.iter().map(|(key, namer)| (key.clone(), namer.calls)).collect();
+        Self { stats_reset: read.stats_reset, dealloc: read.dealloc, calls }
+    }
+
+    /// True if nothing that was counted has been forgotten since: whoever called meanwhile is in the newer one. Source:
+    /// `pg_stat_statements_reset` of one role, database or statement leaves `stats_reset` as it is.
+    pub fn is_continued_by(&self, newer: &Self) -> bool {
+        let kept = |(key, calls): (&String, &i64)| newer.calls.get(key).is_some_and(|now| now >= calls);
+        self.stats_reset == newer.stats_reset && self.dealloc == newer.dealloc && self.calls.iter().all(kept)
+    }
 }
 
 /// A naming statement grew.

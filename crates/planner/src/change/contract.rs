@@ -160,11 +160,7 @@ fn name_snapshot(draft: &mut Draft<'_>, change: &ChangeState) {
 /// does not fill the ledger).
 pub(super) fn mark_evidence(draft: &mut Draft<'_>, change: &ChangeState) {
     let Fact::Known(Evidence::Read(read)) = draft.seen.schema.evidence.clone() else { return };
-    let mark = EvidenceMark {
-        stats_reset: read.stats_reset,
-        dealloc: read.dealloc,
-        calls: read.namers.iter().map(|(key, namer)| (key.clone(), namer.calls)).collect(),
-    };
+    let mark = EvidenceMark::of(&read);
     let Some((old, marked_at)) = &change.mark else {
         draft.note(Entry::EvidenceMarked(mark));
         return;
@@ -174,7 +170,8 @@ pub(super) fn mark_evidence(draft: &mut Draft<'_>, change: &ChangeState) {
     let pause = change.opened.schema.contract_after.duration() / 20;
     let pause = pause.clamp(SignedDuration::from_secs(30), SignedDuration::from_hours(1));
     // A server with more statements than it keeps forgets some all the time.
-    let forgets = old.dealloc != mark.dealloc && draft.now >= *marked_at + pause;
+    let lost = !old.is_continued_by(&mark);
+    let lost = lost && (old.dealloc == mark.dealloc || draft.now >= *marked_at + pause);
     if let Some((text, how)) = gates::grown(&read, old) {
         if !before_settled && change.last_reader.as_ref().is_some_and(|(_, at)| draft.now < *at + pause) {
             return;
@@ -186,7 +183,7 @@ pub(super) fn mark_evidence(draft: &mut Draft<'_>, change: &ChangeState) {
         };
         draft.note(Entry::ReaderSeen(ReaderSeen { text, how, revisions }));
         draft.note(Entry::EvidenceMarked(mark));
-    } else if before_settled || old.stats_reset != mark.stats_reset || forgets {
+    } else if before_settled || old.stats_reset != mark.stats_reset || lost {
         draft.note(Entry::EvidenceMarked(mark));
     }
 }

@@ -267,7 +267,7 @@ pub(crate) fn readers_gone(draft: &Draft<'_>, change: &ChangeState) -> GateReadi
         );
     };
     // Whatever named it between the last read and then was not counted: the next mark lets the quiet begin anew.
-    if read.stats_reset != mark.stats_reset || read.dealloc != mark.dealloc {
+    if !mark.is_continued_by(&EvidenceMark::of(read)) {
         return closed(
             gate,
             Class::NeedsTime,

@@ -13,11 +13,12 @@ use tidegate_model::{
 };
 
 use super::{
+    after,
     gates::ask,
     golden::{in_flight, preflight, settled},
     sketch::{Change, Evidence, Journal, Phase, Sketch, Tool},
     word,
-    world::{DAY, World, ago, build, definition},
+    world::{DAY, World, ago, build, definition, now},
 };
 use crate::change;
 
@@ -231,6 +232,32 @@ fn the_mark_is_set_anew_where_the_statistics_begin_anew_or_the_release_has_settl
         world.decide().entries.iter().any(|entry| matches!(entry, Entry::EvidenceMarked(_)))
     };
     assert!(evicted(3_600) && !evicted(3_599), "a server that forgets all the time does not fill the ledger");
+}
+
+#[test]
+fn a_statement_whose_statistics_were_reset_alone_lets_the_quiet_begin_anew() {
+    for calls in [Some(2), None] {
+        let mut world = build(&settled());
+        let Fact::Known(tidegate_model::schema::Evidence::Read(read)) = &mut world.seen.schema.evidence
+        else {
+            panic!("it was read")
+        };
+        match calls {
+            Some(calls) => read.namers.get_mut("q").unwrap().calls = calls,
+            None => read.namers.clear(),
+        }
+        let decision = world.decide();
+        let wait =
+            decision.waiting.iter().find(|wait| wait.reason == Reason::Gate(Gate::ReadersGone)).unwrap();
+        assert!(wait.message.contains("lost a part"), "{}", wait.message);
+        world.state = after(&world, &decision);
+        let change = world.state.change.as_ref().unwrap();
+        assert_eq!(change.quiet_since, Some(now()), "whoever called between the reads was not counted");
+        let closed = |gate| {
+            world.decide().gates.into_iter().any(|reading| reading.gate == gate && !reading.lets_pass())
+        };
+        assert!(!closed(Gate::ReadersGone) && closed(Gate::RecurrenceCovered));
+    }
 }
 
 #[test]
