@@ -66,6 +66,10 @@ impl Database {
                     let bad = unfillable(&mut again, file, before.cursor, &keys).await?;
                     return Err(unfillable_rows(bad, keys.len(), state));
                 }
+                Err(Failure::Timeout) if size_of_next(plan, before) > 1 => {
+                    transaction.rollback().await?;
+                    return self.halve(&job, file, plan, before).await;
+                }
                 other => other?,
             };
             journal::move_cursor(&mut transaction, job.key(), file, job.marker, &batch.progress).await?;
@@ -73,6 +77,25 @@ impl Database {
             Ok(batch)
         };
         self.watched(pid, attempt).await
+    }
+
+    /// A batch ran into its time limit, and what it wrote is dead rows: the next one is half as large. Only a batch that was made tells
+    /// how fast they are, so that the same size would be tried for ever.
+    async fn halve(
+        &self,
+        job: &Job<'_>,
+        file: &MigrationFile,
+        plan: &BackfillPlan,
+        before: BackfillProgress,
+    ) -> Result<Batch, Failure> {
+        let mut transaction = self.begin(self.limits.statement).await?;
+        enter(&mut transaction, job).await?;
+        // A call that was given up may have moved the cursor since.
+        let at = journal::cursor(&mut transaction, job.key(), &file.name).await?.unwrap_or(before);
+        let progress = BackfillProgress { batch: (size_of_next(plan, before) / 2).max(1), ..at };
+        journal::move_cursor(&mut transaction, job.key(), file, job.marker, &progress).await?;
+        transaction.commit().await?;
+        Ok(Batch { rows: 0, progress })
     }
 }
 

@@ -267,6 +267,23 @@ async fn batches_shrink_until_they_take_as_long_as_they_should_and_the_pace_is_t
 }
 
 #[tokio::test]
+async fn a_batch_that_runs_into_its_time_limit_is_tried_again_at_half_its_size() {
+    let world = World::new().await;
+    world.many_customers(1_000).await;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END $$; \
+                CREATE TRIGGER slow BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION slow()";
+    sqlx::raw_sql(slow).execute(&mut world.admin().await).await.unwrap();
+    let database = world.database_with(Limits { batch: Duration::from_millis(800), ..limits() });
+    let epoch = world.claim(&database).await.unwrap();
+    world.expand(&database, epoch).await;
+    let first = world.batch(&database, epoch).await.unwrap();
+    assert_eq!((first.rows, first.progress.cursor, first.progress.batch), (0, 0, 500));
+    while !world.batch(&database, epoch).await.unwrap().progress.done {}
+    assert_eq!(world.count("SELECT count(*) FROM customers WHERE city = 'New York'").await, 1_000);
+}
+
+#[tokio::test]
 async fn a_vacuum_of_the_table_is_a_sign_to_pause() {
     let world = World::new().await;
     world.many_customers(2_000).await;
