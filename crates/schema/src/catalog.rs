@@ -10,7 +10,7 @@ use tidegate_model::schema::{ChangePlan, Object, TableName};
 
 use crate::{
     failure::Failure,
-    readers::{Catalog, Reader},
+    readers::{Catalog, Reader, Unparsed},
 };
 
 /// Which of these objects exist.
@@ -133,7 +133,7 @@ pub(crate) async fn dependents(
     let reader = Reader::new(&old, catalog.clone());
     let bodies = bodies(connection, plan).await?;
     catalog.functions = naming_functions(&reader, &bodies);
-    let trigger = naming_trigger(connection, plan, &owners, &reader).await?;
+    let trigger = naming_trigger(connection, plan, (&owners, &catalog), &reader).await?;
     Ok(Dependents { reader: Reader::new(&old, catalog), trigger })
 }
 
@@ -204,14 +204,15 @@ async fn views(
     rows.iter().map(table).collect()
 }
 
-/// Bodies of every function of the users' that expand did not add: schema, name, text. The catalog tracks no
-/// dependencies of bodies that are strings.
+/// Bodies of every function of the users' that expand did not add, behind its signature: schema, name, text. The catalog tracks no
+/// dependencies of bodies that are strings; and a body names no table if it gets a row of it.
 async fn bodies(
     connection: &mut PgConnection,
     plan: &ChangePlan,
 ) -> Result<Vec<(String, String, String)>, Failure> {
     let rows = sqlx::query(
-        "SELECT n.nspname::text, p.proname::text, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) \
+        "SELECT n.nspname::text, p.proname::text, concat_ws(' ', pg_get_function_arguments(p.oid), \
+                pg_get_function_result(p.oid), coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)) \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang \
          WHERE l.lanname NOT IN ('c', 'internal') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid \
@@ -242,8 +243,8 @@ fn naming_functions(reader: &Reader, bodies: &[(String, String, String)]) -> BTr
             .iter()
             .filter(|(schema, name, _)| !naming.contains(&(schema.clone(), name.clone())))
             .filter(|(_, _, body)| {
-                let words = crate::readers::words(body);
-                naming.iter().any(|(_, called)| words.contains(&called.to_lowercase()))
+                let body = Unparsed::new(body);
+                naming.iter().any(|(_, called)| body.may_name(called))
             })
             .map(|(schema, name, _)| (schema.clone(), name.clone()))
             .collect();
@@ -254,27 +255,38 @@ fn naming_functions(reader: &Reader, bodies: &[(String, String, String)]) -> BTr
     }
 }
 
+/// A trigger of one of these tables, or of its partitions and heirs, whose function names the old form or calls one that does. What
+/// expand made on a partitioned table, the server has made on each partition under the same name.
 async fn naming_trigger(
     connection: &mut PgConnection,
     plan: &ChangePlan,
-    owners: &BTreeSet<TableName>,
+    (owners, catalog): (&BTreeSet<TableName>, &Catalog),
     reader: &Reader,
 ) -> Result<Option<String>, Failure> {
-    for owner in owners {
+    for table in owners.union(&catalog.kin) {
         let rows = sqlx::query(
-            "SELECT t.tgname::text, p.prosrc FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
-             JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid \
+            "SELECT t.tgname::text, p.prosrc, f.nspname::text, p.proname::text FROM pg_trigger t \
+             JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+             JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace f ON f.oid = p.pronamespace \
              WHERE n.nspname = $1 AND c.relname = $2 AND NOT t.tgisinternal ORDER BY 1",
         )
-        .bind(&owner.schema)
-        .bind(&owner.table)
+        .bind(&table.schema)
+        .bind(&table.table)
         .fetch_all(&mut *connection)
         .await?;
         for row in rows {
             let (name, body): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let trigger = Object::Trigger { table: owner.clone(), name };
-            if !plan.adds.contains(&trigger) && reader.trigger_body_names(&body) {
-                return Ok(Some(trigger.to_string()));
+            let function: (String, String) = (row.try_get(2)?, row.try_get(3)?);
+            let is_ours = plan.adds.iter().any(|added| match added {
+                Object::Trigger { table: of, name: added } => {
+                    *added == name && (of == table || owners.contains(of))
+                }
+                Object::Table(_) | Object::Column { .. } | Object::Function { .. } | Object::Index { .. } => {
+                    false
+                }
+            });
+            if !is_ours && (reader.trigger_body_names(&body) || catalog.functions.contains(&function)) {
+                return Ok(Some(Object::Trigger { table: table.clone(), name }.to_string()));
             }
         }
     }

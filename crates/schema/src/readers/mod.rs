@@ -103,19 +103,19 @@ impl Reader {
 
     /// Functions whose bodies name one of these columns together with one of its tables: for the catalog read.
     pub(crate) fn body_names(&self, body: &str) -> bool {
-        let words = words(body);
-        let table = |table: &TableName| words.contains(&table.table.to_lowercase());
+        let words = Unparsed::new(body);
+        let table = |table: &TableName| words.may_name(&table.table);
         self.tables.iter().any(table)
             || self.columns.iter().any(|(column, owners)| {
-                owners.iter().any(table) && (words.contains(&column.to_lowercase()) || body.contains('*'))
+                owners.iter().any(table) && (words.may_name(column) || body.contains('*'))
             })
     }
 
     /// The same for a trigger function of such a table: its rows are `NEW` and `OLD`, so that the table's name need
     /// not occur.
     pub(crate) fn trigger_body_names(&self, body: &str) -> bool {
-        let words = words(body);
-        self.columns.keys().any(|column| words.contains(&column.to_lowercase())) || self.body_names(body)
+        let words = Unparsed::new(body);
+        self.columns.keys().any(|column| words.may_name(column)) || self.body_names(body)
     }
 
     fn search(&self, root: &SyntaxNode) -> Mention {
@@ -370,11 +370,11 @@ impl Reader {
     /// A body is text to the server: only its words are compared.
     fn body(&self, node: &SyntaxNode) -> Option<&'static str> {
         let text: String = tree::tokens(node).map(|token| format!("{} ", token.text())).collect();
-        let words = words(&text);
-        let column = self.columns.keys().any(|column| words.contains(&column.to_lowercase()));
-        let owner = |table: &TableName| words.contains(&table.table.to_lowercase());
+        let words = Unparsed::new(&text);
+        let column = self.columns.keys().any(|column| words.may_name(column));
+        let owner = |table: &TableName| words.may_name(&table.table);
         let table = self.columns.values().flatten().any(owner) || self.tables.iter().any(owner);
-        let dynamic = node.kind() == SyntaxKind::DO && words.contains("execute");
+        let dynamic = node.kind() == SyntaxKind::DO && words.may_name("execute");
         (column || table || dynamic).then_some("has a body that names it or runs text")
     }
 
@@ -452,6 +452,25 @@ fn is_callee(node: &SyntaxNode) -> bool {
 fn is_only_token(token: &SyntaxToken, node: &SyntaxNode) -> bool {
     let mut own = tree::own_tokens(node);
     own.next().as_ref() == Some(token) && own.next().is_none() && !is_block(node.kind())
+}
+
+/// A text that is not parsed, the body of a function for example.
+pub(crate) struct Unparsed {
+    words: BTreeSet<String>,
+    text: String,
+}
+
+impl Unparsed {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { words: words(text), text: text.to_lowercase() }
+    }
+
+    /// True if it has this name as a word; or anywhere, if the name is no plain word (`"Ship To"`, `addr$1`).
+    pub(crate) fn may_name(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if plain { self.words.contains(&name) } else { self.text.contains(&name) }
+    }
 }
 
 /// The words of a text that is not parsed, in lower case.

@@ -317,4 +317,7 @@ fn bodies_of_functions_are_compared_by_words() {
     assert!(!reader.body_names("SELECT address FROM suppliers"));
     assert!(reader.trigger_body_names("BEGIN NEW.address := trim(NEW.address); RETURN NEW; END"));
     assert!(!reader.trigger_body_names("BEGIN NEW.city := trim(NEW.city); RETURN NEW; END"));
+    let body = Unparsed::new(r#"NEW."Ship To" := OLD.addr$1"#);
+    assert!(body.may_name("Ship To") && body.may_name("addr$1") && body.may_name("old"));
+    assert!(!body.may_name("to_ship") && !body.may_name("addr$2") && !body.may_name("hip"));
 }

@@ -130,6 +130,25 @@ async fn a_trigger_that_names_the_column_closes_whatever_statements_say() {
 }
 
 #[tokio::test]
+async fn a_trigger_counts_on_an_heir_too_and_if_it_only_hands_its_row_to_what_names_the_column() {
+    let (world, database) = expanded().await;
+    let tidy = "CREATE FUNCTION tidy_row(r customers) RETURNS customers LANGUAGE plpgsql AS \
+                $$ BEGIN r.address := btrim(r.address); RETURN r; END $$";
+    run(&world, tidy).await;
+    let hands_on = "CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS \
+                    $$ BEGIN NEW := tidy_row(NEW); RETURN NEW; END $$";
+    run(&world, hands_on).await;
+    run(&world, "CREATE TRIGGER tidy BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION tidy()").await;
+    assert!(missing(&world, &database).await.contains("trigger tidy on public.customers"));
+    run(&world, "DROP TRIGGER tidy ON customers").await;
+    read(&world, &database).await;
+    run(&world, "CREATE TABLE customers_eu () INHERITS (customers)").await;
+    run(&world, "CREATE TRIGGER tidy BEFORE INSERT ON customers_eu FOR EACH ROW EXECUTE FUNCTION tidy()")
+        .await;
+    assert!(missing(&world, &database).await.contains("trigger tidy on public.customers_eu"));
+}
+
+#[tokio::test]
 async fn a_reset_breaks_the_comparison() {
     let (world, database) = expanded().await;
     run(&world, "SELECT address FROM customers").await;
