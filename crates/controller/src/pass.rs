@@ -411,7 +411,7 @@ async fn carry_out(
     let mut entries = decision.entries.clone();
     let step = decision.step.as_ref().filter(|_| may_send(core, release).is_some());
     let id = state.length + entries.len() as u64;
-    entries.extend(step.map(|step| Entry::Intended(Box::new(Intent { id, step: step.clone() }))));
+    entries.extend(step.map(|step| Entry::Intended(Box::new(Intent { id, step: step.as_journaled() }))));
     if entries.is_empty() {
         return Ok(Carried::Nothing);
     }

@@ -99,6 +99,29 @@ pub enum Step {
 }
 
 impl Step {
+    /// The step as it is journaled: without the texts of migration files, which stand in the opened change and have their checksums here.
+    /// A backfill has as many steps as batches, and who takes over reads them all.
+    pub fn as_journaled(&self) -> Self {
+        let mut step = self.clone();
+        match &mut step {
+            Self::Expand(schema)
+            | Self::Backfill(schema)
+            | Self::Hide(schema)
+            | Self::Unhide(schema)
+            | Self::Purge(schema) => schema.plan.files.iter_mut().for_each(|file| file.text.clear()),
+            Self::RegisterTaskDefinition(_)
+            | Self::CreateDeploymentConfig { .. }
+            | Self::CreateDeployment(_)
+            | Self::ContinueTraffic { .. }
+            | Self::ContinueTermination { .. }
+            | Self::StopDeployment { .. }
+            | Self::Verify(_)
+            | Self::RunTask(_)
+            | Self::CreateSnapshot { .. } => {}
+        }
+        step
+    }
+
     /// The word of every step.
     pub const WORDS: [&'static str; 14] = [
         "register-task-definition",

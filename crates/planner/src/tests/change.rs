@@ -18,7 +18,7 @@ use super::{
     golden::{in_flight, preflight, settled},
     sketch::{Change, Evidence, Journal, Phase, Sketch, Tool},
     word,
-    world::{DAY, World, ago, build, definition, now},
+    world::{DAY, World, ago, build, definition, now, steps},
 };
 use crate::change;
 
@@ -332,4 +332,34 @@ fn the_hidden_form_is_wanted_back_by_a_version_that_names_it() {
     world.state.change.as_mut().unwrap().namers.insert(definition(2, true).digest());
     let why = "the revision of spec version 5 may name it".to_owned();
     assert_eq!(quarantine(&world), [Entry::QuarantineBroken(Broken::Wanted(why))]);
+}
+
+#[test]
+fn a_step_in_the_database_is_journaled_without_the_texts_of_its_files() {
+    for step in steps() {
+        let journaled = step.as_journaled();
+        assert_eq!(journaled.as_str(), step.as_str());
+        let (Step::Expand(whole)
+        | Step::Backfill(whole)
+        | Step::Hide(whole)
+        | Step::Unhide(whole)
+        | Step::Purge(whole)) = step
+        else {
+            assert_eq!(journaled, step);
+            continue;
+        };
+        assert!(whole.plan.files.iter().any(|file| !file.text.is_empty()));
+        let (Step::Expand(kept)
+        | Step::Backfill(kept)
+        | Step::Hide(kept)
+        | Step::Unhide(kept)
+        | Step::Purge(kept)) = journaled
+        else {
+            panic!("it is another step");
+        };
+        assert_eq!((&kept.marker, &kept.file), (&whole.marker, &whole.file));
+        for (kept, whole) in kept.plan.files.iter().zip(&whole.plan.files) {
+            assert_eq!((&kept.checksum, kept.text.as_str()), (&whole.checksum, ""));
+        }
+    }
 }
