@@ -58,10 +58,32 @@ pub(super) fn add(found: &Constraint, table: &TableName, known: &mut Known) -> E
         | Constraint::NullConstraint(_)
         | Constraint::ReferencesConstraint(_) => effect,
     };
-    if own {
+    // The serving revision leaves a new column NULL.
+    if own && (new_table || !may_refuse_null(found)) {
         effect.class(if new_table { PhaseClass::Additive } else { PhaseClass::DataDependent })
     } else {
         effect.class(PhaseClass::Incompatible).rule(Rule::ConstrainsOldWrites, node)
+    }
+}
+
+/// True of a constraint that a row without a value may break: NULL is what most expressions make of NULL, and a check takes that. Also
+/// one that is NOT VALID is asked of each new row. Source: CREATE TABLE, `CHECK`: UNKNOWN succeeds.
+fn may_refuse_null(found: &Constraint) -> bool {
+    const SEES_NULL: [&str; 8] =
+        ["is", "isnull", "notnull", "distinct", "coalesce", "case", "num_nulls", "num_nonnulls"];
+    match found {
+        Constraint::CheckConstraint(check) => check.expr().is_none_or(|expression| {
+            tree::tokens(expression.syntax())
+                .any(|token| SEES_NULL.iter().any(|word| token.text().eq_ignore_ascii_case(word)))
+        }),
+        Constraint::NotNullConstraint(_) | Constraint::PrimaryKeyConstraint(_) => true,
+        Constraint::UniqueConstraint(_)
+        | Constraint::ExcludeConstraint(_)
+        | Constraint::ForeignKeyConstraint(_)
+        | Constraint::ReferencesConstraint(_)
+        | Constraint::DefaultConstraint(_)
+        | Constraint::GeneratedConstraint(_)
+        | Constraint::NullConstraint(_) => false,
     }
 }
 

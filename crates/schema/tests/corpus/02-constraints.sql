@@ -36,6 +36,13 @@ ALTER TABLE customers VALIDATE CONSTRAINT zip_there;
 ALTER TABLE customers ADD COLUMN zip text, ADD CONSTRAINT zip_there CHECK (length(zip) = 5) NOT VALID;
 
 --= expand | incompatible | ACCESS EXCLUSIVE on public.customers | catalog only | MIGR111!
+--# Rows of the serving revision have no zip.
+ALTER TABLE customers ADD COLUMN zip text, ADD CONSTRAINT zip_there CHECK (zip IS NOT NULL) NOT VALID;
+
+--= expand | incompatible | ACCESS EXCLUSIVE on public.customers | catalog only | MIGR111!
+ALTER TABLE customers ADD COLUMN zip text, ADD CONSTRAINT zip_there CHECK (coalesce(zip, '') <> '') NOT VALID;
+
+--= expand | incompatible | ACCESS EXCLUSIVE on public.customers | catalog only | MIGR111!
 ALTER TABLE customers ADD COLUMN zip text, ADD CONSTRAINT zip_there CHECK (length(zip) = 5 AND name <> '') NOT VALID;
 
 --= expand | incompatible | SHARE ROW EXCLUSIVE on public.customers; SHARE ROW EXCLUSIVE on public.orders | catalog only | MIGR111!
