@@ -115,18 +115,31 @@ async fn probe(connection: &mut PgConnection) -> Result<Result<String, &'static 
         "SELECT (SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
                  WHERE e.extname = 'pg_stat_statements'), \
          current_setting('pg_stat_statements.track', true), \
-         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')",
+         pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), \
+         CASE WHEN current_setting('pg_stat_statements.track_utility', true) = 'off' THEN 'utility' \
+              WHEN EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS one \
+                           WHERE one ~* '^pg_stat_statements\\.(track=none|track_utility=(off|false|no|0))$') THEN 'role' \
+         END",
     )
     .fetch_one(connection)
     .await?;
     let (home, track, privileged): (Option<String>, Option<String>, bool) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let untracked: Option<String> = row.try_get(3)?;
     Ok(match (home, track.as_deref(), privileged) {
         (None, _, _) => Err("pg_stat_statements is not installed in this database: CREATE EXTENSION it"),
         (Some(_), None, _) => Err(NOT_LOADED),
         (Some(_), Some("none"), _) => Err("pg_stat_statements.track is none: set it to top or all"),
         (Some(_), Some(_), false) => Err(UNREADABLE),
-        (Some(home), Some(_), true) => Ok(home),
+        (Some(home), Some(_), true) => match untracked.as_deref() {
+            None => Ok(home),
+            Some("utility") => {
+                Err("pg_stat_statements.track_utility is off: set it to on, or a COPY is not counted")
+            }
+            Some(_) => Err(
+                "a role or a database has pg_stat_statements.track or track_utility of its own, which turns it off",
+            ),
+        },
     })
 }
 

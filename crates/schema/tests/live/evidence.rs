@@ -165,6 +165,10 @@ async fn statistics_that_cannot_be_read_are_missing_with_the_reason() {
     assert!(missing(&world, &database).await.contains("pg_read_all_stats"));
     sqlx::query("GRANT pg_read_all_stats TO tidegate").execute(&mut admin).await.unwrap();
     read(&world, &database).await;
+    sqlx::query("ALTER ROLE shop SET pg_stat_statements.track = 'none'").execute(&mut admin).await.unwrap();
+    assert!(missing(&world, &database).await.contains("a role or a database"));
+    sqlx::query("ALTER ROLE shop RESET pg_stat_statements.track").execute(&mut admin).await.unwrap();
+    read(&world, &database).await;
     sqlx::query("DROP EXTENSION pg_stat_statements").execute(&mut admin).await.unwrap();
     assert!(missing(&world, &database).await.contains("CREATE EXTENSION"));
 }
