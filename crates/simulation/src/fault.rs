@@ -115,9 +115,15 @@ impl Plan {
         self.faults.iter().any(|fault| pastes(&fault.what))
     }
 
-    /// True if so much goes wrong, or for so long, that a release may be rolled back for it.
+    /// True if so much goes wrong, or for so long, that a run takes much longer for it.
     pub(crate) fn is_hard(&self) -> bool {
         self.faults.len() > 1 || self.faults.iter().any(Fault::is_long)
+    }
+
+    /// True if a release may be rolled back for it, or come to its end in another way. However often daemons die, it may not: the next
+    /// one finds everything as it was left.
+    pub(crate) fn may_end_otherwise(&self) -> bool {
+        self.is_hard() && !self.only_crashes()
     }
 }
 

@@ -96,7 +96,7 @@ impl Stage<'_> {
             Summary::Held => !plan.only_calls() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             // What an abort comes too late for without a fault may be in time with one.
-            Summary::RolledBack => plan.is_hard() || self.setup.scenario.faults.aborts(),
+            Summary::RolledBack => plan.may_end_otherwise() || self.setup.scenario.faults.aborts(),
             // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
             // what to go back to. Nor does it end badly if what was to go wrong never did.
             Summary::Healthy => {
@@ -136,9 +136,11 @@ impl Stage<'_> {
         let status = self.status();
         let expect = &self.setup.scenario.expect;
         let as_expected = status.as_ref().is_some_and(|status| status.summary.as_str() == expect.summary);
-        // A hard run may come to the same end in another way.
-        if as_expected && self.all_happened() && !self.setup.plan.is_hard() {
-            self.as_expected();
+        if as_expected && self.all_happened() {
+            self.within_budget();
+            if !self.setup.plan.may_end_otherwise() {
+                self.as_expected();
+            }
         }
     }
 
@@ -150,13 +152,26 @@ impl Stage<'_> {
             Loaded::Damaged { why } => self.found(Invariant::J4, format!("the chain of {release}: {why}")),
             Loaded::State(state) => {
                 let phase = self.status().and_then(|status| Some(status.schema.as_ref()?.phase.clone()));
-                let wanted = scenario.expect.schema.as_deref() == Some("purged") && !plan.is_hard();
+                let wanted = scenario.expect.schema.as_deref() == Some("purged") && !plan.may_end_otherwise();
                 let open = state.change.as_ref().is_some_and(ChangeState::is_open);
                 if wanted && open && phase.as_deref() == Some("purged") {
                     let what = "the change is told to be purged, and no other one could begin".to_owned();
                     self.found(Invariant::Lv1, what);
                 }
             }
+        }
+    }
+
+    /// G17. Whatever goes wrong costs so many calls, in a hard run as well; who has forgotten what was done may do all of it again.
+    fn within_budget(&self) {
+        let Setup { plan, scenario, .. } = self.setup;
+        if plan.forgets() {
+            return;
+        }
+        let effects = self.effects();
+        let more: usize = plan.faults.iter().map(|fault| fault.what.calls()).sum();
+        if effects.len() > scenario.expect.effects.len() + more {
+            self.found(Invariant::G17, format!("{} calls: {effects:?}", effects.len()));
         }
     }
 
@@ -188,11 +203,6 @@ impl Stage<'_> {
             self.found(Invariant::Lv1, format!("nobody was told of {untold:?}"));
         }
         let effects = self.effects();
-        let more: usize = self.setup.plan.faults.iter().map(|fault| fault.what.calls()).sum();
-        let most = expect.effects.len() + more;
-        if effects.len() > most {
-            self.found(Invariant::G17, format!("{} calls: {effects:?}", effects.len()));
-        }
         let Setup { plan, scenario, .. } = self.setup;
         // A fault besides the scenario's own may bring it to the same end with less: what dies right before it continues a
         // deployment, and has no ledger then, never continues it.
