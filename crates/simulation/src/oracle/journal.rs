@@ -4,10 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_ledger::Sealed;
-use tidegate_model::{decision::Step, ledger::Entry};
+use tidegate_model::{
+    decision::Step,
+    ledger::{Entry, Intent},
+};
 use tidegate_sandbox::protocol::Service;
 
-use super::{Arrival, Effect, Found, Invariant, Wrong};
+use super::{
+    Arrival, Found, Invariant, Wrong,
+    effect::{Effect, continues},
+};
 use crate::machine::Machine;
 
 /// What was intended, and what came of it.
@@ -15,6 +21,10 @@ use crate::machine::Machine;
 pub(crate) struct Journal {
     /// Everything that any ledger of the run ever had an intent for.
     intended: BTreeSet<Effect>,
+    /// The intents of the ledger in use whose outcome is not in it, by their numbers.
+    open: BTreeMap<u64, Effect>,
+    /// Those of the ledger before it: whoever used that one may still be about to send.
+    open_before: BTreeMap<u64, Effect>,
     effects: Vec<Effect>,
     /// Sends and complete reads are counted in one order.
     order: u64,
@@ -52,8 +62,11 @@ fn effect_of(step: &Step) -> Option<Effect> {
         }
         Step::CreateDeploymentConfig { name, shift: _ } => effect("CreateDeploymentConfig", name.clone()),
         Step::CreateDeployment(create) => effect("CreateDeployment", create.marker.to_string()),
-        Step::ContinueTraffic { deployment } | Step::ContinueTermination { deployment } => {
-            effect("ContinueDeployment", deployment.clone())
+        Step::ContinueTraffic { deployment } => {
+            effect("ContinueDeployment", continues(deployment, "READY_WAIT"))
+        }
+        Step::ContinueTermination { deployment } => {
+            effect("ContinueDeployment", continues(deployment, "TERMINATION_WAIT"))
         }
         Step::StopDeployment { deployment } => effect("StopDeployment", deployment.clone()),
         Step::RunTask(run) => effect("RunTask", run.token()),
@@ -70,15 +83,41 @@ fn effect_of(step: &Step) -> Option<Effect> {
 }
 
 impl Journal {
-    pub(crate) fn appended(&mut self, rows: &[Sealed]) {
+    pub(crate) fn appended(&mut self, machine: u32, rows: &[Sealed]) {
         for row in rows {
-            if let Ok(Entry::Intended(intent)) = serde_json::from_str(&row.body) {
-                self.intended.extend(effect_of(&intent.step));
+            let Ok(entry) = serde_json::from_str::<Entry>(&row.body) else { continue };
+            match entry {
+                Entry::Intended(intent) => self.means(machine, &intent),
+                Entry::Resolved { intent, resolution: _ } => drop(self.open_of(machine).remove(&intent)),
+                Entry::Unmanaged => self.open_of(machine).clear(),
+                _ => {}
             }
         }
     }
 
-    /// A call leaves a machine, whether it ever arrives or not.
+    fn means(&mut self, machine: u32, intent: &Intent) {
+        if let Some(effect) = effect_of(&intent.step) {
+            self.intended.insert(effect.clone());
+            self.open_of(machine).insert(intent.id, effect);
+        }
+    }
+
+    /// The open intents of the ledger that a machine uses.
+    fn open_of(&mut self, machine: u32) -> &mut BTreeMap<u64, Effect> {
+        if machine >= self.first { &mut self.open } else { &mut self.open_before }
+    }
+
+    /// J1. A call leaves a machine: by an intent of its own ledger that nobody has resolved. Whoever stands still after this has sent it
+    /// all the same.
+    pub(crate) fn is_meant(&mut self, machine: &Machine, effect: &Effect) -> Wrong {
+        let Effect { operation, about } = effect;
+        let open = self.open_of(machine.number).values().any(|meant| meant == effect);
+        (!open && !machine.may_send_unwritten(operation)).then(|| {
+            (Invariant::J1, format!("{operation} of {about} was sent, and no intent of it was open"))
+        })
+    }
+
+    /// J2. A call leaves a machine, whether it ever arrives or not.
     pub(crate) fn sends(&mut self, machine: u32, effect: &Effect) -> Wrong {
         let Effect { operation, about } = effect;
         let read = self.read.get(&(machine, service_of(operation))).copied().unwrap_or_default();
@@ -114,7 +153,7 @@ impl Journal {
         }
     }
 
-    /// J1.
+    /// J1. However it comes, and whatever is known of it by now: it was meant once.
     pub(crate) fn has_intent(
         &mut self,
         machine: &Machine,
@@ -164,7 +203,8 @@ impl Journal {
         let since = self.effects.iter().skip(self.lost.unwrap_or(0));
         let before = since.filter(|known| *known == effect).count();
         let again = self.again.get(effect).copied().unwrap_or(0);
-        if before > again + self.deleted {
+        let deleted = if effect.operation == "CreateDBSnapshot" { self.deleted } else { 0 };
+        if before > again + deleted {
             let Effect { operation, about } = effect;
             let what = format!("{operation} of {about} had its effect {} times", before + 1);
             found.add(Invariant::J3, now, what);
@@ -191,6 +231,7 @@ impl Journal {
     pub(crate) fn lose(&mut self, first: u32) {
         self.lost = Some(self.effects.len());
         (self.first, self.epoch) = (first, 0);
+        self.open_before = std::mem::take(&mut self.open);
         // What takes its place is from before, or empty.
         self.outgrown = false;
     }

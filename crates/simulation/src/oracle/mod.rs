@@ -24,6 +24,7 @@ use crate::{
 mod chronicle;
 pub(crate) mod convergence;
 mod doubt;
+mod effect;
 pub mod elsewhere;
 mod journal;
 mod leases;
@@ -31,6 +32,8 @@ mod orders;
 mod schema;
 pub(crate) mod secrets;
 pub(crate) mod traffic;
+
+use effect::Effect;
 
 /// What must hold. The ids are those of the list of invariants that the project is built on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -307,39 +310,6 @@ pub(crate) fn made_for(deployment: &Deployed) -> Option<Marker> {
     deployment.description.as_deref()?.parse().ok()
 }
 
-/// An effect of a daemon on a deployment, a task definition or a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Effect {
-    pub(crate) operation: String,
-    /// What it is about: a marker, where the call carries one; else the object's id.
-    pub(crate) about: String,
-}
-
-impl Effect {
-    /// What a call that changes something would do; nothing for status writes and what is no step of a release.
-    fn of(call: &Call) -> Option<Self> {
-        let input = &call.input;
-        let text = |key: &str| input.get(key).as_text().map(str::to_owned);
-        let about = match call.operation.as_str() {
-            "CreateDeployment" => text("description"),
-            "ContinueDeployment" | "StopDeployment" => text("deploymentId"),
-            "CreateDeploymentConfig" => text("deploymentConfigName"),
-            "RegisterTaskDefinition" => marker_tag(input),
-            "CreateDBSnapshot" => text("DBSnapshotIdentifier"),
-            "RunTask" => text("clientToken"),
-            _ => None,
-        };
-        about.map(|about| Self { operation: call.operation.clone(), about })
-    }
-
-    /// True if the world keeps what it makes.
-    fn creates(&self) -> bool {
-        self.operation.starts_with("Create")
-            || self.operation == "RegisterTaskDefinition"
-            || self.operation == "RunTask"
-    }
-}
-
 /// What no daemon ever asks for.
 fn never(call: &Call) -> Wrong {
     let operation = &call.operation;
@@ -348,12 +318,6 @@ fn never(call: &Call) -> Wrong {
         return Some((Invariant::N3, what()));
     }
     operation.starts_with("Restore").then(|| (Invariant::N4, what()))
-}
-
-fn marker_tag(input: &Node) -> Option<String> {
-    let tags = input.items("tags").ok()?;
-    let values = tags.iter().filter_map(|tag| tag.get("value").as_text());
-    values.into_iter().find(|value| value.starts_with("tidegate:")).map(str::to_owned)
 }
 
 impl Oracles {
@@ -421,7 +385,7 @@ impl Oracles {
 
     /// A machine appended rows to the release's ledger.
     pub(crate) fn appended(&mut self, machine: u32, epoch: u64, rows: &[Sealed], at: Timestamp) {
-        self.journal.appended(rows);
+        self.journal.appended(machine, rows);
         self.doubts.appended(rows, at, &mut self.found);
         self.chronicle.appended(rows, at, &mut self.found);
         self.found.add_if(self.leases.appended(machine, epoch), at);
@@ -442,6 +406,7 @@ impl Oracles {
     pub(crate) fn sends(&mut self, machine: &Machine, call: &Call, (now, at): (Duration, Timestamp)) {
         self.found.add_if(never(call), at);
         let Some(effect) = Effect::of(call) else { return };
+        self.found.add_if(self.journal.is_meant(machine, &effect), at);
         self.found.add_if(self.journal.sends(machine.number, &effect), at);
         if !machine.may_send_unwritten(&call.operation) {
             self.found.add_if(self.leases.sends(machine.number, &call.operation, now), at);
