@@ -54,9 +54,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a machine takes to come back after its daemon died.
 const REBOOT: Duration = Duration::from_secs(5);
 
-/// Weights that a scenario sets by hand stay for as long as the scenario says.
-const AS_IT_IS_LEFT: SignedDuration = SignedDuration::from_hours(48);
-
 /// What a run may take longer if a single thing goes wrong in it that lasts no longer than a call may be late: less than
 /// CodeDeploy keeps green waiting.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -464,7 +461,7 @@ impl<'s> Stage<'s> {
             let now = self.scene.calendar.now();
             locked(&self.scene.oracles).interfered(now);
             match event.deed {
-                Deed::Weights(..) => locked(&self.scene.oracles).excuse(now + AS_IT_IS_LEFT),
+                Deed::Weights(..) => locked(&self.scene.oracles).weights_were_given(now),
                 Deed::Stop(number) => self.stop(number),
                 _ => {}
             }

@@ -26,6 +26,7 @@ pub(crate) mod convergence;
 mod doubt;
 mod effect;
 pub mod elsewhere;
+mod grounds;
 mod journal;
 mod leases;
 mod orders;
@@ -223,6 +224,9 @@ impl Invariant {
     }
 }
 
+/// What somebody has done to the world is seen, and answered, within this time.
+const SEEN_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
 /// An invariant was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -372,7 +376,7 @@ impl Oracles {
             | Mishap::Codedeploy(_)
             | Mishap::App(_)
             | Mishap::Metrics(_) => {
-                self.traffic.excuse(ends + SignedDuration::from_mins(5));
+                self.traffic.excuse(ends + SEEN_WITHIN);
             }
             Mishap::Snapshot(SnapshotMishap::Deleted) => self.journal.deleted += 1,
             Mishap::Database(_)
@@ -448,9 +452,10 @@ impl Oracles {
         self.orders.misled.is_some_and(|misled| misled > since)
     }
 
-    /// What production lacks until then is the doing of somebody who has changed it by hand.
-    pub(crate) fn excuse(&mut self, until: Timestamp) {
-        self.traffic.excuse(until);
+    /// Somebody has given production other weights: what it lacks for it is their doing, as it is where a mishap does so.
+    pub(crate) fn weights_were_given(&mut self, at: Timestamp) {
+        self.traffic.written_by_others();
+        self.traffic.excuse(at + SEEN_WITHIN);
     }
 
     /// Looks at the world after a crossing.

@@ -17,7 +17,9 @@ use tidegate_sandbox::{
 };
 
 use super::{
-    Found, Invariant, Wrong, made_for,
+    Found, Invariant, Wrong,
+    grounds::Grounds,
+    made_for,
     traffic::{PRODUCTION, SPEC},
 };
 use crate::{database::Operation, machine::Machine};
@@ -53,6 +55,8 @@ pub(crate) struct Orders {
     pub(crate) edited: Option<Timestamp>,
     /// Plans that people were shown.
     plans: BTreeSet<String>,
+    /// What the waits that are told rest on.
+    grounds: Grounds,
 }
 
 impl Orders {
@@ -145,6 +149,7 @@ impl Orders {
             self.gone.clear();
         }
         self.asked = asked;
+        self.grounds.look(world, open);
         let in_place = is_in_place(world, sides, open);
         self.in_place = in_place.then(|| self.in_place.unwrap_or_else(|| world.now()));
         let edited =
@@ -168,8 +173,9 @@ impl Orders {
         if told_at.is_some_and(|at| now.duration_since(at) > JUST_NOW) {
             return;
         }
+        let groundless = self.grounds.told(world, &status).map(str::to_owned);
         if !self.is_misled(now)
-            && let Some(what) = self.unfounded(world, &status)
+            && let Some(what) = groundless.or_else(|| self.unfounded(world, &status))
         {
             found.add(Invariant::O3, now, what);
         }

@@ -116,7 +116,8 @@ impl Stage<'_> {
     /// look after that.
     pub(super) fn waits_for_somebody(&self) -> bool {
         let foreign = |wait: &Waiting| wait.reason == Reason::Held(Held::ForeignDeployment);
-        self.status().is_some_and(|status| status.waiting.iter().any(foreign))
+        let under_way = self.scene.sandbox.world().deployed().iter().any(|deployment| !deployment.ended);
+        under_way && self.status().is_some_and(|status| status.waiting.iter().any(foreign))
     }
 
     /// What can be said once it is over.
