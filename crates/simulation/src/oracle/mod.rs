@@ -26,6 +26,7 @@ pub(crate) mod convergence;
 mod doubt;
 mod effect;
 pub mod elsewhere;
+mod gone;
 mod grounds;
 mod journal;
 mod leases;

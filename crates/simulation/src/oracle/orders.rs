@@ -18,6 +18,7 @@ use tidegate_sandbox::{
 
 use super::{
     Found, Invariant, Wrong,
+    gone::Gone,
     grounds::Grounds,
     made_for,
     traffic::{PRODUCTION, SPEC},
@@ -39,8 +40,8 @@ const ABORT: &str = "/tidegate/ecommerce/abort";
 /// Orders and what was done in spite of them.
 #[derive(Default)]
 pub(crate) struct Orders {
-    /// Markers of deployments that were stopped, without their intents.
-    gone: BTreeSet<String>,
+    /// Versions that have gone back.
+    gone: Gone,
     /// The newest spec version that a deployment was created for.
     newest: u64,
     /// Whether there is a spec.
@@ -90,7 +91,7 @@ impl Orders {
             pending.push((Invariant::R4, format!("{operation} was sent by who had read an abort")));
         }
         if let Some(marker) = marker_of(world, call) {
-            if self.gone.contains(&without_intent(&marker)) {
+            if self.gone.has(&marker) {
                 pending.push((Invariant::R2, format!("{operation} for {marker}, which was rolled back")));
             }
             if marker.version.0 < self.newest && operation == "CreateDeployment" {
@@ -131,10 +132,15 @@ impl Orders {
             "CreateDeployment" => {
                 let marker =
                     call.input.get("description").as_text().and_then(|text| text.parse::<Marker>().ok());
-                self.newest = self.newest.max(marker.map_or(0, |marker| marker.version.0));
+                self.newest = self.newest.max(marker.as_ref().map_or(0, |marker| marker.version.0));
+                if let Some(taken_back) = marker.filter(Marker::takes_back) {
+                    self.gone.goes(&taken_back);
+                }
             }
             "StopDeployment" => {
-                self.gone.extend(marker_of(world, call).as_ref().map(without_intent));
+                if let Some(stopped) = marker_of(world, call) {
+                    self.gone.goes(&stopped);
+                }
             }
             _ => {}
         }
@@ -149,6 +155,7 @@ impl Orders {
             self.gone.clear();
         }
         self.asked = asked;
+        self.gone.look(world, open);
         self.grounds.look(world, open);
         let in_place = is_in_place(world, sides, open);
         self.in_place = in_place.then(|| self.in_place.unwrap_or_else(|| world.now()));
@@ -342,10 +349,6 @@ fn marker_of(world: &World, call: &Call) -> Option<Marker> {
         return call.input.get("description").as_text()?.parse().ok();
     }
     made_for(&deployment_of(world, call)?)
-}
-
-fn without_intent(marker: &Marker) -> String {
-    format!("{}/{}-{}", marker.release, marker.version, marker.hash)
 }
 
 #[cfg(test)]
