@@ -465,7 +465,8 @@ impl Scene {
 
     /// An operation of the database is asked for.
     pub(crate) fn begins(&self, machine: &Machine, operation: Operation) {
-        locked(&self.oracles).begins(machine, operation, self.calendar.now());
+        let world = self.sandbox.world();
+        locked(&self.oracles).begins(&world, machine, operation);
     }
 
     /// A call leaves a daemon.

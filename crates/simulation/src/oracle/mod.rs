@@ -391,6 +391,7 @@ impl Oracles {
     /// A machine appended rows to the release's ledger.
     pub(crate) fn appended(&mut self, machine: u32, epoch: u64, rows: &[Sealed], at: Timestamp) {
         self.journal.appended(machine, rows);
+        self.orders.appended(rows);
         self.doubts.appended(rows, at, &mut self.found);
         self.chronicle.appended(rows, at, &mut self.found);
         self.found.add_if(self.leases.appended(machine, epoch), at);
@@ -436,9 +437,9 @@ impl Oracles {
     }
 
     /// An operation of the database is asked for.
-    pub(crate) fn begins(&mut self, machine: &Machine, operation: Operation, at: Timestamp) {
-        for (invariant, what) in orders::begins(machine, operation) {
-            self.found.add(invariant, at, what);
+    pub(crate) fn begins(&mut self, world: &World, machine: &Machine, operation: Operation) {
+        for (invariant, what) in self.orders.begins(world, machine, operation) {
+            self.found.add(invariant, world.now(), what);
         }
     }
 

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tidegate_model::name::Marker;
+use tidegate_ledger::Sealed;
+use tidegate_model::{ledger::Entry, name::Marker};
 use tidegate_sandbox::{
     Call,
     world::{
@@ -46,6 +47,10 @@ pub(crate) struct Orders {
     newest: u64,
     /// Whether there is a spec.
     asked: bool,
+    /// When the newest spec was written, that is there or was.
+    written: Option<Timestamp>,
+    /// When the abort was written that the ledger says does not count.
+    ignored: Option<Timestamp>,
     /// When somebody last changed the world by hand.
     pub(crate) interfered: Option<Timestamp>,
     /// When an answer was last not what the world is.
@@ -86,7 +91,7 @@ impl Orders {
         let operation = &call.operation;
         pending.extend(unasked(machine, operation));
         if let Some(abort) = read.found.get("abort")
-            && Self::concerns(world, call, abort)
+            && self.concerns(world, call, abort)
         {
             pending.push((Invariant::R4, format!("{operation} was sent by who had read an abort")));
         }
@@ -112,18 +117,65 @@ impl Orders {
     }
 
     /// True if an abort names the version that a call is made for and is younger than it, or is no abort that anybody could follow.
-    fn concerns(world: &World, call: &Call, abort: &str) -> bool {
-        let named = serde_json::from_str::<Value>(abort).ok().and_then(|order| order.get("spec")?.as_u64());
-        match (named, marker_of(world, call)) {
+    fn concerns(&self, world: &World, call: &Call, abort: &str) -> bool {
+        match (named_by(abort), marker_of(world, call)) {
             // What is under way goes by a newer spec that asks for the same: the older one's abort is too late, and told so.
             (Some(named), Some(marker)) => {
                 let newest = world.parameter(SPEC).map_or(0, |(version, _)| version);
-                let older =
-                    world.written(ABORT).zip(world.written(SPEC)).is_some_and(|(abort, spec)| abort < spec);
-                marker.version.0 == named && newest <= named && !older
+                marker.version.0 == named && newest <= named && !self.is_older(world)
             }
             (None, _) => true,
             (Some(_), None) => false,
+        }
+    }
+
+    /// True if the abort was written before the spec, which may have been deleted just now.
+    fn is_older(&self, world: &World) -> bool {
+        world.written(ABORT).zip(self.written).is_some_and(|(abort, spec)| abort < spec)
+    }
+
+    /// What of an operation of the database is against what people ask.
+    pub(crate) fn begins(
+        &self,
+        world: &World,
+        machine: &Machine,
+        operation: Operation,
+    ) -> Vec<(Invariant, String)> {
+        let mut wrong = match operation {
+            Operation::Expand | Operation::Hide | Operation::Purge => unasked(machine, operation.as_str()),
+            Operation::Claim
+            | Operation::Observe
+            | Operation::Backfill
+            | Operation::Unhide
+            | Operation::Log => Vec::new(),
+        };
+        if matches!(operation, Operation::Hide | Operation::Purge) && self.is_aborted(world, machine) {
+            let what = format!("{} was sent by who had read an abort of what serves", operation.as_str());
+            wrong.push((Invariant::R4, what));
+        }
+        wrong
+    }
+
+    /// True if a machine has read an abort of the spec that is there, or of none that anybody could know, and nobody has written down
+    /// that it does not count.
+    fn is_aborted(&self, world: &World, machine: &Machine) -> bool {
+        let read = machine.read();
+        let Some(abort) = read.found.get("abort") else { return false };
+        let (Some((newest, _)), Some(written)) = (world.parameter(SPEC), world.written(ABORT)) else {
+            return false;
+        };
+        let counts = named_by(abort).is_none_or(|named| named >= newest);
+        counts && !self.is_older(world) && self.ignored != Some(written)
+    }
+
+    /// The ledger says what does not count.
+    pub(crate) fn appended(&mut self, rows: &[Sealed]) {
+        for row in rows {
+            if let Ok(Entry::OrderIgnored { order, modified, .. }) = serde_json::from_str(&row.body)
+                && order == "abort"
+            {
+                self.ignored = Some(modified);
+            }
         }
     }
 
@@ -155,6 +207,7 @@ impl Orders {
             self.gone.clear();
         }
         self.asked = asked;
+        self.written = world.written(SPEC).or(self.written);
         self.gone.look(world, open);
         self.grounds.look(world, open);
         let in_place = is_in_place(world, sides, open);
@@ -293,14 +346,9 @@ fn is_in_place(world: &World, sides: &[Side], open: &[Deployed]) -> bool {
     })
 }
 
-/// What of an operation of the database is against what people ask.
-pub(super) fn begins(machine: &Machine, operation: Operation) -> Vec<(Invariant, String)> {
-    match operation {
-        Operation::Expand | Operation::Hide | Operation::Purge => unasked(machine, operation.as_str()),
-        Operation::Claim | Operation::Observe | Operation::Backfill | Operation::Unhide | Operation::Log => {
-            Vec::new()
-        }
-    }
+/// The version that an abort names, if it names one.
+fn named_by(abort: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(abort).ok()?.get("spec")?.as_u64()
 }
 
 /// What is wrong with going forward by what a machine has read.
@@ -335,6 +383,8 @@ fn is_forward(world: &World, call: &Call) -> bool {
     match call.operation.as_str() {
         "CreateDeployment" => !is_back(call),
         "ContinueDeployment" => deployment_of(world, call).is_some_and(|deployment| !deployment.heedless),
+        // The team's own tool, in either direction of a schema change.
+        "RunTask" => true,
         _ => false,
     }
 }
