@@ -301,6 +301,33 @@ pub enum Newer {
 }
 
 impl What {
+    /// True of what lies in wait: it counts once it has changed something for a daemon.
+    pub(crate) fn bites_later(&self) -> bool {
+        match self {
+            Self::Outage { .. } => true,
+            Self::World { mishap: Mishap::Codedeploy(how), .. } => {
+                matches!(how, CodedeployMishap::RollbackFails | CodedeployMishap::StopIsLost)
+            }
+            Self::World { mishap: Mishap::Metrics(how), .. } => {
+                matches!(how, MetricsMishap::Missing | MetricsMishap::Late | MetricsMishap::Rewritten)
+            }
+            Self::World { .. }
+            | Self::Crash(_)
+            | Self::Fail(..)
+            | Self::Twice
+            | Self::Late { .. }
+            | Self::Stale { .. }
+            | Self::Partial
+            | Self::Mangled(_)
+            | Self::Freeze { .. }
+            | Self::ClockJump { .. }
+            | Self::Absent { .. }
+            | Self::LedgerLost
+            | Self::Downgrade(_)
+            | Self::LedgerRestored { .. } => false,
+        }
+    }
+
     /// True of what is done to an answer on its way.
     pub(crate) fn bends(&self) -> bool {
         matches!(self, Self::Stale { .. } | Self::Partial | Self::Mangled(_))
@@ -454,6 +481,8 @@ pub struct Moment {
     pub left: usize,
     /// The second of the run.
     pub second: u64,
+    /// Whether it holds the release's lease: what does not lead leaves nothing behind whatever becomes of it.
+    pub leads: bool,
 }
 
 impl Armed {
@@ -498,9 +527,9 @@ impl Armed {
     }
 
     /// Counts a crossing, and gives the faults that strike it, which are then spent.
-    pub(crate) fn strike(&mut self, operation: &str, elapsed: Duration) -> Vec<Fault> {
+    pub(crate) fn strike(&mut self, operation: &str, leads: bool, elapsed: Duration) -> Vec<Fault> {
         self.crossings += 1;
-        self.moments.push(Moment { left: self.landmarks.len(), second: elapsed.as_secs() });
+        self.moments.push(Moment { left: self.landmarks.len(), second: elapsed.as_secs(), leads });
         if leaves_something(operation) {
             self.landmarks.push(self.crossings);
         }

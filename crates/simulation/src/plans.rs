@@ -9,6 +9,7 @@ use crate::{
         leaves_something,
     },
     run::Report,
+    scene::world_of,
     sweep::Job,
 };
 
@@ -81,12 +82,17 @@ fn crashes(landmarks: &[u64], after: u64) -> impl Iterator<Item = Fault> {
     })
 }
 
-/// The leading daemon stands still at every crossing, for longer than its lease, while another one is there.
+/// The leading daemon stands still at each of its crossings, for longer than its lease, while another one is there.
 pub fn takeovers(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
-    (1..=golden.crossings)
+    led(golden)
         .map(|nth| Fault { at: At::Crossing(nth), what: What::Freeze { lasts: 200 } })
         .map(|fault| job(scenario, seed, vec![fault]))
         .collect()
+}
+
+/// The crossings of whoever led: if another one stands still, nothing comes of it.
+fn led(golden: &Report) -> impl Iterator<Item = u64> {
+    (1..=golden.crossings).zip(&golden.moments).filter(|(_, moment)| moment.leads).map(|(nth, _)| nth)
 }
 
 /// Of the crossings at which a leader that stands still has left the same behind in the same second, one: the seed draws which. All of
@@ -94,7 +100,7 @@ pub fn takeovers(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
 pub fn takeover_moments(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
     let mut alike = BTreeMap::<Moment, Vec<Job>>::new();
     let mut all = Vec::new();
-    for (takeover, nth) in takeovers(scenario, seed, golden).into_iter().zip(1_u64..) {
+    for (takeover, nth) in takeovers(scenario, seed, golden).into_iter().zip(led(golden)) {
         if golden.landmarks.binary_search(&nth).is_ok() {
             all.push(takeover);
         } else if let Some(moment) = moment(&takeover, &golden.moments) {
@@ -137,11 +143,13 @@ pub fn matrix(
     (jobs, cells.into_keys().collect())
 }
 
-/// Where a fault is counted: what happens to the world is no operation's, but for what its server answers.
+/// Where a fault is counted: what happens to the world is no operation's, but for what its server answers, and each has a cell.
 fn cell(operation: &str, fault: &Fault) -> Cell {
-    let happens = matches!(fault.what, What::World { mishap, .. } if !matches!(mishap, Mishap::Database(_)));
-    let operation = if happens { "world" } else { operation };
-    Cell { operation: operation.to_owned(), class: fault.class() }
+    let operation = match fault.what {
+        What::World { mishap, .. } if !matches!(mishap, Mishap::Database(_)) => world_of(mishap),
+        _ => operation.to_owned(),
+    };
+    Cell { operation, class: fault.class() }
 }
 
 /// What can go wrong with a call of an operation.

@@ -4,27 +4,31 @@
 //! written. Nothing here knows what a crossing is for.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::SignedDuration;
 use tidegate_ledger::{Sealed, store::memory::Memory};
-use tidegate_sandbox::{Call, Sandbox, error::ApiError, node::Node};
+use tidegate_sandbox::{Call, Sandbox, error::ApiError, node::Node, world::truth::Deployed};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     database::{Model, Operation},
     deeds::{Deeds, Gaps, Troubles},
     downgrade,
-    fault::{Armed, At, DatabaseMishap, Failure, Fault, Mishap, Moment, Plan, Position, What, seconds},
+    fault::{Armed, CodedeployMishap, Failure, Fault, Mishap, Moment, Plan, Position, What, seconds},
     machine::{Machine, Passes},
     oracle::{Arrival, Invariant, Leased, Oracles, secrets},
     struck::Struck,
     time::Calendar,
     trace::Trace,
 };
+
+mod strikes;
+
+pub(crate) use strikes::world_of;
 
 /// The service of every simulated release, and its database instance.
 const CLUSTER: &str = "ecommerce";
@@ -127,6 +131,8 @@ struct Outage {
     service: String,
     until: Instant,
     how: Failure,
+    /// What began it, until something was asked of the service.
+    uncounted: Option<Fault>,
 }
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -262,11 +268,14 @@ impl Scene {
         tokio::time::sleep(LATENCY).await;
         let mut passage = Passage::default();
         // What happens to the world happens, whatever a daemon dies of in the same instant.
-        let (of_world, struck): (Vec<_>, Vec<_>) =
-            self.strike(crossing).into_iter().partition(|fault| matches!(fault.what, What::World { .. }));
+        let (of_world, struck): (Vec<_>, Vec<_>) = self
+            .strike(machine, crossing)
+            .into_iter()
+            .partition(|fault| matches!(fault.what, What::World { .. }));
         of_world.into_iter().for_each(|fault| self.begin(fault));
         self.downgrade(machine, &struck).await;
         for fault in struck {
+            let uncounted = Some(fault.clone());
             match fault.what {
                 What::Crash(Position::BeforeEffect) => self.kill(machine, Notice::Died(machine.number)).await,
                 What::Absent { lasts } => {
@@ -289,7 +298,7 @@ impl Scene {
                 What::Stale { .. } | What::Partial | What::Mangled(_) => passage.bends.push(fault),
                 What::Outage { service, lasts, how } => {
                     let until = Instant::now() + seconds(lasts);
-                    locked(&self.outages).push(Outage { service, until, how });
+                    locked(&self.outages).push(Outage { service, until, how, uncounted });
                 }
                 What::Freeze { lasts } => machine.freeze(Instant::now() + seconds(lasts)),
                 What::ClockJump { by, lasts } => {
@@ -353,65 +362,16 @@ impl Scene {
         }
     }
 
-    fn strike(&self, crossing: &Crossing) -> Vec<Fault> {
-        let struck = locked(&self.armed).strike(&crossing.operation, self.calendar.elapsed());
+    fn strike(&self, machine: &Machine, crossing: &Crossing) -> Vec<Fault> {
+        let elapsed = self.calendar.elapsed();
+        let leads = locked(&self.oracles).leads(machine.number, elapsed);
+        let struck = locked(&self.armed).strike(&crossing.operation, leads, elapsed);
         // A mishap happens when it can, and what bends an answer strikes the first one that it changes: they count from then on.
         let counts = |fault: &&Fault| !matches!(fault.what, What::World { .. }) && !fault.what.bends();
         for fault in struck.iter().filter(counts) {
             self.note_struck(fault, &crossing.operation, fault.what.lasts());
         }
         struck
-    }
-
-    /// A fault has changed an answer, or would have changed nothing: then it waits for the next one.
-    pub(crate) fn bent(&self, fault: Fault, operation: &str, changed: bool) {
-        if changed {
-            self.note_struck(&fault, operation, Duration::ZERO);
-        } else {
-            locked(&self.armed).put_back(fault);
-        }
-    }
-
-    /// Faults that met what they were to strike, and could change nothing of it: operation, and class.
-    pub(crate) fn idle(&self) -> BTreeSet<(String, &'static str)> {
-        locked(&self.armed).idle()
-    }
-
-    fn note_struck(&self, fault: &Fault, operation: &str, lasts: Duration) {
-        self.troubled_for(lasts);
-        locked(&self.struck).struck(fault, operation);
-        let at = self.calendar.elapsed().as_millis();
-        locked(&self.trace).line(format_args!("{at} fault {:?} at {operation}", fault.what));
-        locked(&self.oracles).struck(fault, self.calendar.now());
-    }
-
-    /// A mishap has happened, and lasts so long.
-    pub(crate) fn happened(&self, fault: &Fault, lasts: Duration) {
-        let answers = matches!(
-            fault.what,
-            What::World { mishap: Mishap::Database(how), .. } if how.is_an_answer()
-        );
-        if answers {
-            self.troubled_for(lasts);
-        } else {
-            self.note_struck(fault, "world", lasts);
-        }
-        // What CodeDeploy does by itself is no interference: what comes of it is to be told as it is.
-        if !matches!(fault.what, What::World { mishap: Mishap::Codedeploy(_), .. }) {
-            self.interfered();
-        }
-    }
-
-    /// True if a fault has not struck yet.
-    pub(crate) fn is_armed(&self, fault: &Fault) -> bool {
-        locked(&self.armed).has(fault)
-    }
-
-    /// The database's server has failed an operation by a mishap.
-    pub(crate) fn failed_at(&self, crossing: &Crossing, how: DatabaseMishap) {
-        let mishap = Mishap::Database(how);
-        let fault = Fault { at: At::Crossing(self.crossings()), what: What::World { mishap, lasts: 0 } };
-        self.note_struck(&fault, &crossing.operation, Duration::ZERO);
     }
 
     /// Something goes wrong for so long from now on.
@@ -486,9 +446,14 @@ impl Scene {
 
     fn outage(&self, crossing: &Crossing) -> Option<Failure> {
         let now = Instant::now();
-        let outages = locked(&self.outages);
-        let hit = |outage: &&Outage| outage.until > now && outage.service == crossing.service();
-        outages.iter().find(hit).map(|outage| outage.how)
+        let mut outages = locked(&self.outages);
+        let hit = |outage: &&mut Outage| outage.until > now && outage.service == crossing.service();
+        let mut hits = outages.iter_mut().filter(hit).peekable();
+        let how = hits.peek().map(|outage| outage.how);
+        for fault in hits.filter_map(|outage| outage.uncounted.take()) {
+            locked(&self.struck).struck(&fault, &crossing.operation);
+        }
+        how
     }
 
     /// Looks at the truth after a crossing.
@@ -538,6 +503,13 @@ impl Scene {
     pub(crate) fn done(&self, machine: &Machine, call: &Call, outcome: &Result<Node, ApiError>) {
         let world = self.sandbox.world();
         locked(&self.oracles).done(&world, machine, call, outcome);
+        if call.operation == "StopDeployment" && outcome.is_ok() {
+            let stopped = call.input.get("deploymentId").as_text().unwrap_or_default();
+            let goes_on = |deployment: &Deployed| deployment.id == stopped && !deployment.ended;
+            if world.deployed().iter().any(goes_on) {
+                self.bites(Mishap::Codedeploy(CodedeployMishap::StopIsLost));
+            }
+        }
     }
 
     fn keep_backup(&self) {

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use tidegate_sandbox::{Call, Disconnected, error::ApiError, node::Node};
 
 use crate::{
-    fault::{Failure, Fault, Mangling, What},
+    fault::{Failure, Fault, Mangling, Mishap, What},
     machine::Machine,
     scene::{Crossing, Passed, Scene, locked},
     wording,
@@ -91,7 +91,8 @@ impl Wire {
                 }
             };
         if let (Ok(node), "GetMetricData") = (&mut outcome, call.operation.as_str()) {
-            locked(&self.scene.gaps).reshape(node, self.scene.calendar.now());
+            let changed = locked(&self.scene.gaps).reshape(node, self.scene.calendar.now());
+            changed.into_iter().for_each(|how| self.scene.bites(Mishap::Metrics(how)));
         }
         let truth = outcome.clone();
         let mut cut = false;

@@ -5,7 +5,7 @@ use serde_json::json;
 use tidegate_sandbox::{
     node::Node,
     protocol::Service,
-    world::{codedeploy::CodeDeployMishap, rds},
+    world::{codedeploy::CodeDeployMishap, rds, truth::Deployed},
 };
 use tokio::time::Instant;
 
@@ -41,6 +41,12 @@ pub(super) fn codedeploy(scene: &Scene, how: CodedeployMishap, lasts: u64) -> Be
     }
 }
 
+/// True if CodeDeploy has taken something back, and that has ended without success.
+pub(super) fn a_rollback_has_failed(scene: &Scene) -> bool {
+    let failed = |deployment: &Deployed| deployment.rollback && deployment.ended && !deployment.succeeded;
+    scene.sandbox.world().deployed().iter().any(failed)
+}
+
 /// What CloudWatch does not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
@@ -52,23 +58,37 @@ pub(crate) enum Gap {
     HalfOfTheNewest,
 }
 
+impl Gap {
+    fn mishap(self) -> MetricsMishap {
+        match self {
+            Self::All => MetricsMishap::Missing,
+            Self::Younger(_) => MetricsMishap::Late,
+            Self::HalfOfTheNewest => MetricsMishap::Rewritten,
+        }
+    }
+}
+
 /// Times in which CloudWatch does not tell everything.
 #[derive(Debug, Default)]
 pub(crate) struct Gaps(Vec<(Instant, Gap)>);
 
 impl Gaps {
-    /// Takes from an answer of GetMetricData what is not told now.
-    pub(crate) fn reshape(&self, answer: &mut Node, now: Timestamp) {
+    /// Takes from an answer of GetMetricData what is not told now; what has changed it.
+    pub(crate) fn reshape(&self, answer: &mut Node, now: Timestamp) -> Vec<MetricsMishap> {
         let at = Instant::now();
+        let mut changed = Vec::new();
         for (_, gap) in self.0.iter().filter(|(until, _)| *until > at) {
-            let Node::Map(members) = &mut *answer else { return };
+            let before = answer.clone();
+            let Node::Map(members) = &mut *answer else { break };
             let results = members.iter_mut().filter(|(name, _)| name == "MetricDataResults");
             for (_, results) in results {
                 if let Node::List(results) = results {
                     results.iter_mut().for_each(|result| withhold(result, *gap, now));
                 }
             }
+            changed.extend((*answer != before).then_some(gap.mishap()));
         }
+        changed
     }
 }
 

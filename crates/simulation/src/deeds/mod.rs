@@ -16,7 +16,7 @@ use tidegate_sandbox::{
 use tokio::time::Instant;
 
 use crate::{
-    fault::{Fault, Mishap, What, seconds},
+    fault::{CodedeployMishap, Fault, Mishap, What, seconds},
     scenario::node,
     scene::{Scene, locked},
 };
@@ -80,8 +80,23 @@ pub(crate) struct Deeds {
     /// What cannot happen yet.
     waiting: Vec<Fault>,
     later: Vec<(Instant, After)>,
+    /// What lies in wait, and has changed nothing for a daemon yet.
+    in_wait: Vec<Fault>,
     /// True once nothing new is to happen.
     calm: bool,
+}
+
+impl Deeds {
+    /// The first of what lies in wait that is meant; it does so no more.
+    pub(crate) fn bites(&mut self, is_meant: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let place = self.in_wait.iter().position(is_meant)?;
+        Some(self.in_wait.remove(place))
+    }
+
+    fn waits_for_a_rollback(&self) -> bool {
+        let how = Mishap::Codedeploy(CodedeployMishap::RollbackFails);
+        self.in_wait.iter().any(|fault| matches!(fault.what, What::World { mishap, .. } if mishap == how))
+    }
 }
 
 impl Scene {
@@ -115,9 +130,16 @@ impl Scene {
             self.interfered();
             self.follow((after.0)(self));
         }
+        if locked(&self.deeds).waits_for_a_rollback() && aws::a_rollback_has_failed(self) {
+            self.bites(Mishap::Codedeploy(CodedeployMishap::RollbackFails));
+        }
         for fault in waiting {
             let What::World { mishap, lasts } = fault.what.clone() else { continue };
-            match begin(self, mishap, lasts) {
+            let begun = begin(self, mishap, lasts);
+            if !matches!(begun, Begun::NotYet) && fault.what.bites_later() {
+                locked(&self.deeds).in_wait.push(fault.clone());
+            }
+            match begun {
                 Begun::NotYet => locked(&self.deeds).waiting.push(fault),
                 Begun::Done => self.happened(&fault, Duration::ZERO),
                 Begun::Soon(wait, after) => {

@@ -68,6 +68,21 @@ impl Mishap {
         }
     }
 
+    /// Its name in a plan: `hand.stops-task`.
+    pub(crate) fn name(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(members)) => {
+                let named = members.into_iter().map(|(class, how)| match how {
+                    serde_json::Value::String(how) => format!("{class}.{how}"),
+                    _ => class,
+                });
+                named.collect()
+            }
+            // Each has data, and a JSON form.
+            Ok(_) | Err(_) => String::new(),
+        }
+    }
+
     /// True if somebody writes the weights of the production listener.
     pub(crate) fn writes_the_listener(self) -> bool {
         match self {

@@ -65,10 +65,14 @@ impl Leases {
         stale.then(|| (Invariant::E2, format!("machine {machine} wrote in epoch {epoch}, after {newest}")))
     }
 
+    /// True while a machine holds the lease.
+    pub(super) fn leads(&self, machine: u32, now: Duration) -> bool {
+        self.held.as_ref().is_some_and(|held| held.machine == machine && held.until > now)
+    }
+
     /// A call that changes something leaves a machine.
     pub(super) fn sends(&self, machine: u32, operation: &str, now: Duration) -> Wrong {
-        let leads = self.held.as_ref().is_some_and(|held| held.machine == machine && held.until > now);
-        let wrong = !leads && machine >= self.first;
+        let wrong = !self.leads(machine, now) && machine >= self.first;
         wrong.then(|| (Invariant::E3, format!("machine {machine} sent {operation} and held no lease")))
     }
 

@@ -408,6 +408,11 @@ impl Oracles {
         }
     }
 
+    /// True while a machine holds the release's lease.
+    pub(crate) fn leads(&self, machine: u32, now: Duration) -> bool {
+        self.leases.leads(machine, now)
+    }
+
     /// A call leaves a daemon.
     pub(crate) fn sends(&mut self, machine: &Machine, call: &Call, (now, at): (Duration, Timestamp)) {
         self.found.add_if(never(call), at);
