@@ -578,3 +578,20 @@ pub(crate) fn is_read_of_aws(operation: &str) -> bool {
     is_of_aws(operation)
         && ["Get", "Describe", "List", "BatchGet", "Download"].iter().any(|prefix| name.starts_with(prefix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_often_daemons_die_the_end_is_the_same() {
+        let at = |what| Fault { at: At::Crossing(1), what };
+        let plan = |faults: &[What]| Plan { faults: faults.iter().cloned().map(at).collect() };
+        let crash = What::Crash(Position::AfterEffect);
+        let twice = plan(&[crash.clone(), crash.clone()]);
+        assert!(twice.is_hard() && !twice.may_end_otherwise());
+        assert!(plan(&[crash, What::Twice]).may_end_otherwise());
+        assert!(!plan(&[What::Twice]).may_end_otherwise());
+        assert!(plan(&[What::Freeze { lasts: 200 }]).may_end_otherwise());
+    }
+}

@@ -342,3 +342,18 @@ impl DatabaseMishap {
 
 /// A secret that somebody pastes where none belongs.
 pub const CANARY: &str = "hunter2-canary-7f3a9c";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_has_a_name_of_its_own() {
+        assert_eq!(Mishap::Hand(HandMishap::StopsTask).name(), "hand.stops-task");
+        assert_eq!(Mishap::Crowd(12).name(), "crowd");
+        let names: BTreeSet<String> = Mishap::all().map(Mishap::name).collect();
+        assert_eq!(names.len(), Mishap::all().count());
+    }
+}
