@@ -289,7 +289,8 @@ async fn look_at_schema(core: &Core, release: &ReleaseName, state: &ReleaseState
     if core.clock.now().duration_since(began) < READ_AGAIN {
         return;
     }
-    let again = self::look(core, BTreeMap::from([(release, state)])).await.remove(release);
+    // On the heap: all that is read of AWS is a large part of any stack.
+    let again = self::look(core, BTreeMap::from([(release, state)])).boxed().await.remove(release);
     if let Some(Look { since, observation, .. }) = again {
         let Observation { spec, plan, schema, .. } = std::mem::take(&mut look.observation);
         // The plan is of the spec that was there.
