@@ -9,7 +9,7 @@ use tidegate_model::{
     revision::{RevisionArn, TaskDefinition},
 };
 
-use super::{recall, remember};
+use super::{forget, recall, remember};
 use crate::{
     Aws,
     budget::Bucket,
@@ -86,7 +86,30 @@ impl Aws {
         all
     }
 
+    /// A task definition's content never changes, and versions are pinned by it: it is known once two answers were alike. A part that is
+    /// missing from a single one would make another version of it.
     async fn definition(&self, asked: &str) -> Fact<TaskDefinition> {
+        let answer = self.described(asked).await;
+        let Fact::Known(definition) = &answer else { return answer };
+        let arn = &definition.arn.0;
+        let other = match recall(&self.cache.definitions, arn) {
+            Some(known) => Fact::Known(known),
+            None => self.described(arn).await,
+        };
+        match other {
+            Fact::Known(other) if other.content == definition.content => {
+                remember(&self.cache.definitions, arn, definition);
+                answer
+            }
+            Fact::Known(_) | Fact::Absent => {
+                forget(&self.cache.definitions, arn);
+                Fact::Unknown(Why::Malformed)
+            }
+            Fact::Unknown(why) => Fact::Unknown(why),
+        }
+    }
+
+    async fn described(&self, asked: &str) -> Fact<TaskDefinition> {
         let body = KeepBody::default();
         let request = self
             .read
@@ -98,10 +121,7 @@ impl Aws {
             .interceptor(body.clone());
         match self.calls.call(DEFINITION, request.send()).await {
             Ok(_) => match body.json().as_ref().and_then(described) {
-                Some(definition) => {
-                    remember(&self.cache.definitions, &definition.arn.0, &definition);
-                    Fact::Known(definition)
-                }
+                Some(definition) => Fact::Known(definition),
                 None => Fact::Unknown(Why::Malformed),
             },
             // ECS answers ClientException for a family or revision that does not exist.

@@ -63,6 +63,10 @@ fn remember<V: Clone>(cache: &Mutex<BTreeMap<String, V>>, key: &str, value: &V) 
     map.insert(key.to_owned(), value.clone());
 }
 
+fn forget<V>(cache: &Mutex<BTreeMap<String, V>>, key: &str) {
+    cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(key);
+}
+
 fn recall<V: Clone>(cache: &Mutex<BTreeMap<String, V>>, key: &str) -> Option<V> {
     cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).cloned()
 }
