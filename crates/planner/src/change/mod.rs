@@ -21,7 +21,7 @@ mod task;
 
 pub(crate) use contract::contract_allowed;
 pub(crate) use expand::expand;
-pub(crate) use quarantine::is_in_the_way;
+pub(crate) use quarantine::{is_in_the_way, unread_in_the_way};
 pub(crate) use task::is_contracting;
 
 /// The phase of the change that the ledger knows. `None` if there is none, or if the database could not be read.

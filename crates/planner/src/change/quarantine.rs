@@ -6,7 +6,7 @@
 
 use jiff::SignedDuration;
 use tidegate_model::{
-    Fact,
+    Digest, Fact, Why,
     decision::Step,
     ledger::{Broken, ChangeState, Entry, Quarantine, ReaderSeen, RolloutKind},
     revision::TaskDefinition,
@@ -128,7 +128,16 @@ fn give_back(draft: &mut Draft<'_>) {
     }
 }
 
-/// True if a redeploy must wait until the hidden form is given back. While that cannot be read, an abort goes on.
+/// Why nobody knows whether the form that was seen hidden still is. Who names it would fail with all its tasks, so that going back would
+/// be no way out: people can give it back, or Tidegate its access.
+pub(crate) fn unread_in_the_way(draft: &Draft<'_>, back_to: Option<&Digest>) -> Option<Why> {
+    let change = draft.state.change.as_ref().filter(|change| change.is_open())?;
+    change.quarantine.filter(|quarantine| quarantine.since.is_some())?;
+    let names_it = back_to.is_none_or(|digest| may_name(draft, change, digest));
+    draft.seen.schema.journal.unknown().filter(|_| names_it)
+}
+
+/// True if a redeploy must wait until the hidden form is given back.
 pub(crate) fn is_in_the_way(draft: &Draft<'_>) -> bool {
     let open = draft.state.change.as_ref().is_some_and(ChangeState::is_open);
     let hidden = is_hidden(draft);

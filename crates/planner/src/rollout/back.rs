@@ -286,6 +286,10 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
             // Given back by the schema machine in this very pass: no deployment is begun that could not work.
             return;
         }
+        if let Some(why) = change::unread_in_the_way(draft, start::digest_of(draft, to).as_ref()) {
+            draft.unobserved("whether the old form is still hidden", why.as_str());
+            return;
+        }
         if idle && draft.seen.listeners.known().is_none() {
             draft.unobserved("where traffic goes", "the listeners could not be read");
         } else if idle && start::has_footing(draft, to) {

@@ -519,10 +519,14 @@ fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Servi
 
 /// True if a revision that is to be brought back finds what its statements name. Told if not.
 pub(super) fn has_footing(draft: &mut Draft<'_>, to: &RevisionArn) -> bool {
+    digest_of(draft, to).is_none_or(|digest| finds_what_it_names(draft, to, &digest))
+}
+
+/// What a revision that is to be brought back consists of, if that is known.
+pub(super) fn digest_of(draft: &Draft<'_>, to: &RevisionArn) -> Option<Digest> {
     let known = draft.seen.revisions.get(&to.0).and_then(Fact::known).map(TaskDefinition::digest);
     let previous = draft.state.previous.as_ref().filter(|(previous, _)| previous == to);
-    let digest = known.or_else(|| previous.map(|(_, digest)| digest.clone()));
-    digest.is_none_or(|digest| finds_what_it_names(draft, to, &digest))
+    known.or_else(|| previous.map(|(_, digest)| digest.clone()))
 }
 
 fn finds_what_it_names(draft: &mut Draft<'_>, to: &RevisionArn, digest: &Digest) -> bool {

@@ -389,7 +389,11 @@ fn a_redeploy_waits_until_the_hidden_form_is_given_back_and_goes_on_if_that_is_r
     assert_eq!(word(&world.decide()), Some("create-deployment"));
     world.state.refusals = None;
     world.seen.schema.journal = Fact::Unknown(Why::Unreachable);
-    assert_eq!(word(&world.decide()), Some("create-deployment"), "an abort does not wait for the database");
+    assert_eq!(
+        word(&world.decide()),
+        Some("create-deployment"),
+        "one that does not name it does not wait for the database"
+    );
 }
 
 #[test]

@@ -222,9 +222,10 @@ proptest! {
             let step = word(&decision);
             prop_assert!(step.is_none_or(|step| ["stop-deployment", "unhide"].contains(&step)), "{step:?}");
         }
-        let forward = |entry: &Entry| matches!(entry, Entry::Advanced(_) | Entry::DeploymentForgotten);
         if matches!(flight.phase, Phase::Stopping | Phase::Redeploying) {
-            prop_assert!(!decision.entries.iter().any(forward), "{:?}", decision.entries);
+            let after = after(&world, &decision).rollout;
+            let goes_back = after.is_none_or(|after| matches!(after.phase, RolloutPhase::RollingBack(_)));
+            prop_assert!(goes_back, "{:?}", decision.entries);
         }
     }
 

@@ -2,16 +2,18 @@
 
 use tidegate_model::{
     Fact,
+    fact::Why,
     ledger::{Entry, Refusals},
+    observation::DeploymentStatus,
     spec::ContractMode,
 };
 
 use super::{
     gates::ask,
-    golden::{preflight, quarantined, settled},
-    sketch::{Change, Journal, Tool},
+    golden::{in_flight, preflight, quarantined, settled},
+    sketch::{Change, Journal, Phase, Tool, calm},
     word,
-    world::{World, ago, build},
+    world::{World, ago, build, definition},
 };
 use crate::change;
 
@@ -69,6 +71,37 @@ fn an_abort_waits_for_the_hidden_form_until_giving_it_back_was_refused_three_tim
     assert!(waits("unhide", 2));
     assert!(!waits("unhide", 3));
     assert!(waits("verify", 9), "that is about something else");
+}
+
+#[test]
+fn a_way_back_waits_while_nobody_can_say_whether_the_form_that_was_hidden_still_is() {
+    let redeployed = |names: bool, change, journal: Fact<Journal>| {
+        let mut sketch = in_flight(Phase::Redeploying, DeploymentStatus::Succeeded, false);
+        sketch.rollout.as_mut().unwrap().deployment = false;
+        sketch.traffic = calm().traffic;
+        (sketch.ledger.change, sketch.database.journal) = (Some(change), journal);
+        let mut world = build(&sketch);
+        let change = world.state.change.as_mut().unwrap();
+        change.namers = names.then(|| definition(2, true).digest()).into_iter().collect();
+        let decision = world.decide();
+        let told =
+            decision.waiting.iter().any(|wait| wait.message.contains("whether the old form is still hidden"));
+        (word(&decision), told)
+    };
+    let unread = || Fact::Unknown(Why::Unreachable);
+    assert_eq!(redeployed(true, Change::Quarantined, unread()), (None, true));
+    assert_eq!(
+        redeployed(true, Change::Marked, unread()),
+        (Some("create-deployment"), false),
+        "it was never hidden"
+    );
+    assert_eq!(
+        redeployed(false, Change::Quarantined, unread()),
+        (Some("create-deployment"), false),
+        "it never named it"
+    );
+    let given_back = Fact::Known(Journal::Filled);
+    assert_eq!(redeployed(true, Change::Quarantined, given_back), (Some("create-deployment"), false));
 }
 
 #[test]
