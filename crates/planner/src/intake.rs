@@ -69,7 +69,8 @@ fn take_abort(draft: &mut Draft<'_>) {
     let newest = in_flight.into_iter().chain(in_force).map(|(v, _)| v).max();
     let named = in_flight.into_iter().chain(in_force).find(|(v, _)| *v == version);
     match named {
-        Some((_, modified)) if order.modified > modified => draft.abort = Some(version),
+        // Written in the same instant, it wins.
+        Some((_, modified)) if order.modified >= modified => draft.abort = Some(version),
         Some(_) => ignore(draft, "abort", &order, "it is older than the spec version that it names"),
         None if newest.is_some_and(|newest| version < newest) => {
             ignore(

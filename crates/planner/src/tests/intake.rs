@@ -128,10 +128,11 @@ fn with_abort(spec: u64, seconds_ago: i64) -> World {
 }
 
 #[test]
-fn an_abort_counts_if_it_was_written_after_the_version_that_it_names() {
+fn an_abort_counts_unless_it_was_written_before_the_version_that_it_names() {
     let abort = |spec, seconds_ago| orders(&with_abort(spec, seconds_ago), |draft| draft.abort);
     assert_eq!(abort(5, 7_199), Some(ParameterVersion(5)));
-    assert_eq!(abort(5, 7_200), None, "written in the same second");
+    assert_eq!(abort(5, 7_200), Some(ParameterVersion(5)), "written in the same instant, it wins");
+    assert_eq!(abort(5, 7_201), None);
     assert_eq!(abort(4, 1), None);
     assert_eq!(abort(6, 1), None);
 }
