@@ -240,7 +240,8 @@ impl<'s> Stage<'s> {
             let (before, steps) = (self.looks(), self.schema_steps());
             let changes = self.status().and_then(|status| Some(status.schema.as_ref()?.phase != "purged"));
             let goes_on = changes.unwrap_or(false);
-            self.go_on(self.setup.rest).await;
+            // Whose clock is wrong reads nothing, and writes nothing, until it is set right.
+            self.go_on(self.setup.rest + self.scene.clocks_settle_at().saturating_sub(took)).await;
             self.rests(self.looks() - before);
             self.parameter_is_told();
             let more = self.schema_steps() - steps;
