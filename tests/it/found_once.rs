@@ -31,7 +31,7 @@ fn a_serving_revision_with_members_that_nobody_knows_is_not_deployed_again() {
     found_once(
         "all-at-once",
         "preflight/none",
-        r#"{"faults":[{"at":{"operation":{"of":"ecs.DescribeTaskDefinition","nth":7}},"what":{"mangled":"unknown-members"}}]}"#,
+        r#"{"faults":[{"at":{"operation":{"of":"ecs.DescribeTaskDefinition","nth":8}},"what":{"mangled":"unknown-members"}}]}"#,
     );
 }
 
@@ -41,7 +41,7 @@ fn a_serving_revision_with_members_missing_is_not_deployed_again() {
     found_once(
         "all-at-once",
         "preflight/none",
-        r#"{"faults":[{"at":{"operation":{"of":"ecs.DescribeTaskDefinition","nth":7}},"what":{"mangled":"missing-members"}}]}"#,
+        r#"{"faults":[{"at":{"operation":{"of":"ecs.DescribeTaskDefinition","nth":8}},"what":{"mangled":"missing-members"}}]}"#,
     );
 }
 
@@ -82,7 +82,7 @@ fn a_ledger_from_before_a_rollout_that_is_over_puts_no_listener_back() {
 fn what_codedeploy_left_behind_keeps_no_version_before_in_the_traffic() {
     found_once(
         "a-newer-version-before-any-traffic",
-        "provisioning/none",
+        "rolled-back/none",
         r#"{"faults":[{"at":{"operation":{"of":"codedeploy.StopDeployment","nth":1}},"what":{"world":{"mishap":{"codedeploy":"rollback-fails"},"lasts":600}}}]}"#,
     );
 }
