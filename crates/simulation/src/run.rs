@@ -240,8 +240,7 @@ impl<'s> Stage<'s> {
             let (before, steps) = (self.looks(), self.schema_steps());
             let changes = self.status().and_then(|status| Some(status.schema.as_ref()?.phase != "purged"));
             let goes_on = changes.unwrap_or(false);
-            // Whose clock is wrong reads nothing, and writes nothing, until it is set right.
-            self.go_on(self.setup.rest + self.scene.clocks_settle_at().saturating_sub(took)).await;
+            self.go_on(self.setup.rest).await;
             self.rests(self.looks() - before);
             self.parameter_is_told();
             let more = self.schema_steps() - steps;
@@ -324,8 +323,12 @@ impl<'s> Stage<'s> {
         }
     }
 
-    /// O3: whoever reads the status parameter at rest is told what the page tells, whatever arrived late.
+    /// O3: whoever reads the status parameter at rest is told what the page tells, whatever arrived late. A machine whose clock is
+    /// wrong can write nothing: its requests are refused.
     fn parameter_is_told(&self) {
+        if self.scene.clocks_settle_at() + TOLD_WITHIN > self.scene.calendar.elapsed() {
+            return;
+        }
         let (Some(status), Some((_, text))) =
             (self.status(), self.scene.sandbox.world().parameter("/tidegate/ecommerce/status"))
         else {
