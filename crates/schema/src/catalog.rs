@@ -277,16 +277,10 @@ async fn naming_trigger(
         for row in rows {
             let (name, body): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             let function: (String, String) = (row.try_get(2)?, row.try_get(3)?);
-            let is_ours = plan.adds.iter().any(|added| match added {
-                Object::Trigger { table: of, name: added } => {
-                    *added == name && (of == table || owners.contains(of))
-                }
-                Object::Table(_) | Object::Column { .. } | Object::Function { .. } | Object::Index { .. } => {
-                    false
-                }
-            });
+            let trigger = |of: &TableName| Object::Trigger { table: of.clone(), name: name.clone() };
+            let is_ours = owners.iter().chain([table]).any(|of| plan.adds.contains(&trigger(of)));
             if !is_ours && (reader.trigger_body_names(&body) || catalog.functions.contains(&function)) {
-                return Ok(Some(Object::Trigger { table: table.clone(), name }.to_string()));
+                return Ok(Some(trigger(table).to_string()));
             }
         }
     }

@@ -257,78 +257,11 @@ pub fn shown(text: &str) -> String {
     if text.trim() == HIDDEN_TEXT { String::new() } else { printable(&tree::without_constants(text), 200) }
 }
 
-/// What happened between two reads of the evidence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Growth {
-    /// No naming statement was called.
-    Quiet,
-    /// These were, by key: the quiet window starts again.
-    Grew(Vec<String>),
-    /// The reads cannot be compared, and why: the quiet window starts again.
-    Broken(&'static str),
-}
-
-/// Compares two reads. Only growth of calls counts: a statement that named the old form once and rests is quiet.
-pub fn growth(before: &EvidenceRead, now: &EvidenceRead) -> Growth {
-    if before.stats_reset != now.stats_reset {
-        return Growth::Broken("the statistics were reset");
-    }
-    if before.dealloc != now.dealloc {
-        return Growth::Broken("the statistics were full and forgot entries");
-    }
-    let shrank = before
-        .namers
-        .iter()
-        .any(|(key, earlier)| now.namers.get(key).is_none_or(|later| later.calls < earlier.calls));
-    if shrank {
-        return Growth::Broken("an entry was reset");
-    }
-    let grew: Vec<String> = now
-        .namers
-        .iter()
-        .filter(|(key, later)| later.calls > before.namers.get(*key).map_or(0, |earlier| earlier.calls))
-        .map(|(key, _)| key.clone())
-        .collect();
-    if grew.is_empty() { Growth::Quiet } else { Growth::Grew(grew) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::readers::Catalog;
     use tidegate_model::schema::{Object, TableName};
-
-    fn read(namers: &[(&str, i64)]) -> EvidenceRead {
-        let namer =
-            |calls| Namer { calls, text: String::new(), role: String::new(), how: "names the column".into() };
-        EvidenceRead {
-            stats_reset: Timestamp::UNIX_EPOCH,
-            dealloc: 0,
-            namers: namers.iter().map(|(key, calls)| ((*key).to_owned(), namer(*calls))).collect(),
-        }
-    }
-
-    #[test]
-    fn only_growth_of_calls_counts() {
-        assert_eq!(growth(&read(&[("a", 5)]), &read(&[("a", 5)])), Growth::Quiet);
-        assert_eq!(
-            growth(&read(&[("a", 5)]), &read(&[("a", 6), ("b", 1)])),
-            Growth::Grew(vec!["a".into(), "b".into()])
-        );
-    }
-
-    #[test]
-    fn reads_that_cannot_be_compared_are_no_silence() {
-        let before = read(&[("a", 5)]);
-        let reset = EvidenceRead {
-            stats_reset: Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1),
-            ..before.clone()
-        };
-        let full = EvidenceRead { dealloc: 1, ..before.clone() };
-        for now in [reset, full, read(&[]), read(&[("a", 4)])] {
-            assert!(matches!(growth(&before, &now), Growth::Broken(_)));
-        }
-    }
 
     fn statement(text: &str) -> Statement {
         Statement {

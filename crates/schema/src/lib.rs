@@ -35,7 +35,6 @@ pub use backfill::{Batch, next_size};
 pub use catalog::tables;
 pub use certificate::reads_or_writes;
 pub use connect::{Database, Endpoint, Limits, Secret};
-pub use evidence::{Growth, growth};
 pub use failure::{Failure, SqlState};
 pub use journal::Epoch;
 pub use observe::Wanted;

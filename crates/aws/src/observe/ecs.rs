@@ -89,12 +89,12 @@ impl Aws {
     /// A task definition's content never changes, and versions are pinned by it: it is known once two answers were alike. A part that is
     /// missing from a single one would make another version of it.
     async fn definition(&self, asked: &str) -> Fact<TaskDefinition> {
-        let answer = self.described(asked).await;
+        let answer = self.describe(asked).await;
         let Fact::Known(definition) = &answer else { return answer };
         let arn = &definition.arn.0;
         let other = match recall(&self.cache.definitions, arn) {
             Some(known) => Fact::Known(known),
-            None => self.described(arn).await,
+            None => self.describe(arn).await,
         };
         match other {
             Fact::Known(other) if other.content == definition.content => {
@@ -109,7 +109,7 @@ impl Aws {
         }
     }
 
-    async fn described(&self, asked: &str) -> Fact<TaskDefinition> {
+    async fn describe(&self, asked: &str) -> Fact<TaskDefinition> {
         let body = KeepBody::default();
         let request = self
             .read

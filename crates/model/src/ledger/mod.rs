@@ -17,7 +17,7 @@ use crate::{
     observation::{Alarm, ColorHealth, Minute, TargetGroup},
     revision::RevisionArn,
     runner::TaskEnd,
-    schema::{ChangePlan, CheckReading, EvidenceRead},
+    schema::{ChangePlan, CheckReading, EvidenceRead, Namer},
     spec::{Checks, Problem, SchemaSpec, Spec},
     verdict::{Baseline, Finding},
 };
@@ -417,6 +417,12 @@ impl EvidenceMark {
         let kept = |(key, calls): (&String, &i64)| newer.calls.get(key).is_some_and(|now| now >= calls);
         self.stats_reset == newer.stats_reset && self.dealloc == newer.dealloc && self.calls.iter().all(kept)
     }
+
+    /// Naming statements that were called since: one that named the old form once and rests is quiet.
+    pub fn grown<'r>(&self, read: &'r EvidenceRead) -> impl Iterator<Item = &'r Namer> {
+        let grew = |key: &String, namer: &Namer| namer.calls > self.calls.get(key).copied().unwrap_or(0);
+        read.namers.iter().filter(move |(key, namer)| grew(key, namer)).map(|(_, namer)| namer)
+    }
 }
 
 /// A naming statement grew.
@@ -508,5 +514,35 @@ mod tests {
         assert_eq!((judged.ramp_minutes, judged.health, &judged.alarms), (0, None, &None));
         let again: Judged = serde_json::from_str(&serde_json::to_string(&judged).unwrap()).unwrap();
         assert_eq!(again, judged);
+    }
+
+    fn evidence(calls: &[(&str, i64)]) -> EvidenceRead {
+        let namer =
+            |calls| Namer { calls, text: String::new(), role: String::new(), how: "names the column".into() };
+        EvidenceRead {
+            stats_reset: Timestamp::UNIX_EPOCH,
+            dealloc: 0,
+            namers: calls.iter().map(|(key, calls)| ((*key).to_owned(), namer(*calls))).collect(),
+        }
+    }
+
+    #[test]
+    fn only_growth_of_calls_counts() {
+        let mark = EvidenceMark::of(&evidence(&[("a", 5)]));
+        assert_eq!(mark.grown(&evidence(&[("a", 5)])).count(), 0);
+        let grown = evidence(&[("a", 6), ("b", 1)]);
+        assert_eq!(mark.grown(&grown).map(|namer| namer.calls).collect::<Vec<_>>(), [6, 1]);
+        assert!(mark.is_continued_by(&EvidenceMark::of(&grown)));
+    }
+
+    #[test]
+    fn reads_that_cannot_be_compared_are_no_silence() {
+        let before = evidence(&[("a", 5)]);
+        let later = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1);
+        let reset = EvidenceRead { stats_reset: later, ..before.clone() };
+        let full = EvidenceRead { dealloc: 1, ..before.clone() };
+        for now in [reset, full, evidence(&[]), evidence(&[("a", 4)])] {
+            assert!(!EvidenceMark::of(&before).is_continued_by(&EvidenceMark::of(&now)));
+        }
     }
 }

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::duration::{NotASpan, Span};
 
-/// CodeDeploy keeps blue at most 48 h, and the bake must end 30 minutes before that
-/// (source: `terminationWaitTimeInMinutes`, at most 2,880).
+/// CodeDeploy keeps blue at most 48 h (source: `terminationWaitTimeInMinutes`, at most 2,880), and 45 minutes of that are not the bake's:
+/// it begins once it is confirmed that all traffic is on green, and must end half an hour before blue is deleted.
 const CODEDEPLOY_BAKE_MAX: Span = Span::minutes(2_880 - 45);
 
 /// Reads a spec.

@@ -214,14 +214,14 @@ fn within_unmapped(check: &CheckReading, limit: Option<u64>) -> GateReading {
     }
 }
 
-/// A naming statement whose calls grew since the mark: its key, text and how it names the old form.
+/// A naming statement whose calls grew since the mark: its text and how it names the old form.
 pub(crate) fn grown(read: &EvidenceRead, mark: &EvidenceMark) -> Option<(String, String)> {
-    read.namers.iter().find(|(key, namer)| namer.calls > mark.calls.get(*key).copied().unwrap_or(0)).map(
-        |(_, namer)| match namer.role.as_str() {
-            "" => (namer.text.clone(), namer.how.clone()),
-            role => (namer.text.clone(), format!("{} as role {role}", namer.how)),
-        },
-    )
+    let namer = mark.grown(read).next()?;
+    let how = match namer.role.as_str() {
+        "" => namer.how.clone(),
+        role => format!("{} as role {role}", namer.how),
+    };
+    Some((namer.text.clone(), how))
 }
 
 /// No serving or warm revision names what contract removes: nothing that names it was called since the last namer was

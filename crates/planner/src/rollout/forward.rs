@@ -57,7 +57,7 @@ pub(super) fn go_on(draft: &mut Draft<'_>) {
 }
 
 /// An abort of the version in flight, or a newer spec before the first production weight. Once blue is being removed an
-/// abort waits for the settled state and redeploys.
+/// abort waits for the settled state and redeploys; for as long as blue stays all the same, [`shifted`] looks at it.
 fn people_turn_back(draft: &Draft<'_>, rollout: &Rollout) -> Option<Cause> {
     if is_aborted(draft, rollout) && rollout.phase != RolloutPhase::Retiring {
         return Some(Cause::Ordered);

@@ -1,8 +1,11 @@
 //! The statement statistics of a real server: who is a reader of the old form, and when nothing can be told.
 
 use sqlx::AssertSqlSafe;
-use tidegate_model::schema::{Evidence, EvidenceRead};
-use tidegate_schema::{Database, Growth, growth};
+use tidegate_model::{
+    ledger::EvidenceMark,
+    schema::{Evidence, EvidenceRead},
+};
+use tidegate_schema::Database;
 
 use crate::world::World;
 
@@ -29,11 +32,17 @@ async fn how(world: &World, database: &Database, sql: &str) -> Vec<String> {
     let before = read(world, database).await;
     run(world, sql).await;
     let now = read(world, database).await;
-    match growth(&before, &now) {
-        Growth::Quiet => Vec::new(),
-        Growth::Grew(keys) => keys.iter().map(|key| now.namers[key].how.clone()).collect(),
-        Growth::Broken(why) => panic!("{why}"),
-    }
+    grown(&before, &now)
+}
+
+/// How those that were called between two reads name the old form.
+fn grown(before: &EvidenceRead, now: &EvidenceRead) -> Vec<String> {
+    assert!(is_continued(before, now), "{before:?} {now:?}");
+    EvidenceMark::of(before).grown(now).map(|namer| namer.how.clone()).collect()
+}
+
+fn is_continued(before: &EvidenceRead, now: &EvidenceRead) -> bool {
+    EvidenceMark::of(before).is_continued_by(&EvidenceMark::of(now))
 }
 
 async fn expanded() -> (World, Database) {
@@ -62,7 +71,7 @@ async fn readers_of_the_column_are_named_and_others_are_not() {
             let before = read(&world, &database).await;
             let mut shop = world.shop().await;
             drop(shop.copy_out_raw(sql).await.unwrap());
-            assert!(matches!(growth(&before, &read(&world, &database).await), Growth::Grew(_)));
+            assert!(!grown(&before, &read(&world, &database).await).is_empty());
             continue;
         }
         assert_eq!(how(&world, &database, sql).await, [wanted], "{sql}");
@@ -87,7 +96,7 @@ async fn our_own_queries_are_no_readers() {
     let before = read(&world, &database).await;
     database.check(&world.plan).await.unwrap();
     database.evidence(&world.plan).await.unwrap();
-    assert_eq!(growth(&before, &read(&world, &database).await), Growth::Quiet);
+    assert_eq!(grown(&before, &read(&world, &database).await), Vec::<String>::new());
     let backfilled = before.namers.values().any(|namer| namer.text.contains("customers_address_up"));
     assert!(!backfilled, "{:?}", before.namers);
 }
@@ -154,7 +163,7 @@ async fn a_reset_breaks_the_comparison() {
     run(&world, "SELECT address FROM customers").await;
     let before = read(&world, &database).await;
     sqlx::query("SELECT pg_stat_statements_reset()").execute(&mut world.admin().await).await.unwrap();
-    assert!(matches!(growth(&before, &read(&world, &database).await), Growth::Broken(_)));
+    assert!(!is_continued(&before, &read(&world, &database).await));
 }
 
 #[tokio::test]
