@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tidegate_model::{
     Digest, Fact,
+    ledger::EvidenceMark,
     schema::{CheckReading, Evidence, FilePhase, SchemaObservation},
 };
-use tidegate_schema::{Attempt, Epoch, Failure, Growth, TargetDatabase, growth};
+use tidegate_schema::{Attempt, Epoch, Failure, TargetDatabase};
 use tidegate_simulation::database::{Operation, Row, story};
 
 use crate::world::World;
@@ -81,7 +82,9 @@ async fn the_story_goes_from_absent_to_purged_with_the_application_at_work() {
     pass(&world, 10);
     let now = world.observe(&*database).await.evidence.known().cloned();
     let (Some(Evidence::Read(before)), Some(Evidence::Read(now))) = (before, now) else { panic!("unread") };
-    assert_eq!(growth(&before, &now), Growth::Quiet);
+    let mark = EvidenceMark::of(&before);
+    assert!(mark.is_continued_by(&EvidenceMark::of(&now)));
+    assert_eq!(mark.grown(&now).map(|namer| &namer.text).collect::<Vec<_>>(), Vec::<&String>::new());
 
     assert_eq!(database.hide(world.job(epoch)).await, Ok(Attempt::Done(())));
     assert!(model.is_hidden(&story::customers(), "address"));
