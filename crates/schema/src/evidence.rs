@@ -118,7 +118,8 @@ async fn probe(connection: &mut PgConnection) -> Result<Result<String, &'static 
          pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), \
          CASE WHEN current_setting('pg_stat_statements.track_utility', true) = 'off' THEN 'utility' \
               WHEN EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS one \
-                           WHERE one ~* '^pg_stat_statements\\.(track=none|track_utility=(off|false|no|0))$') THEN 'role' \
+                           WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
+                             AND one ~* '^pg_stat_statements\\.(track=none|track_utility=(off|false|no|0))$') THEN 'role' \
          END",
     )
     .fetch_one(connection)

@@ -90,14 +90,18 @@ impl Database {
     /// Any [`Failure`].
     pub async fn log_problem(&self) -> Result<Option<&'static str>, Failure> {
         let mut transaction = self.read(self.limits.read).await?;
+        // Nobody refuses a superuser, and RDS gives its own administrators settings of their own, which nobody may change.
         let query = sqlx::query_scalar(
-            "SELECT CASE \
+            "WITH own AS ( \
+                 SELECT one FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) AS one \
+                 WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
+                   AND NOT coalesce(r.rolsuper OR r.rolname IN ('rdsadmin', 'rdstopmgr', 'rdsrepladmin'), false)) \
+             SELECT CASE \
                  WHEN current_setting('log_min_messages') IN ('log', 'fatal', 'panic') THEN 'log_min_messages' \
                  WHEN current_setting('lc_messages') !~* '^(|c|posix|c\\..*|en.*)$' THEN 'lc_messages' \
-                 WHEN EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS one \
-                              WHERE one ~* '^log_min_messages=(log|fatal|panic)$') THEN 'role' \
-                 WHEN EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS one \
-                              WHERE one ~* '^lc_messages=' AND one !~* '^lc_messages=(|c|posix|c\\..*|en.*)$') THEN 'role' \
+                 WHEN EXISTS (SELECT FROM own WHERE one ~* '^log_min_messages=(log|fatal|panic)$') THEN 'role' \
+                 WHEN EXISTS (SELECT FROM own WHERE one ~* '^lc_messages=' \
+                              AND one !~* '^lc_messages=(|c|posix|c\\..*|en.*)$') THEN 'role' \
              END",
         );
         let found: Option<String> = query.fetch_one(&mut *transaction).await?;

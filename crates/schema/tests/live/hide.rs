@@ -375,6 +375,20 @@ async fn people_can_give_a_restored_copy_back_with_the_script_in_it() {
 }
 
 #[tokio::test]
+async fn settings_of_who_is_never_refused_here_keep_nothing_out_of_the_log() {
+    let (world, database, _) = soaking().await;
+    let mut admin = world.admin().await;
+    for sql in [
+        "CREATE ROLE rdstopmgr; ALTER ROLE rdstopmgr SET log_min_messages = 'panic'",
+        "CREATE ROLE root SUPERUSER; ALTER ROLE root SET log_min_messages = 'panic'",
+        "ALTER DATABASE postgres SET log_min_messages = 'panic'",
+    ] {
+        run(&mut admin, sql).await.unwrap();
+        assert_eq!(database.log_problem().await, Ok(None), "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_keeps_refusals_out_is_told() {
     let (world, database, _) = soaking().await;
     assert_eq!(database.log_problem().await, Ok(None));
