@@ -76,6 +76,7 @@ fn shown(wait: &Waiting) -> Value {
         "message": cut(&wait.message),
         "since": wait.since,
         "deadline": wait.deadline,
+        "onDeadline": wait.deadline.map(|_| wait.on_deadline),
         "unblock": cut(&wait.unblock),
     })
 }

@@ -141,7 +141,7 @@ held! {
     /// The listener's weights are none that this release could have caused.
     ListenerEdited = "listener-edited", "put the listener back to the weights shown as expected, or abort",
     /// An object carries a marker newer than the ledger knows.
-    LedgerBehind = "ledger-behind", "restore the newer ledger, or remove this one to adopt what is in flight",
+    LedgerBehind = "ledger-behind", "point the daemon to the newer ledger, or to an empty one to adopt what is in flight",
     /// Two sources disagree on the traffic, and the listener is right.
     TrafficDisagrees = "traffic-disagrees", "compare the listener's weights with the primary task set; the status shows both",
     /// The database is in no state that the journal can explain.
@@ -159,7 +159,7 @@ held! {
     /// The revision failed under this spec version.
     RevisionFailed = "revision-failed", "write a newer spec version, with another revision or as a deliberate retry",
     /// The ledger is damaged: a gap or a bad hash.
-    LedgerDamaged = "ledger-damaged", "restore the ledger file from a copy, or remove it to adopt what is in flight",
+    LedgerDamaged = "ledger-damaged", "point the daemon to an empty ledger and restart it: it adopts what is in flight",
 }
 
 /// Who or what can end a wait.

@@ -53,7 +53,12 @@ pub async fn run(config: &Config, clock: Option<&str>, shutdown: CancellationTok
         ..Settings::default()
     };
     let controller = Controller::new(parts, settings).await.map_err(Failure::internal)?;
-    let shared = Shared { published: controller.published(), metrics, now: Arc::new(move || clock.now()) };
+    let shared = Shared {
+        published: controller.published(),
+        metrics,
+        now: Arc::new(move || clock.now()),
+        resync: config.controller.resync,
+    };
     let address = listener.local_addr().map_err(Failure::internal)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "the daemon runs; page, API and metrics are served");
     let web_stop = CancellationToken::new();

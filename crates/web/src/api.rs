@@ -12,8 +12,8 @@ use tidegate_model::status::{Published, ReleaseStatus};
 
 use crate::Shared;
 
-/// A daemon whose last complete look at the world is older than this is not ready, by the controller's clock. It looks
-/// each minute at least.
+/// A daemon whose last complete look at the world is older than this is not ready, by the controller's clock, and one that looks seldom
+/// if two looks are missing.
 const STALE: SignedDuration = SignedDuration::from_mins(2);
 
 /// `GET /api/v1/releases`.
@@ -39,18 +39,18 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// 503 until every release was looked at once, and whenever the last look is too old.
 pub(crate) async fn readyz(State(shared): State<Shared>) -> (StatusCode, &'static str) {
-    match not_ready(&shared.published(), shared.now()) {
+    match not_ready(&shared.published(), shared.now(), STALE.max(shared.resync * 2)) {
         None => (StatusCode::OK, "ready\n"),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 
-fn not_ready(published: &Published, now: Timestamp) -> Option<&'static str> {
+fn not_ready(published: &Published, now: Timestamp, stale: SignedDuration) -> Option<&'static str> {
     if !published.ready {
         return Some("not ready: the first complete pass is not over\n");
     }
-    let fresh = published.last_pass.is_some_and(|last| now.duration_since(last) <= STALE);
-    if fresh { None } else { Some("not ready: the last pass is more than 2 minutes old\n") }
+    let fresh = published.last_pass.is_some_and(|last| now.duration_since(last) <= stale);
+    if fresh { None } else { Some("not ready: the last pass is too old\n") }
 }
 
 /// Prometheus' text format.
@@ -109,7 +109,7 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
         let at = |minutes| Some(now - SignedDuration::from_mins(minutes));
         let ready = |ready, last_pass| {
-            not_ready(&Published { ready, last_pass, ..Published::default() }, now).is_none()
+            not_ready(&Published { ready, last_pass, ..Published::default() }, now, STALE).is_none()
         };
         assert!(ready(true, at(0)));
         assert!(ready(true, at(2)));

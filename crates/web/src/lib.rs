@@ -13,7 +13,7 @@ mod serve;
 use std::sync::Arc;
 
 use axum::{Router, http::StatusCode, routing::MethodRouter};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_model::status::Published;
 use tokio::sync::watch;
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
@@ -42,6 +42,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The clock by which ages are shown and readiness is judged.
     pub now: Now,
+    /// How long a release at rest is not looked at.
+    pub resync: SignedDuration,
 }
 
 impl Shared {

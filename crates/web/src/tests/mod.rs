@@ -23,7 +23,10 @@ use sample::{now, published, release};
 pub(crate) fn surface(published: Published) -> (watch::Sender<Arc<Published>>, Shared) {
     let (sender, receiver) = watch::channel(Arc::new(published));
     let metrics = Metrics::new("0.0.0").unwrap();
-    (sender, Shared { published: receiver, metrics, now: Arc::new(now) })
+    (
+        sender,
+        Shared { published: receiver, metrics, now: Arc::new(now), resync: SignedDuration::from_mins(1) },
+    )
 }
 
 async fn ask(router: &Router, method: Method, path: &str) -> (StatusCode, axum::http::HeaderMap, String) {
