@@ -6,7 +6,7 @@
 //! sent but a step that goes without it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -281,12 +281,15 @@ async fn look(core: &Core, states: BTreeMap<&ReleaseName, &ReleaseState>) -> BTr
         .collect()
 }
 
-/// Reads migration files and database, and all the rest again if that took long.
+/// Reads migration files and database, and all the rest again if that took long, or if people have written something since the other
+/// releases of the batch began to be read.
 async fn look_at_schema(core: &Core, release: &ReleaseName, state: &ReleaseState, look: &mut Look) {
     let aws = &core.executor.aws;
     let began = core.clock.now();
     core.executor.schema.look(aws, release, &look.needs, &mut look.observation).await;
-    if core.clock.now().duration_since(began) < READ_AGAIN {
+    let lasted = |since| core.clock.now().duration_since(since) >= READ_AGAIN;
+    let reads_again = lasted(began) || lasted(look.since) && is_rewritten(core, release, look).await;
+    if !reads_again {
         return;
     }
     // On the heap: all that is read of AWS is a large part of any stack.
@@ -298,6 +301,13 @@ async fn look_at_schema(core: &Core, release: &ReleaseName, state: &ReleaseState
         look.observation = Observation { plan, schema, ..observation };
         look.since = since.min(began);
     }
+}
+
+/// True if spec or orders are not, or may not be, what was read.
+async fn is_rewritten(core: &Core, release: &ReleaseName, look: &Look) -> bool {
+    let now = core.executor.aws.parameters(&BTreeSet::from([release.clone()])).await;
+    let read = (&look.observation.spec, &look.observation.orders);
+    now.get(release).is_none_or(|(spec, orders)| (spec, orders) != read)
 }
 
 /// The part of the pass that belongs to one release.
