@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tidegate_model::{
     Digest, Fact, ParameterVersion,
-    ledger::{Accepted, Entry, Refused, RolloutEnd},
+    ledger::{Accepted, Entry, Refused, RolloutEnd, RolloutPhase},
     orders::{ParameterRead, read_abort, read_approval},
     revision::{RevisionArn, TaskDefinition},
     schema::ChangePlan,
@@ -154,6 +154,11 @@ fn consider(draft: &mut Draft<'_>, read: &ParameterRead) {
     if is_known(draft, read.version, read.modified) || is_stale(draft, read) {
         return;
     }
+    if is_aborted_as_blue_goes(draft) {
+        draft.spec_unread =
+            Some(format!("spec version {} is accepted once the abort is carried out", read.version));
+        return;
+    }
     match spec::read(&read.text) {
         Err(problems) => refuse(draft, read, problems),
         Ok(spec) if draft.state.accepted.as_ref().is_some_and(|a| a.spec.service != spec.service) => {
@@ -179,6 +184,12 @@ fn consider(draft: &mut Draft<'_>, read: &ParameterRead) {
             }
         },
     }
+}
+
+/// True if an abort waits until blue is gone. It names the version in flight, and would name nothing any more if that were replaced.
+fn is_aborted_as_blue_goes(draft: &Draft<'_>) -> bool {
+    let retiring = draft.state.rollout.as_ref().filter(|rollout| rollout.phase == RolloutPhase::Retiring);
+    retiring.is_some_and(|rollout| draft.abort == Some(rollout.start.spec.version))
 }
 
 fn is_known(draft: &Draft<'_>, version: ParameterVersion, modified: Timestamp) -> bool {

@@ -520,7 +520,8 @@ fn condition(
             )
         }
         ConditionType::Baked => {
-            let done = matches!(phase, Some(RolloutPhase::Retiring)) || settled;
+            let retires = matches!(phase, Some(RolloutPhase::Retiring));
+            let done = retires || settled || phase.is_some() && draft.is_open(Gate::Baked);
             (
                 truth(done),
                 if done { "Served" } else { "NotServed" },

@@ -65,9 +65,7 @@ fn found(draft: &Draft<'_>, intent: &Intent) -> Found {
             Fact::Absent => Found::Nothing,
             Fact::Unknown(_) => Found::Unknown,
         },
-        Step::ContinueTraffic { deployment } => {
-            status(draft, deployment, |status| status != DeploymentStatus::Ready)
-        }
+        Step::ContinueTraffic { deployment } => left_ready(draft, deployment),
         Step::ContinueTermination { deployment } | Step::StopDeployment { deployment } => {
             status(draft, deployment, DeploymentStatus::is_terminal)
         }
@@ -115,6 +113,22 @@ fn presence<T>(fact: &Fact<T>) -> Found {
         Fact::Absent => Found::Nothing,
         Fact::Unknown(_) => Found::Unknown,
     }
+}
+
+/// Whether a deployment was let go. One that was stopped may have waited to the end instead, without any traffic.
+fn left_ready(draft: &Draft<'_>, id: &str) -> Found {
+    let deployment = codedeploy::deployment(draft.seen, id);
+    let target = deployment.known().and_then(|deployment| deployment.target.known());
+    let was_let_go = target.is_none_or(|target| target.traffic_since.is_some());
+    status(draft, id, |status| match status {
+        DeploymentStatus::Ready => false,
+        DeploymentStatus::Stopped | DeploymentStatus::Failed => was_let_go,
+        DeploymentStatus::Created
+        | DeploymentStatus::Queued
+        | DeploymentStatus::InProgress
+        | DeploymentStatus::Succeeded
+        | DeploymentStatus::Other => true,
+    })
 }
 
 fn status(draft: &Draft<'_>, id: &str, is_effect: impl Fn(DeploymentStatus) -> bool) -> Found {

@@ -57,6 +57,8 @@ pub struct Quarantine {
     pub through: Option<Timestamp>,
     /// When that was noted.
     pub marked_at: Timestamp,
+    /// True once a call has hidden it.
+    pub taken: bool,
     /// Since when it is seen hidden.
     pub since: Option<Timestamp>,
     /// True once it must be given back.
@@ -96,6 +98,9 @@ impl ChangeState {
             let before = self.run.as_ref().filter(|before| before.phase == run.phase);
             let attempts = before.map_or(0, |before| before.attempts) + 1;
             self.run = Some(TaskRun { phase: run.phase, arn: arn.clone(), began: at, attempts, end: None });
+        }
+        if let (Some(quarantine), Outcome::Hidden) = (&mut self.quarantine, outcome) {
+            quarantine.taken = true;
         }
         if *outcome == Outcome::Purged {
             self.contracted_at = Some(at);
@@ -142,6 +147,7 @@ impl ChangeState {
                 self.quarantine = Some(Quarantine {
                     through: *through,
                     marked_at: at,
+                    taken: before.is_some_and(|quarantine| quarantine.taken),
                     since: before.and_then(|quarantine| quarantine.since),
                     broken: before.is_some_and(|quarantine| quarantine.broken),
                 });

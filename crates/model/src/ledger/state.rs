@@ -52,6 +52,8 @@ pub struct ReleaseState {
     pub spec_absent: Option<Timestamp>,
     /// The revision before the serving one, with its digest.
     pub previous: Option<(RevisionArn, Digest)>,
+    /// When the rollout that replaced it started.
+    pub previous_until: Option<Timestamp>,
     /// Revisions that failed, with the incarnation and version of the spec that asked for them.
     pub failed: Vec<FailedRevision>,
     /// The open change, or the last one once purged.
@@ -314,6 +316,7 @@ impl ReleaseState {
                 // What asked for what served already has nothing of its own to go back to.
                 if rollout.start.blue_digest != spec.desired {
                     let blue = rollout.start.blue.clone();
+                    self.previous_until = Some(rollout.started);
                     self.previous = Some((blue, rollout.start.blue_digest.clone()));
                 }
                 self.failed.retain(|f| f.desired != spec.desired);
@@ -442,6 +445,9 @@ impl Rollout {
             Entry::DeploymentForgotten => {
                 self.deployment = None;
                 self.deployment_since = None;
+                // Nothing went to it, and the next one may be days away: blue's history is frozen anew for it.
+                self.traffic_since = None;
+                self.baseline = None;
                 self.verified = None;
                 self.continue_sent = None;
                 self.retire_sent = None;

@@ -97,10 +97,17 @@ pub(crate) fn may_be_mended(draft: &Draft<'_>, change: &ChangeState, plan: &Chan
     })
 }
 
-/// True if the database has nothing of the open change, and nothing of it is on its way there: another may take its place.
+/// True if the database has nothing of the open change, and nothing of it is on its way there: another may take its place. What a run
+/// of the team's own tool left is told by the catalog alone.
 pub(crate) fn is_untouched(draft: &Draft<'_>, change: &ChangeState) -> bool {
-    let running = change.run.as_ref().is_some_and(|run| run.end.is_none());
-    draft.seen.schema.journal.is_absent() && !running
+    let untouched = match &change.run {
+        None => true,
+        Some(run) if run.end.is_none() => false,
+        Some(_) => draft.seen.schema.objects.known().is_some_and(|objects| {
+            change.opened.plan.adds.iter().all(|object| objects.get(object) == Some(&false))
+        }),
+    };
+    draft.seen.schema.journal.is_absent() && untouched
 }
 
 /// What the database shows that the journal cannot explain.
@@ -172,7 +179,8 @@ pub(crate) fn footing(draft: &Draft<'_>, revision: &Digest) -> Footing {
 /// statements may have been counted when nobody could tell any more whose they were.
 pub(crate) fn may_name(draft: &Draft<'_>, change: &ChangeState, revision: &Digest) -> bool {
     let settled = draft.state.last.as_ref().filter(|last| last.end == RolloutEnd::Settled);
-    let was_quiet = change.quiet_since.zip(settled).is_some_and(|(quiet, settled)| quiet < settled.started);
+    let until = settled.and(draft.state.previous_until);
+    let was_quiet = change.quiet_since.zip(until).is_some_and(|(quiet, until)| quiet < until);
     let is_previous = draft.state.previous.as_ref().is_some_and(|(_, digest)| digest == revision);
     change.namers.contains(revision) || is_previous && !was_quiet
 }

@@ -267,6 +267,17 @@ pub(crate) fn readers_gone(draft: &Draft<'_>, change: &ChangeState) -> GateReadi
         );
     };
     // Whatever named it between the last read and then was not counted: the next mark lets the quiet begin anew.
+    if mark.stats_reset == read.stats_reset && mark.dealloc < read.dealloc {
+        let dropped = read.dealloc - mark.dealloc;
+        return closed(
+            gate,
+            Class::NeedsFix,
+            format!(
+                "pg_stat_statements had no room and dropped statements, {dropped} times since they were read last"
+            ),
+            "raise pg_stat_statements.max if it stays so; otherwise the quiet begins anew with the next read",
+        );
+    }
     if !mark.is_continued_by(&EvidenceMark::of(read)) {
         return closed(
             gate,

@@ -8,7 +8,7 @@ use tidegate_model::{
     duration::human,
     gate::{Gate, GateReading},
     ledger::{Rollout, RolloutKind},
-    observation::{DeploymentGroup, DeploymentStatus, Service, TargetGroup, TaskSet},
+    observation::{DeploymentGroup, DeploymentStatus, Listeners, Service, TargetGroup, TaskSet},
     spec::Traffic,
     verdict::Verdict,
     waiting::Class,
@@ -71,6 +71,7 @@ fn traffic_problems(draft: &Draft<'_>, rollout: &Rollout, service: &Service) -> 
                         .into(),
                 );
             }
+            problems.extend(unprobed(rollout, listeners));
         }
         Fact::Absent => problems.push("the production listener does not exist".into()),
         Fact::Unknown(_) => {}
@@ -82,6 +83,18 @@ fn traffic_problems(draft: &Draft<'_>, rollout: &Rollout, service: &Service) -> 
         problems.push(not_cleared(set));
     }
     problems
+}
+
+/// A listener that probes cannot be sent to. They go to the load balancer by its own name, which no certificate of a team's covers, and
+/// one that cannot be sent would take a good release back.
+fn unprobed(rollout: &Rollout, listeners: &Listeners) -> Option<String> {
+    let verifies = !rollout.start.spec.spec.verify.is_empty();
+    let mut all = [Some(&listeners.production), listeners.test.as_ref()].into_iter().flatten();
+    let listener = all.find(|listener| verifies && listener.address.starts_with("https:"))?;
+    let arn = &listener.arn;
+    Some(format!(
+        "verify sends its probes by HTTP, and {arn} takes HTTPS only: leave verify out or give the group HTTP listeners"
+    ))
 }
 
 pub(crate) fn not_cleared(set: &TaskSet) -> String {

@@ -113,7 +113,8 @@ fn send_stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, deployment
 /// again.
 fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     let (spec, blue) = (rollout.start.spec.clone(), rollout.start.blue.clone());
-    if draft.seen.service.known().is_none() || draft.seen.group.known().is_none() {
+    let seen = draft.seen;
+    if seen.service.known().is_none() || seen.group.known().is_none() || seen.listeners.known().is_none() {
         draft.unobserved("what serves", "it was not read");
         return;
     }
@@ -164,7 +165,8 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
 }
 
 /// True if a deployment that began after this one has succeeded, and production follows it: what this one brought back, somebody
-/// has replaced since. The listener is then where it should be, and is not asked to be put back.
+/// has replaced since. The listener is then where it should be, and is not asked to be put back. A deployment that CodeDeploy made to
+/// take another back has replaced nothing: what that was to replace serves again.
 pub(super) fn was_replaced(draft: &Draft<'_>, id: &str) -> bool {
     let seen = draft.seen;
     let (Some(all), Some(service), Some(listeners)) =
@@ -173,7 +175,7 @@ pub(super) fn was_replaced(draft: &Draft<'_>, id: &str) -> bool {
         return false;
     };
     let Some(this) = all.iter().find(|deployment| deployment.id == id) else { return false };
-    let later = |other: &&Deployment| other.created > this.created;
+    let later = |other: &&Deployment| !other.is_rollback && other.created > this.created;
     all.iter().filter(later).any(|other| other.status == DeploymentStatus::Succeeded)
         && all.iter().all(|deployment| deployment.status.is_terminal())
         && matches!(split_at_rest(service, listeners), Split::Expected(_))

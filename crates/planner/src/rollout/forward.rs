@@ -397,18 +397,17 @@ fn baking(
 /// release must not go back for an order, a spec that is gone, or what never became clear.
 fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
     let Some(deadline) = deadline else { return };
+    let suspect = draft.judgement.as_ref().is_some_and(|judgement| judgement.verdict == Verdict::Suspect);
+    let served = draft.is_open(Gate::Baked) && (suspect || !may_go_on(draft));
     for wait in draft.waiting.iter_mut().filter(|w| w.deadline.is_none()) {
         wait.deadline = Some(deadline);
-        wait.on_deadline = OnDeadline::RollBack;
+        wait.on_deadline = if served { OnDeadline::Continue } else { OnDeadline::RollBack };
     }
     let going_forward = draft
         .state
         .rollout
         .as_ref()
         .is_some_and(|r| matches!(r.phase, RolloutPhase::Confirming | RolloutPhase::Baking));
-    let suspect = draft.judgement.as_ref().is_some_and(|judgement| judgement.verdict == Verdict::Suspect);
-    let kept = !may_go_on(draft);
-    let served = draft.is_open(Gate::Baked) && (suspect || kept);
     if going_forward && draft.now >= deadline && !served {
         turn_back(draft, Cause::BakeUnserved);
     }
@@ -427,11 +426,18 @@ fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
         .unblock("it passes with time");
 }
 
-/// True if the call that removes blue had no effect: none is in doubt, and none was taken, or CodeDeploy still waits long after.
-/// Then going back is as quick as before it.
+/// True if the call that removes blue had no effect: none is in doubt, and none was taken, or CodeDeploy still waits long after, and
+/// blue's tasks run. Then going back is as quick as before it. CodeDeploy does not tell that it has begun to remove blue: tasks that
+/// drain, for as long as the target group lets connections end, do.
 fn blue_stays(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> bool {
     let sent_long_ago = rollout.retire_sent.is_none_or(|at| draft.now >= at + SignedDuration::from_mins(5));
-    deployment.termination_wait_started && sent_long_ago && draft.state.open.is_empty()
+    let start = &rollout.start;
+    let blue =
+        draft.seen.service.known().and_then(|service| service.task_set(&start.blue, &start.blue_group));
+    deployment.termination_wait_started
+        && sent_long_ago
+        && draft.state.open.is_empty()
+        && blue.is_some_and(|set| set.running > 0)
 }
 
 fn retire_again(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment, frozen: Frozen) {
@@ -475,8 +481,7 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
     }
     let far_enough = rollout.confirmed_at.is_none_or(|at| draft.now >= at + CONFIRM_APART);
     if rollout.confirmations >= 1 && far_enough {
-        draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
-        draft.look_in(1);
+        settle(draft, &rollout);
         return;
     }
     if rollout.confirmations == 0 {
@@ -485,6 +490,17 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
     draft
         .wait(Reason::Retiring, "everything agrees and is read a second time".into(), Class::NeedsTime)
         .unblock("it passes with time");
+}
+
+/// Green has settled. An abort that waited for that is carried out in the same pass: only the order keeps it, and in the next one it
+/// might name what is no longer in force.
+fn settle(draft: &mut Draft<'_>, rollout: &Rollout) {
+    let aborted = is_aborted(draft, rollout);
+    draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
+    draft.look_in(1);
+    if aborted {
+        start::consider(draft);
+    }
 }
 
 fn disagreement(draft: &Draft<'_>, rollout: &Rollout) -> Option<String> {

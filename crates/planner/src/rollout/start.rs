@@ -323,7 +323,12 @@ fn begin_anew(draft: &mut Draft<'_>, rollout: &Rollout, deployments: &[Deploymen
         return;
     };
     let start = &rollout.start;
-    let at_rest = matches!(split_at_rest(service, listeners), Split::Expected(_))
+    let split = split_at_rest(service, listeners);
+    if let Split::Unknown(what) = split {
+        draft.unobserved("where traffic goes", what);
+        return;
+    }
+    let at_rest = matches!(split, Split::Expected(_))
         && deployments.iter().all(|deployment| deployment.status.is_terminal());
     if !is_replaced(draft, rollout) || !at_rest {
         return;

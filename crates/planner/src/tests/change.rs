@@ -146,7 +146,14 @@ fn nothing_is_mended_while_the_team_s_tool_runs() {
         let change = world.state.change.clone().unwrap();
         ask(world, |draft| change::is_untouched(&draft, &change))
     };
-    assert!(!untouched(&run(Tool::Running)) && untouched(&run(Tool::Failed)));
+    assert!(!untouched(&run(Tool::Running)));
+    assert!(!untouched(&run(Tool::Failed)), "it had added a column when it failed");
+    let mut nothing = preflight();
+    (nothing.database.journal, nothing.database.tool) = (Fact::Absent, Some(Tool::Failed));
+    nothing.database.objects = Fact::Known((true, false));
+    assert!(untouched(&build(&nothing)), "it had added nothing");
+    nothing.database.objects = Fact::Unknown(Why::Unreachable);
+    assert!(!untouched(&build(&nothing)), "nobody knows");
     assert!(!untouched(&change(preflight(), Change::Marked, Journal::Opened)));
 }
 

@@ -3,7 +3,7 @@
 use tidegate_model::{
     Fact,
     fact::Why,
-    ledger::{Entry, Refusals},
+    ledger::{Entry, Quarantine, Refusals},
     observation::DeploymentStatus,
     spec::ContractMode,
 };
@@ -75,7 +75,7 @@ fn an_abort_waits_for_the_hidden_form_until_giving_it_back_was_refused_three_tim
 
 #[test]
 fn a_way_back_waits_while_nobody_can_say_whether_the_form_that_was_hidden_still_is() {
-    let redeployed = |names: bool, change, journal: Fact<Journal>| {
+    let watched = |names: bool, change, journal: Fact<Journal>, watch: fn(&mut Quarantine)| {
         let mut sketch = in_flight(Phase::Redeploying, DeploymentStatus::Succeeded, false);
         sketch.rollout.as_mut().unwrap().deployment = false;
         sketch.traffic = calm().traffic;
@@ -83,12 +83,22 @@ fn a_way_back_waits_while_nobody_can_say_whether_the_form_that_was_hidden_still_
         let mut world = build(&sketch);
         let change = world.state.change.as_mut().unwrap();
         change.namers = names.then(|| definition(2, true).digest()).into_iter().collect();
+        change.quarantine.iter_mut().for_each(watch);
         let decision = world.decide();
         let told =
             decision.waiting.iter().any(|wait| wait.message.contains("whether the old form is still hidden"));
         (word(&decision), told)
     };
+    let redeployed = |names, change, journal| watched(names, change, journal, |_| {});
     let unread = || Fact::Unknown(Why::Unreachable);
+    let quarantined = |watch| watched(true, Change::Quarantined, unread(), watch);
+    assert_eq!(
+        quarantined(|watch| watch.since = None),
+        (None, true),
+        "a call has hidden it and nobody has seen it"
+    );
+    let nothing = quarantined(|watch| (watch.since, watch.taken) = (None, false));
+    assert_eq!(nothing, (Some("create-deployment"), false), "it was about to be hidden");
     assert_eq!(redeployed(true, Change::Quarantined, unread()), (None, true));
     assert_eq!(
         redeployed(true, Change::Marked, unread()),
@@ -149,7 +159,8 @@ fn nobody_watches_while_nothing_is_hidden_and_it_is_not_time_to_hide() {
             sketch.asked.approval = Fact::Absent;
         }
         let mut world = build(&sketch);
-        world.state.change.as_mut().unwrap().quarantine.as_mut().unwrap().since = None;
+        let watch = world.state.change.as_mut().unwrap().quarantine.as_mut().unwrap();
+        (watch.since, watch.taken) = (None, false);
         world.decide().entries.contains(&Entry::QuarantineEnded)
     };
     assert!(ends(false));

@@ -7,7 +7,7 @@ use tidegate_model::{
     fact::Why,
     ledger::{Entry, Resolution},
     name::Marker,
-    observation::{Deployment, DeploymentStatus, Observation},
+    observation::{Deployment, DeploymentStatus, DeploymentTarget, Observation},
     runner::SeenTask,
 };
 
@@ -213,4 +213,27 @@ fn a_deployment_of_somebody_else_is_not_the_one_that_was_made() {
     assert_eq!(settled(&world), Some(Resolution::NotApplied));
     world.seen.deployments = Fact::Absent;
     assert_eq!(settled(&world), Some(Resolution::NotApplied));
+}
+
+#[test]
+fn traffic_was_not_let_go_where_the_ready_wait_ended_without_any() {
+    let stopped = |traffic: Option<i64>, read: bool| {
+        let mut world =
+            in_doubt("continue-traffic", deployment(DeploymentStatus::Stopped), SignedDuration::from_mins(5));
+        let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+        all[0].target = Fact::Known(DeploymentTarget {
+            green: Some(revision(2)),
+            green_weight: Some(0),
+            ready_since: Some(ago(4_000)),
+            traffic_since: traffic.map(ago),
+            traffic_until: None,
+        });
+        if !read {
+            all[0].target = Fact::Unknown(Why::Throttled);
+        }
+        settled(&world)
+    };
+    assert_eq!(stopped(None, true), Some(Resolution::NotApplied));
+    assert_eq!(stopped(Some(600), true), Some(Resolution::Done(Outcome::Accepted)));
+    assert_eq!(stopped(None, false), Some(Resolution::Done(Outcome::Accepted)), "it may have been");
 }

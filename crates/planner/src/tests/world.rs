@@ -219,6 +219,7 @@ fn state(sketch: &Sketch) -> ReleaseState {
         rollout: sketch.rollout.as_ref().map(|flight| rollout(flight, &accepted)),
         last: ledger.last.map(last),
         previous: ledger.previous.then(|| (revision(1), definition(1, true).digest())),
+        previous_until: ledger.previous.then(|| ago(21 * DAY)),
         failed: ledger.failed.then(failed).into_iter().collect(),
         change: ledger.change.map(|kind| change(kind, tool)),
         open: ledger.doubt.map(doubt).into_iter().collect(),
@@ -253,7 +254,13 @@ fn change(change: Change, tool: Option<Tool>) -> ChangeState {
 }
 
 fn quarantine(change: Change) -> Option<Quarantine> {
-    let hidden = Quarantine { through: None, marked_at: ago(10), since: Some(ago(2 * DAY)), broken: false };
+    let hidden = Quarantine {
+        through: None,
+        marked_at: ago(10),
+        since: Some(ago(2 * DAY)),
+        taken: true,
+        broken: false,
+    };
     match change {
         Change::Quarantined | Change::SnapshotNamed => Some(hidden),
         Change::Broken => Some(Quarantine { broken: true, ..hidden }),

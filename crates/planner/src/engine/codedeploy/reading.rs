@@ -31,8 +31,11 @@ pub(crate) enum Where {
 pub(crate) fn read(deployment: &Deployment, seen: &Observation, green: &TargetGroup, let_go: bool) -> Where {
     let target = deployment.target.known();
     let asked = target.and_then(|t| t.green_weight);
-    let moved = target.is_some_and(|t| t.traffic_since.is_some())
-        || green_percent(&seen.listeners, green).is_some_and(|share| share > 0.0);
+    // Weight that CodeDeploy has not moved is somebody's edit; only where its target cannot be read the listener is believed.
+    let moved = target.map_or_else(
+        || green_percent(&seen.listeners, green).is_some_and(|share| share > 0.0),
+        |target| target.traffic_since.is_some(),
+    );
     match deployment.status {
         DeploymentStatus::Created | DeploymentStatus::Queued => Where::Installing,
         DeploymentStatus::Ready => Where::Ready,

@@ -99,9 +99,13 @@ pub(crate) fn ready_problems(
         "deploymentReadyOption must be STOP_DEPLOYMENT with waitTimeInMinutes, or no gate can be read before traffic".into(),
     );
     let wanted = spec.bake.duration() + CONFIRMED_WITHIN + BEFORE_TERMINATION;
+    // A deployment that keeps blue alive need not wait for anything: it could be over before the bake begins.
     need(
-        group.termination_wait_minutes.is_none_or(|m| SignedDuration::from_mins(i64::from(m)) >= wanted),
-        format!("terminationWaitTimeInMinutes must be at least {} for this bake", wanted.as_mins()),
+        group.termination_wait_minutes.is_some_and(|m| SignedDuration::from_mins(i64::from(m)) >= wanted),
+        format!(
+            "terminateBlueInstancesOnDeploymentSuccess must be TERMINATE with terminationWaitTimeInMinutes of at least {} for this bake",
+            wanted.as_mins()
+        ),
     );
     need(!group.alarms.is_empty(), "alarmConfiguration must be enabled with at least one alarm".into());
     let events = group.rollback_on;

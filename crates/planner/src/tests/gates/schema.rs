@@ -114,6 +114,8 @@ fn readers_are_gone_when_no_statement_names_the_old_form_any_more() {
     let mut evicted = build(&settled());
     evicted.state.change.as_mut().unwrap().mark.as_mut().unwrap().0.dealloc = 77;
     says(readers(&evicted), Class::NeedsTime, "lost a part since they were read last");
+    evicted.state.change.as_mut().unwrap().mark.as_mut().unwrap().0.dealloc = -2;
+    says(readers(&evicted), Class::NeedsFix, "dropped statements, 2 times since they were read last");
 }
 
 #[test]

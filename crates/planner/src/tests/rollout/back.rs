@@ -300,3 +300,35 @@ fn a_success_that_should_have_gone_back_has_not_settled_before_the_way_back_can_
     assert_eq!((ends(&decision), starts(&decision)), (None, None), "{:?}", decision.entries);
     assert!(told(&decision, Reason::Unobserved).is_some());
 }
+
+#[test]
+fn a_redeployment_that_codedeploy_took_back_was_replaced_by_nobody() {
+    let mut sketch = redeploying(DeploymentStatus::Failed, false);
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    sketch.traffic.listeners = Fact::Known((100, 0, false));
+    if let Fact::Known(deployments) = &mut sketch.traffic.deployments {
+        deployments.ours = Some((DeploymentStatus::Failed, false, true));
+        deployments.rollback = DeploymentStatus::Succeeded;
+    }
+    let mut world = build(&sketch);
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    all[0].created = ago(60);
+    all[1].ended = Some(ago(90));
+    let decision = world.decide();
+    assert_eq!((ends(&decision), word(&decision)), (None, None));
+    assert!(holds(&decision, Held::RollbackFailed), "it is made again");
+    // The same success of somebody's own deployment.
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    all[0].is_rollback = false;
+    assert!(ends(&world.decide()).is_some());
+}
+
+#[test]
+fn a_success_that_should_have_gone_back_has_not_settled_while_nobody_knows_where_traffic_goes() {
+    let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
+    sketch.traffic.service = Fact::Known(Serving::Blue);
+    sketch.traffic.listeners = Fact::Unknown(Why::Throttled);
+    let decision = build(&sketch).decide();
+    assert_eq!((ends(&decision), starts(&decision)), (None, None));
+    assert!(told(&decision, Reason::Unobserved).is_some());
+}

@@ -3,18 +3,25 @@
 use tidegate_model::{
     decision::Step,
     duration::Span,
-    observation::{DeploymentGroup, DeploymentTarget, Service},
-    spec::{Shift, Traffic},
+    fact::Why,
+    gate::GateState,
+    observation::{DeploymentGroup, DeploymentTarget, Listeners, Service},
+    spec::{Shift, Spec, Traffic},
 };
 
 use super::{
     super::{
+        gates::ask,
+        golden::preflight,
         sketch::{Serving, none},
         world::{ago, green_group, revision},
     },
     *,
 };
-use crate::engine::codedeploy::{Where, config_name, read, ready_problems, shift_step};
+use crate::{
+    engine::codedeploy::{Where, config_name, read, ready_problems, shift_step},
+    gates,
+};
 
 fn minutes(minutes: u32) -> Span {
     format!("{minutes}m").parse().unwrap()
@@ -69,8 +76,7 @@ fn each_setting_that_cannot_give_what_the_spec_asks_is_named() {
     assert_eq!(problems(|_, _| {}), Vec::<String>::new());
     // The bake of an hour, a quarter until it is confirmed and begins, and half an hour before blue is deleted.
     assert_eq!(problems(|group, _| group.termination_wait_minutes = Some(105)), Vec::<String>::new());
-    assert_eq!(problems(|group, _| group.termination_wait_minutes = None), Vec::<String>::new());
-    let one: [(Change, &str); 14] = [
+    let one: [(Change, &str); 15] = [
         (|_, service| service.active = false, "not ACTIVE"),
         (|_, service| service.by_codedeploy = false, "must be CODE_DEPLOY"),
         (|_, service| service.container = None, "no load balancer"),
@@ -80,6 +86,7 @@ fn each_setting_that_cannot_give_what_the_spec_asks_is_named() {
         (|group, _| group.production_listener = None, "no production listener"),
         (|group, _| group.ready_wait_minutes = Some(0), "deploymentReadyOption"),
         (|group, _| group.termination_wait_minutes = Some(89), "at least 105 for this bake"),
+        (|group, _| group.termination_wait_minutes = None, "must be TERMINATE"),
         (|group, _| group.alarms.clear(), "at least one alarm"),
         (|group, _| group.rollback_on.failure = false, "autoRollbackConfiguration"),
         (|group, _| group.rollback_on.alarm = false, "autoRollbackConfiguration"),
@@ -90,6 +97,29 @@ fn each_setting_that_cannot_give_what_the_spec_asks_is_named() {
         let problems = problems(change);
         assert!(matches!(&problems[..], [problem] if problem.contains(names)), "{names}: {problems:?}");
     }
+}
+
+#[test]
+fn probes_need_listeners_that_take_http() {
+    let refused = |change: fn(&mut Listeners, &mut Spec)| {
+        let mut world = build(&preflight());
+        let rollout = world.state.rollout.as_mut().unwrap();
+        let Fact::Known(listeners) = &mut world.seen.listeners else { panic!("they are known") };
+        change(listeners, &mut rollout.start.spec.spec);
+        let rollout = rollout.clone();
+        let reading = ask(&world, |draft| gates::engine_ready(&draft, &rollout));
+        matches!(reading.state, GateState::Closed(closed) if closed.message.contains("takes HTTPS only"))
+    };
+    fn encrypted() -> String {
+        "https://shop.elb.amazonaws.com".to_owned()
+    }
+    assert!(!refused(|_, _| {}));
+    assert!(refused(|listeners, _| listeners.production.address = encrypted()));
+    assert!(refused(|listeners, _| listeners.test.as_mut().unwrap().address = encrypted()));
+    assert!(!refused(|listeners, spec| {
+        listeners.production.address = encrypted();
+        spec.verify.clear();
+    }));
 }
 
 #[test]
@@ -106,6 +136,18 @@ fn a_test_listener_is_needed_for_probes_and_where_all_traffic_moves_at_once() {
         let problems = ready_problems(&spec, &traffic, &group, world.seen.service.known().unwrap());
         assert_eq!(problems.len(), needed, "{problems:?}");
     }
+}
+
+#[test]
+fn weight_on_green_is_believed_where_codedeploy_s_target_cannot_be_read() {
+    let mut sketch = in_flight(Phase::Provisioning, DeploymentStatus::InProgress, false);
+    sketch.traffic.listeners = Fact::Known((99, 1, false));
+    let mut world = build(&sketch);
+    let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
+    deployments[0].target = Fact::Unknown(Why::Throttled);
+    let deployment = deployments[0].clone();
+    let place = read(&deployment, &world.seen, &green_group(), false);
+    assert_eq!(place, Where::Shifting { asked: None });
 }
 
 #[test]
@@ -134,7 +176,7 @@ fn where_a_deployment_is_follows_from_status_target_and_listener_together() {
     for status in [Status::InProgress, Status::Other] {
         assert_eq!(at(status, (None, false), 0, false), Where::Installing);
         assert_eq!(at(status, (None, false), 0, true), Where::Shifting { asked: None });
-        assert_eq!(at(status, (None, false), 1, false), Where::Shifting { asked: None });
+        assert_eq!(at(status, (None, false), 1, false), Where::Installing, "somebody edited the listener");
         assert_eq!(at(status, (Some(20), false), 0, false), Where::Shifting { asked: Some(20) });
         assert_eq!(at(status, (Some(100), true), 100, true), Where::Shifted { waiting: false });
     }

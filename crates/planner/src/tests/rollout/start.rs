@@ -344,15 +344,13 @@ fn a_revision_that_names_what_was_purged_is_not_deployed_any_more() {
     let mut another = purged;
     another.state.previous = Some((revision(1), definition(9, true).digest()));
     assert!(holds(&another.decide(), Held::RestoreOnly), "the quiet may have begun when it had gone");
-    let settled = |started| LastRollout {
-        version: ParameterVersion(4),
-        end: RolloutEnd::Settled,
-        at: ago(60),
-        started,
-    };
-    another.state.last = Some(settled(ago(11 * DAY)));
+    // A rollout that settled on what served already began when the revision before had long gone.
+    let settled =
+        LastRollout { version: ParameterVersion(4), end: RolloutEnd::Settled, at: ago(60), started: ago(60) };
+    another.state.last = Some(settled);
+    another.state.previous_until = Some(ago(11 * DAY));
     assert!(holds(&another.decide(), Held::RestoreOnly));
-    another.state.last = Some(settled(ago(9 * DAY)));
+    another.state.previous_until = Some(ago(9 * DAY));
     assert!(starts(&another.decide()).is_some(), "nobody named it while it served");
 }
 

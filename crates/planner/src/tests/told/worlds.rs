@@ -1,10 +1,9 @@
 //! The worlds, by what is the matter in them.
 
 use tidegate_model::{
-    Fact, ParameterVersion,
+    Fact,
     decision::Step,
     fact::Why,
-    ledger::{LastRollout, RolloutEnd},
     observation::{DeploymentStatus, SnapshotStatus},
     schema::{Access, CheckReading, Denial, Finding, LogFailures},
 };
@@ -87,12 +86,7 @@ fn at_rest() -> Vec<Told> {
         with("the old form is gone and its age is not known", purged(), |s| s.ledger.last = None),
         but("the old form is gone and the revision before does not need it", &purged(), |world| {
             // It served when nobody named it any more.
-            world.state.last = Some(LastRollout {
-                version: ParameterVersion(4),
-                end: RolloutEnd::Settled,
-                at: ago(60),
-                started: ago(600),
-            });
+            world.state.previous_until = Some(ago(600));
             world.state.change.as_mut().unwrap().namers.clear();
         }),
         with("no revision is known to go back to", settled(), |s| s.ledger.previous = false),
