@@ -426,7 +426,7 @@ impl Scene {
     /// An operation of the database is asked for.
     pub(crate) fn begins(&self, machine: &Machine, operation: Operation) {
         let world = self.sandbox.world();
-        locked(&self.oracles).begins(&world, machine, operation);
+        locked(&self.oracles).begins(&world, machine, operation, self.calendar.elapsed());
     }
 
     /// A call leaves a daemon.

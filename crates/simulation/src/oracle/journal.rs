@@ -1,4 +1,4 @@
-//! J1, J2, J3, J4, E1, LV2: what stands in the ledger before something happens, how often it happens, and in whose name.
+//! J1, J2, J3, J4, E1, LV2 of calls to AWS: what stands in the ledger before something happens, how often it happens, and in whose name.
 
 use std::collections::{BTreeMap, BTreeSet};
 

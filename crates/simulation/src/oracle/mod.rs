@@ -34,6 +34,7 @@ mod leases;
 mod orders;
 mod schema;
 pub(crate) mod secrets;
+mod steps;
 pub(crate) mod traffic;
 
 use effect::Effect;
@@ -71,6 +72,7 @@ pub(crate) struct Oracles {
     doubts: doubt::Doubts,
     orders: orders::Orders,
     schema: schema::Schema,
+    steps: steps::Steps,
     /// How what is being carried out has come.
     arrival: Arrival,
     /// What was about to happen when it was asked, if it then does.
@@ -173,6 +175,7 @@ impl Oracles {
     /// The ledger is another one from now on: `first` is the first machine that uses it.
     pub(crate) fn lose_ledger(&mut self, first: u32) {
         self.journal.lose(first);
+        self.steps.lose(first);
         self.leases.lose(first);
         self.chronicle = chronicle::Chronicle::of_another_ledger();
         self.doubts.forget();
@@ -205,6 +208,7 @@ impl Oracles {
     /// A machine appended rows to the release's ledger.
     pub(crate) fn appended(&mut self, machine: u32, epoch: u64, rows: &[Sealed], at: Timestamp) {
         self.journal.appended(machine, rows);
+        self.steps.appended(machine, rows, at);
         self.orders.appended(rows);
         self.doubts.appended(rows, at, &mut self.found);
         self.chronicle.appended(rows, at, &mut self.found);
@@ -256,8 +260,12 @@ impl Oracles {
     }
 
     /// An operation of the database is asked for.
-    pub(crate) fn begins(&mut self, world: &World, machine: &Machine, operation: Operation) {
-        for (invariant, what) in self.orders.begins(world, machine, operation) {
+    pub(crate) fn begins(&mut self, world: &World, machine: &Machine, operation: Operation, now: Duration) {
+        let number = machine.number;
+        let stands = (number, self.leads(number, now), self.journal.outgrown);
+        let mut wrong = self.steps.begins(stands, operation, world.now());
+        wrong.extend(self.orders.begins(world, machine, operation));
+        for (invariant, what) in wrong {
             self.found.add(invariant, world.now(), what);
         }
     }

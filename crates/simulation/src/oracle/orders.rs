@@ -142,15 +142,14 @@ impl Orders {
         operation: Operation,
     ) -> Vec<(Invariant, String)> {
         let mut wrong = match operation {
-            Operation::Expand | Operation::Hide | Operation::Purge => unasked(machine, operation.as_str()),
-            Operation::Claim
-            | Operation::Observe
-            | Operation::Backfill
-            | Operation::Unhide
-            | Operation::Log => Vec::new(),
+            Operation::Expand | Operation::Backfill | Operation::Hide | Operation::Purge => {
+                unasked(machine, operation.as_str())
+            }
+            Operation::Claim | Operation::Observe | Operation::Unhide | Operation::Log => return Vec::new(),
         };
-        if matches!(operation, Operation::Hide | Operation::Purge) && self.is_aborted(world, machine) {
-            let what = format!("{} was sent by who had read an abort of what serves", operation.as_str());
+        if self.is_aborted(world, machine) {
+            let what =
+                format!("{} was sent by who had read an abort of what is asked for", operation.as_str());
             wrong.push((Invariant::R4, what));
         }
         wrong
