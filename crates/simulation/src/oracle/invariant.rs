@@ -34,6 +34,7 @@ pub enum Invariant {
     P1,
     P2,
     C1,
+    C2,
     C3,
     O1,
     O2,
@@ -49,7 +50,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant that an oracle watches.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -78,6 +79,7 @@ impl Invariant {
         Self::P1,
         Self::P2,
         Self::C1,
+        Self::C2,
         Self::C3,
         Self::O1,
         Self::O2,
@@ -122,6 +124,7 @@ impl Invariant {
             Self::P1 => "P1",
             Self::P2 => "P2",
             Self::C1 => "C1",
+            Self::C2 => "C2",
             Self::C3 => "C3",
             Self::O1 => "O1",
             Self::O2 => "O2",
@@ -173,6 +176,7 @@ impl Invariant {
             Self::P1 => "a release goes on by one spec version, and never back to an older one",
             Self::P2 => "without a spec to read, nothing goes forward",
             Self::C1 => "what has settled serves alone",
+            Self::C2 => "what is not ours is neither let go nor stopped",
             Self::C3 => "no deployment is asked for while another one has been under way for long",
             Self::O1 => "traffic that somebody has moved by hand is told of",
             Self::O2 => "who has read a hold sends nothing forward",

@@ -131,14 +131,21 @@ pub(crate) fn made_for(deployment: &Deployed) -> Option<Marker> {
     deployment.description.as_deref()?.parse().ok()
 }
 
-/// What no daemon ever asks for.
+/// What no daemon ever asks for: what is no step of a release, and no status, changes nothing.
 fn never(call: &Call) -> Wrong {
     let operation = &call.operation;
-    let what = || format!("{operation} was sent");
-    if operation.starts_with("Delete") {
-        return Some((Invariant::N3, what()));
+    // Reading a log file has a name of its own.
+    let reads = !call.counts_as_mutating() || operation.starts_with("Download");
+    if reads || Effect::of(call).is_some() {
+        return None;
     }
-    operation.starts_with("Restore").then(|| (Invariant::N4, what()))
+    let what = format!("{operation} was sent, which is no step of a release");
+    let invariant = match operation {
+        deletes if deletes.starts_with("Delete") => Invariant::N3,
+        restores if restores.starts_with("Restore") => Invariant::N4,
+        _ => Invariant::J1,
+    };
+    Some((invariant, what))
 }
 
 impl Oracles {
@@ -313,6 +320,8 @@ impl Oracles {
                 self.traffic.about_to(world, machine, call, &mut pending);
                 self.journal.about_to(machine, &effect, &mut pending);
                 self.orders.about_to(world, machine, call, &mut pending);
+                let back = orders::named_revision(call).filter(|_| orders::is_back(call));
+                pending.extend(back.and_then(|revision| self.chronicle.brings_back(&revision)));
                 self.found.add_if(self.orders.hurries(world, call), world.now());
             }
             // It was sent before what is known by now: what comes of it is to go back, and the run's end says whether it did.

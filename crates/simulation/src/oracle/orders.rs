@@ -1,4 +1,4 @@
-//! R2, R3, R4, P1, P2, C3, O1, O2, O3: what people asked for, who had read it, and what is told to them.
+//! R2, R3, R4, P1, P2, C2, C3, O1, O2, O3: what people asked for, who had read it, and what is told to them.
 //!
 //! A hold that is told must be one: a deployment of somebody else that is ours, and a listener that stands as CodeDeploy has left
 //! it, would send people to look for what nobody has done.
@@ -24,7 +24,7 @@ use super::{
     made_for,
     traffic::{PRODUCTION, SPEC},
 };
-use crate::{database::Operation, machine::Machine};
+use crate::{database::Operation, machine::Machine, scenario::RELEASE};
 
 /// What somebody changed by hand this short a time ago may not have been read yet.
 pub(super) const JUST_NOW: SignedDuration = SignedDuration::from_secs(90);
@@ -73,9 +73,9 @@ impl Orders {
         call: &Call,
         pending: &mut Vec<(Invariant, String)>,
     ) {
+        pending.extend(meddles(world, call));
         if call.operation == "CreateDeployment" {
-            let content = call.input.get("revision").get("appSpecContent").get("content");
-            pending.extend(inexact(content.as_text().unwrap_or_default()));
+            pending.extend(inexact(named_revision(call).as_deref()));
         }
         if call.operation == "CreateDeployment" && is_back(call) {
             let config = call.input.get("deploymentConfigName").as_text().unwrap_or_default();
@@ -363,17 +363,31 @@ fn unasked(machine: &Machine, what: &str) -> Vec<(Invariant, String)> {
     wrong
 }
 
+/// C2. Whoever else deploys here lets it go, ends it and takes it back, and CodeDeploy what it begins by itself.
+fn meddles(world: &World, call: &Call) -> Wrong {
+    let theirs = |deployment: &Deployed| {
+        made_for(deployment).is_none_or(|marker| marker.release.as_str() != RELEASE) || deployment.rollback
+    };
+    let deployment = deployment_of(world, call).filter(theirs)?;
+    Some((Invariant::C2, format!("{} of {}, which is not ours", call.operation, deployment.id)))
+}
+
+/// The revision that the document of a deployment names.
+pub(super) fn named_revision(call: &Call) -> Option<String> {
+    let content = call.input.get("revision").get("appSpecContent").get("content");
+    let spec: Value = serde_json::from_str(content.as_text()?).ok()?;
+    spec["Resources"][0]["TargetService"]["Properties"]["TaskDefinition"].as_str().map(str::to_owned)
+}
+
 /// What is wrong with the revision that a deployment names: a family without a number is whatever was registered last.
-fn inexact(content: &str) -> Wrong {
-    let spec: Value = serde_json::from_str(content).unwrap_or_default();
-    let named = spec["Resources"][0]["TargetService"]["Properties"]["TaskDefinition"].as_str();
+fn inexact(named: Option<&str>) -> Wrong {
     let number = named.and_then(|named| named.rsplit_once(':')).map(|(_, number)| number);
     let exact = number.is_some_and(|number| number.parse::<u32>().is_ok());
     (!exact).then(|| (Invariant::R3, format!("a deployment names {named:?}")))
 }
 
 /// True of a deployment that brings an older revision back.
-fn is_back(call: &Call) -> bool {
+pub(super) fn is_back(call: &Call) -> bool {
     call.input.has("overrideAlarmConfiguration")
 }
 
@@ -406,15 +420,10 @@ mod tests {
 
     #[test]
     fn a_family_without_a_number_is_no_revision() {
-        let names = |revision: &str| {
-            let content = format!(
-                r#"{{"Resources": [{{"TargetService": {{"Properties": {{"TaskDefinition": "{revision}"}}}}}}]}}"#
-            );
-            inexact(&content).is_none()
-        };
+        let names = |revision: &str| inexact(Some(revision)).is_none();
         assert!(names("arn:aws:ecs:eu-west-1:123456789012:task-definition/shop:7"));
         assert!(!names("arn:aws:ecs:eu-west-1:123456789012:task-definition/shop"));
         assert!(!names("shop:latest"));
-        assert_eq!(inexact("no document").map(|(invariant, _)| invariant), Some(Invariant::R3));
+        assert_eq!(inexact(None).map(|(invariant, _)| invariant), Some(Invariant::R3));
     }
 }
