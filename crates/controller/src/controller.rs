@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
+    time::Instant,
 };
 
 use futures_util::FutureExt as _;
@@ -282,11 +283,13 @@ impl Controller {
         self.busy.extend(releases.iter().map(|release| (release.clone(), ticket)));
         let (core, sender) = (Arc::clone(&self.core), self.sender.clone());
         self.core.tasks.spawn(async move {
+            let began = Instant::now();
             let batch = pass::batch(Arc::clone(&core), ticket, tracked, sender.clone());
             if AssertUnwindSafe(batch).catch_unwind().await.is_err() {
                 // Whoever was handed over before the panic reports too; the first report of a ticket counts.
                 for release in releases {
                     let done = pass::lost(&core, ticket, release);
+                    core.telemetry.pass(done.report.result, began.elapsed().as_secs_f64());
                     drop(sender.send(Message::Done(Box::new(done))));
                 }
             }

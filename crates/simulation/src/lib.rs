@@ -21,6 +21,7 @@ mod listeners;
 mod log;
 mod machine;
 pub mod oracle;
+mod panics;
 pub mod plans;
 pub mod run;
 pub mod scenario;

@@ -20,7 +20,7 @@ use tidegate_model::{
 use tidegate_sandbox::{
     Sandbox,
     clock::Clock as SandboxClock,
-    world::{Mode, World, truth::Deployed},
+    world::{Mode, World},
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -30,17 +30,18 @@ use crate::{
     fault::{Fault, Moment, Plan},
     log::{Leak, Listener, heard_by},
     machine::Machine,
-    oracle::{Invariant, Oracles, Violation, convergence::Convergence, made_for, traffic::SPEC},
+    oracle::{Invariant, Oracles, Violation, convergence::Convergence, traffic::SPEC},
+    panics,
     scenario::{Deed, RELEASE, Scenario},
     scene::{Notice, Scene, locked},
     struck::Phases,
-    sweep::REST,
     time::{Calendar, MachineClock},
     tool::Tool,
     trace::Trace,
 };
 
 mod ending;
+mod told;
 
 /// The story's world.
 const WORLD: &str = include_str!("../../../config/world.toml");
@@ -57,9 +58,6 @@ const REBOOT: Duration = Duration::from_secs(5);
 /// What a run may take longer if a single thing goes wrong in it that lasts no longer than a call may be late: less than
 /// CodeDeploy keeps green waiting.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(10 * 60);
-
-/// A release that is under way is told of within this time, whoever has just died.
-const TOLD_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// What a run may take longer than its scenario, besides what its faults last: leases that end, doubts that are waited out.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
@@ -157,6 +155,7 @@ pub fn run(setup: &Setup<'_>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.unwrap_or_else(|error| panic!("a runtime: {error}"));
     fastrand::seed(setup.seed);
+    panics::watch();
     let listener = setup.plan.pastes_secrets().then(Listener::default);
     let leak = listener.as_ref().map(|listener| Arc::clone(&listener.leak));
     let _heard = heard_by(listener);
@@ -258,6 +257,9 @@ impl<'s> Stage<'s> {
                 self.found(Invariant::G16, format!("at rest: {late:?}"));
             }
         }
+        if reached {
+            self.matches_what_is_asked();
+        }
         self.look_back().await;
         self.report(took, crossings)
     }
@@ -302,46 +304,6 @@ impl<'s> Stage<'s> {
         Duration::try_from(ends.duration_since(start())).ok()
     }
 
-    /// P2: what is under way is told of, whether anybody asks for it or not.
-    fn is_untold(&mut self, quiet_since: Duration) {
-        let ours = |deployment: &Deployed| !deployment.ended && made_for(deployment).is_some();
-        let now = self.scene.calendar.elapsed();
-        // Without the ledger and without the spec nobody knows that there is a release.
-        if self.daemons.is_empty()
-            || self.setup.plan.forgets()
-            || !self.scene.sandbox.world().deployed().iter().any(ours)
-        {
-            self.untold_since = None;
-            return;
-        }
-        let since = (*self.untold_since.get_or_insert(now)).max(quiet_since);
-        if now.saturating_sub(since) > TOLD_WITHIN {
-            self.found(
-                Invariant::P2,
-                "a deployment of ours is under way, and nothing is told of the release".to_owned(),
-            );
-        }
-    }
-
-    /// O3: whoever reads the status parameter at rest is told what the page tells, whatever arrived late. A machine whose clock is
-    /// wrong can write nothing: its requests are refused.
-    fn parameter_is_told(&self) {
-        if self.scene.clocks_settle_at() + TOLD_WITHIN > self.scene.calendar.elapsed() {
-            return;
-        }
-        let (Some(status), Some((_, text))) =
-            (self.status(), self.scene.sandbox.world().parameter("/tidegate/ecommerce/status"))
-        else {
-            return;
-        };
-        let read = serde_json::from_str::<serde_json::Value>(&text).ok();
-        let read = read.as_ref().and_then(|read| read["summary"].as_str()).unwrap_or_default();
-        if self.setup.rest >= REST && read != status.summary.as_str() {
-            let what = format!("{} is told, and the status parameter says {read}", status.summary.as_str());
-            self.found(Invariant::O3, what);
-        }
-    }
-
     /// How often the service was looked at.
     fn looks(&self) -> u64 {
         self.scene.operations().get("ecs.DescribeServices").copied().unwrap_or(0)
@@ -384,23 +346,6 @@ impl<'s> Stage<'s> {
         if let Some(what) = self.convergence.look(times, status.as_deref()) {
             let stands = status.map_or_else(|| "nothing".to_owned(), |status| told(&status));
             self.found(Invariant::G15, format!("{what}; the status is {stands}"));
-        }
-    }
-
-    /// O1.
-    fn edits_are_told(&self, status: Option<&ReleaseStatus>, (now, quiet_since): (Duration, Duration)) {
-        let edited = locked(&self.scene.oracles).edited_for(self.scene.calendar.now());
-        let Some(status) = status else { return };
-        let quiet = now.saturating_sub(quiet_since) > TOLD_WITHIN;
-        // What goes back takes traffic along, and how long that may last is watched by G15.
-        let goes_back = status.summary == Summary::RollingBack;
-        let told = goes_back || status.waiting.iter().any(|wait| wait.class.needs_somebody());
-        if quiet && edited.unsigned_abs() > TOLD_WITHIN && !told {
-            let stands = self::told(status);
-            self.found(
-                Invariant::O1,
-                format!("traffic has stood elsewhere for {edited:#}, and the status is {stands}"),
-            );
         }
     }
 

@@ -10,6 +10,7 @@ use tidegate_model::{
     ReleaseName,
     gate::Gate,
     ledger::ChangeState,
+    spec::{self, RevisionSpec},
     status::{ReleaseStatus, Summary},
     waiting::{Class, Held, Reason, Waiting},
 };
@@ -17,7 +18,11 @@ use tokio::time::Instant;
 
 use super::{Setup, Stage, TICK, start};
 use crate::{
-    oracle::{Invariant, traffic::PRODUCTION},
+    oracle::{
+        Invariant,
+        traffic::{PRODUCTION, SPEC},
+    },
+    panics,
     scene::locked,
 };
 
@@ -127,8 +132,9 @@ impl Stage<'_> {
         }
         let passes = &self.scene.passes;
         let panicked = passes.panicked.load(std::sync::atomic::Ordering::Relaxed);
-        if panicked > 0 {
-            self.found(Invariant::V1, format!("{panicked} passes ended in a panic"));
+        let panics = panics::seen();
+        if panicked > 0 || !panics.is_empty() {
+            self.found(Invariant::V1, format!("{panicked} passes ended in a panic, and code at {panics:?}"));
         }
         match Ledger::on(Arc::new(self.scene.ledger()), "the reader").load().await {
             Ok(loaded) => loaded.iter().for_each(|(release, loaded)| self.look_into(release, loaded)),
@@ -142,6 +148,31 @@ impl Stage<'_> {
             if !self.setup.plan.may_end_otherwise() {
                 self.as_expected();
             }
+        }
+    }
+
+    /// LV1. Whatever went wrong on the way, what is told to be healthy is what the newest spec asks for, if nobody is waited for: people
+    /// may have to do something first, or have ordered that nothing is done.
+    pub(super) fn matches_what_is_asked(&self) {
+        let Some(status) = self.status().filter(|status| status.summary == Summary::Healthy) else { return };
+        let excused = |wait: &Waiting| wait.class.needs_somebody() || wait.class == Class::Suspended;
+        let (newest, sides) = {
+            let world = self.scene.sandbox.world();
+            (world.parameter(SPEC), world.sides(PRODUCTION))
+        };
+        let Some((newest, Ok(spec))) = newest.map(|(version, text)| (version, spec::read(&text))) else {
+            return;
+        };
+        let RevisionSpec::Image(wanted) = &spec.revision else { return };
+        let in_force = status.versions.in_force.map(|version| version.0);
+        let mut serving = sides.iter().filter(|side| side.weight > 0);
+        let serves = serving.all(|side| side.image.as_ref() == Some(&wanted.image) && !side.mixed);
+        if (in_force != Some(newest) || !serves) && !status.waiting.iter().any(excused) {
+            let what = format!(
+                "version {newest} asks for {}; {in_force:?} is in force, and production has {sides:?}",
+                wanted.image
+            );
+            self.found(Invariant::Lv1, what);
         }
     }
 
