@@ -27,6 +27,11 @@ const INSTANCE: &str = "ecommerce-db";
 pub(crate) struct Schema {
     seen: usize,
     epoch: i64,
+    /// What the newest spec that could be read asks of the schema, with its version: while nobody can read what stands there, it is still
+    /// what counts.
+    asked: Option<(u64, SchemaSpec)>,
+    /// Which writing of the spec that was looked at last: its version, and when.
+    looked_at: Option<(u64, Option<Timestamp>)>,
     /// When the old form was hidden last, and is still.
     hidden: Option<Timestamp>,
     /// When there was last a snapshot that a purge may rest on: somebody may have deleted it just now.
@@ -53,6 +58,7 @@ impl Schema {
         found: &mut Found,
     ) {
         let now = world.now();
+        self.read(world);
         let known = database.versions();
         for version in running.iter().filter(|version| known.contains(**version)) {
             if let Err((statement, misfit)) = database.fits(version) {
@@ -79,13 +85,13 @@ impl Schema {
             match step.operation {
                 Operation::Hide => {
                     self.hidden = Some(step.at);
-                    contracted(world, ("hidden", step.at), shown, found);
-                    unused(world, database, step.at, found);
+                    self.contracted(world, ("hidden", step.at), shown, found);
+                    self.unused(database, step.at, found);
                 }
                 Operation::Unhide => self.hidden = None,
                 Operation::Purge if self.by_tool => {}
                 Operation::Purge => {
-                    contracted(world, ("purged", step.at), shown, found);
+                    self.contracted(world, ("purged", step.at), shown, found);
                     self.purged(world, step.at, found);
                 }
                 Operation::Expand => not_on_the_way_back(world, step.at, found),
@@ -93,6 +99,59 @@ impl Schema {
             }
         }
         self.seen = committed.len();
+    }
+
+    /// Keeps what is asked for. A spec that can be read and has no change in it asks for nothing.
+    fn read(&mut self, world: &World) {
+        let Some((version, text)) = world.parameter(SPEC) else { return };
+        let writing = Some((version, world.written(SPEC)));
+        if self.looked_at == writing {
+            return;
+        }
+        self.looked_at = writing;
+        if let Ok(spec) = spec::read(&text) {
+            self.asked = spec.schema.map(|schema| (version, schema));
+        }
+    }
+
+    /// Contract is approved, for the newest spec that could be read, by who has seen its plan; and no deployment of ours is under way.
+    fn contracted(
+        &self,
+        world: &World,
+        (what, at): (&str, Timestamp),
+        shown: &BTreeSet<String>,
+        found: &mut Found,
+    ) {
+        let ours = |deployment: &Deployed| !deployment.ended && made_for(deployment).is_some();
+        if let Some(deployment) = world.deployed().into_iter().find(ours) {
+            found.add(Invariant::D1, at, format!("{what} while {} was under way", deployment.id));
+        }
+        let Some((version, schema)) = &self.asked else { return };
+        if schema.contract != ContractMode::OnApproval {
+            return;
+        }
+        let order = world.parameter(APPROVAL).map(|(_, text)| text);
+        let approval = order.as_deref().and_then(|text| read_approval(text).ok());
+        // A spec that is written between reading and acting is read in the next pass.
+        let unread = world.written(SPEC).is_some_and(|written| at.duration_since(written) <= JUST_NOW);
+        let names = |spec: u64| spec == *version || unread && spec < *version;
+        if approval.is_none_or(|approval| !names(approval.spec.0) || !shown.contains(&approval.plan)) {
+            found.add(
+                Invariant::D1,
+                at,
+                format!("{what} with this approval of spec version {version}: {order:?}"),
+            );
+        }
+    }
+
+    /// No statement has named the old form for as long as the spec says.
+    fn unused(&self, database: &Model, at: Timestamp, found: &mut Found) {
+        let Some((_, schema)) = &self.asked else { return };
+        let wanted = schema.contract_after.duration();
+        let last = database.last_named(&story::customers(), story::OLD_COLUMN);
+        if let Some(last) = last.filter(|last| at.duration_since(*last) < wanted) {
+            found.add(Invariant::D1, at, format!("hidden, and named at {last} by a statement of the shop"));
+        }
     }
 
     /// The team's own tool is started: alone, and to drop nothing that we may not drop ourselves. A call that arrives late is one
@@ -110,7 +169,7 @@ impl Schema {
         }
         if tool::is_told_to_contract(&call.input) {
             self.by_tool = true;
-            contracted(world, ("told to be purged", now), shown, found);
+            self.contracted(world, ("told to be purged", now), shown, found);
             self.purged(world, now, found);
         }
     }
@@ -121,7 +180,7 @@ impl Schema {
             return;
         };
         let served = at.duration_since(hidden);
-        if let Some((_, schema)) = asked(world)
+        if let Some((_, schema)) = &self.asked
             && served < schema.quarantine.duration()
         {
             found.add(Invariant::D1, at, format!("purged what was hidden for {served:#}"));
@@ -145,12 +204,6 @@ impl Schema {
     }
 }
 
-/// What the newest spec asks of the schema, with the spec's version.
-fn asked(world: &World) -> Option<(u64, SchemaSpec)> {
-    let (version, text) = world.parameter(SPEC)?;
-    Some((version, spec::read(&text).ok()?.schema?))
-}
-
 /// D6. Hiding and purging wait for every deployment of ours.
 fn not_on_the_way_back(world: &World, at: Timestamp, found: &mut Found) {
     let back = |deployment: &Deployed| {
@@ -160,39 +213,5 @@ fn not_on_the_way_back(world: &World, at: Timestamp, found: &mut Found) {
     let under_way = |deployment: &Deployed| !deployment.ended && back(deployment) && long(deployment);
     if let Some(deployment) = world.deployed().into_iter().find(under_way) {
         found.add(Invariant::D6, at, format!("expanded while {} took a version back", deployment.id));
-    }
-}
-
-/// Contract is approved, for the spec that is there, by who has seen its plan; and no deployment of ours is under way.
-fn contracted(world: &World, (what, at): (&str, Timestamp), shown: &BTreeSet<String>, found: &mut Found) {
-    let ours = |deployment: &Deployed| !deployment.ended && made_for(deployment).is_some();
-    if let Some(deployment) = world.deployed().into_iter().find(ours) {
-        found.add(Invariant::D1, at, format!("{what} while {} was under way", deployment.id));
-    }
-    let Some((version, schema)) = asked(world) else { return };
-    if schema.contract != ContractMode::OnApproval {
-        return;
-    }
-    let order = world.parameter(APPROVAL).map(|(_, text)| text);
-    let approval = order.as_deref().and_then(|text| read_approval(text).ok());
-    // A spec that is written between reading and acting is read in the next pass.
-    let unread = world.written(SPEC).is_some_and(|written| at.duration_since(written) <= JUST_NOW);
-    let names = |spec: u64| spec == version || unread && spec < version;
-    if approval.is_none_or(|approval| !names(approval.spec.0) || !shown.contains(&approval.plan)) {
-        found.add(
-            Invariant::D1,
-            at,
-            format!("{what} with this approval of spec version {version}: {order:?}"),
-        );
-    }
-}
-
-/// No statement has named the old form for as long as the spec says.
-fn unused(world: &World, database: &Model, at: Timestamp, found: &mut Found) {
-    let Some((_, schema)) = asked(world) else { return };
-    let wanted = schema.contract_after.duration();
-    let last = database.last_named(&story::customers(), story::OLD_COLUMN);
-    if let Some(last) = last.filter(|last| at.duration_since(*last) < wanted) {
-        found.add(Invariant::D1, at, format!("hidden, and named at {last} by a statement of the shop"));
     }
 }
