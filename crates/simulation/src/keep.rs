@@ -58,6 +58,14 @@ impl Request {
             Self::Append | Self::Lease | Self::Renew | Self::Resign | Self::Publish => true,
         }
     }
+
+    /// True if a pass goes by whether it was answered: what is renewed and shown besides says nothing of it.
+    fn is_of_a_pass(self) -> bool {
+        match self {
+            Self::Read | Self::Append | Self::Lease => true,
+            Self::Renew | Self::Resign | Self::Publish | Self::Published => false,
+        }
+    }
 }
 
 /// A machine's way to the ledger.
@@ -70,9 +78,10 @@ pub(crate) struct Keep {
 impl Keep {
     async fn cross<T: Send + 'static>(
         &self,
-        request: Request,
+        (request, of): (Request, Option<&ReleaseName>),
         perform: impl FnMut() -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
+        let tells = request.is_of_a_pass() && of.is_none_or(is_ours);
         let changes = request.changes();
         let crossing = Crossing { operation: request.operation().to_owned(), changes };
         let failed = |source| {
@@ -80,13 +89,17 @@ impl Keep {
             Err(LedgerError::Database { action, source })
         };
         let passed = self.scene.cross(&self.machine, &crossing, perform).await;
-        self.machine.asked_ledger(matches!(passed, Passed::Answer(..)));
+        if tells {
+            self.machine.asked_ledger(matches!(passed, Passed::Answer(..)));
+        }
         match passed {
             Passed::Answer(result, _) => result,
             Passed::Failed(Failure::Silence) => {
                 tokio::time::sleep(PATIENCE).await;
                 // Others of its requests may have been answered meanwhile.
-                self.machine.asked_ledger(false);
+                if tells {
+                    self.machine.asked_ledger(false);
+                }
                 failed(sqlx::Error::PoolTimedOut)
             }
             Passed::Failed(
@@ -125,7 +138,7 @@ impl Store for Keep {
         async move {
             let (memory, wanted) = (self.memory.clone(), of.cloned());
             let rows = self
-                .cross(Request::Read, move || {
+                .cross((Request::Read, of), move || {
                     let mut rows = Vec::new();
                     now(memory.read(wanted.as_ref(), &mut |row| rows.push(row)))?;
                     Ok(rows)
@@ -145,14 +158,14 @@ impl Store for Keep {
         rows: &'a [Sealed],
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         let (memory, scene) = (self.memory.clone(), Arc::clone(&self.scene));
-        let (release, head, rows) = (release.clone(), head.clone(), rows.to_vec());
+        let (appended, head, rows) = (release.clone(), head.clone(), rows.to_vec());
         let machine = self.machine.number;
-        self.cross(Request::Append, move || {
-            now(memory.append(&release, epoch, &head, &rows))?;
+        self.cross((Request::Append, Some(release)), move || {
+            now(memory.append(&appended, epoch, &head, &rows))?;
             if rows.iter().any(|row| secrets::leaks(&row.body)) {
                 scene.leaked("the ledger");
             }
-            if is_ours(&release) {
+            if is_ours(&appended) {
                 scene.appended(machine, epoch, &rows);
             }
             Ok(())
@@ -167,16 +180,16 @@ impl Store for Keep {
         term: Duration,
     ) -> BoxFuture<'a, Result<Grant, LedgerError>> {
         async move {
-            let (memory, release, holder) = (self.memory.clone(), release.clone(), holder.to_owned());
-            let (scene, machine, ours) = (Arc::clone(&self.scene), self.machine.number, is_ours(&release));
+            let (memory, leased, holder) = (self.memory.clone(), release.clone(), holder.to_owned());
+            let (scene, machine, ours) = (Arc::clone(&self.scene), self.machine.number, is_ours(release));
             let lease = move || {
-                let grant = now(memory.lease(&release, &holder, term))?;
+                let grant = now(memory.lease(&leased, &holder, term))?;
                 if let (Grant::Held { epoch, .. }, true) = (&grant, ours) {
                     scene.leased(machine, Leased::Granted { epoch: *epoch, term });
                 }
                 Ok(grant)
             };
-            let grant = self.cross(Request::Lease, lease).await?;
+            let grant = self.cross((Request::Lease, Some(release)), lease).await?;
             if let (Grant::Held { epoch, .. }, true) = (&grant, ours) {
                 self.machine.granted(*epoch);
             }
@@ -192,7 +205,7 @@ impl Store for Keep {
     ) -> BoxFuture<'a, Result<BTreeMap<ReleaseName, u64>, LedgerError>> {
         let (memory, holder) = (self.memory.clone(), holder.to_owned());
         let (scene, machine) = (Arc::clone(&self.scene), self.machine.number);
-        self.cross(Request::Renew, move || {
+        self.cross((Request::Renew, None), move || {
             let kept = now(memory.renew(&holder, term))?;
             if kept.keys().any(is_ours) {
                 scene.leased(machine, Leased::Renewed { term });
@@ -205,7 +218,7 @@ impl Store for Keep {
     fn resign<'a>(&'a self, holder: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
         let (memory, holder) = (self.memory.clone(), holder.to_owned());
         let (scene, machine) = (Arc::clone(&self.scene), self.machine.number);
-        self.cross(Request::Resign, move || {
+        self.cross((Request::Resign, None), move || {
             now(memory.resign(&holder))?;
             scene.leased(machine, Leased::Resigned);
             Ok(())
@@ -223,7 +236,8 @@ impl Store for Keep {
         if status.as_deref().is_some_and(secrets::leaks) {
             self.scene.leaked("what is published");
         }
-        self.cross(Request::Publish, move || now(memory.publish(&release, epoch, status.as_deref()))).boxed()
+        self.cross((Request::Publish, None), move || now(memory.publish(&release, epoch, status.as_deref())))
+            .boxed()
     }
 
     fn published<'a>(
@@ -231,6 +245,6 @@ impl Store for Keep {
         release: &'a ReleaseName,
     ) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
         let (memory, release) = (self.memory.clone(), release.clone());
-        self.cross(Request::Published, move || now(memory.published(&release))).boxed()
+        self.cross((Request::Published, None), move || now(memory.published(&release))).boxed()
     }
 }

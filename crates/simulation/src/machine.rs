@@ -29,7 +29,7 @@ struct State {
     frozen_until: Option<Instant>,
     /// The newest epoch that it was granted.
     epoch: u64,
-    /// True if its last request to the ledger failed.
+    /// True if the last request to the ledger failed by which a pass goes on.
     without_ledger: bool,
     /// Orders and spec as the last answer that reached it had them.
     read: Read,
@@ -106,7 +106,7 @@ impl Machine {
         self.state().epoch
     }
 
-    /// How its last request to the ledger ended.
+    /// How its last request to the ledger ended by which a pass goes on.
     pub(crate) fn asked_ledger(&self, answered: bool) {
         self.state().without_ledger = !answered;
     }
