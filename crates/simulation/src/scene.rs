@@ -441,7 +441,7 @@ impl Scene {
 
     /// A daemon was told that its call had no effect.
     pub(crate) fn declined(&self, call: &Call) {
-        locked(&self.oracles).declined(call);
+        locked(&self.oracles).declined(call, self.calendar.now());
     }
 
     fn outage(&self, crossing: &Crossing) -> Option<Failure> {

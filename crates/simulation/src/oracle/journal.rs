@@ -234,6 +234,8 @@ impl Journal {
         self.open_before = std::mem::take(&mut self.open);
         // What takes its place is from before, or empty.
         self.outgrown = false;
+        // Who begins with another ledger does not know what was refused before.
+        self.refused.clear();
     }
 
     /// AWS refused a call. One that is sent again is sent later each time: forward every five minutes in the end, back every minute after

@@ -17,7 +17,7 @@ use tidegate_sandbox::{
 
 use crate::{
     database::{Model, Operation},
-    fault::{Fault, Mishap, Newer, SnapshotMishap, What, seconds},
+    fault::{Fault, MetricsMishap, Mishap, Newer, SnapshotMishap, What, seconds},
     machine::Machine,
 };
 
@@ -200,9 +200,16 @@ impl Oracles {
             | Mishap::Foreign(_)
             | Mishap::Codedeploy(_)
             | Mishap::App(_)
-            | Mishap::Metrics(_) => {
+            | Mishap::Metrics(MetricsMishap::AlarmRed) => {
                 self.traffic.excuse(ends + SEEN_WITHIN);
             }
+            // What CloudWatch does not tell takes no task away.
+            Mishap::Metrics(
+                MetricsMishap::Missing
+                | MetricsMishap::Late
+                | MetricsMishap::Rewritten
+                | MetricsMishap::AlarmInsufficient,
+            ) => {}
             Mishap::Snapshot(SnapshotMishap::Deleted) => self.journal.deleted += 1,
             Mishap::Database(_)
             | Mishap::Spec(_)
@@ -250,9 +257,10 @@ impl Oracles {
     }
 
     /// A daemon was told that its call had no effect.
-    pub(crate) fn declined(&mut self, call: &Call) {
+    pub(crate) fn declined(&mut self, call: &Call, at: Timestamp) {
         if let Some(effect) = Effect::of(call) {
             self.journal.declined(&effect);
+            self.found.add_if(self.journal.refused(&effect.operation, at), at);
         }
     }
 
@@ -345,10 +353,6 @@ impl Oracles {
     ) {
         if outcome.is_err() {
             self.pending.clear();
-            if let Some(effect) = Effect::of(call) {
-                let refused = self.journal.refused(&effect.operation, world.now());
-                self.found.add_if(refused.filter(|_| self.arrival == Arrival::Sent), world.now());
-            }
             return;
         }
         for (invariant, what) in self.pending.drain(..) {
