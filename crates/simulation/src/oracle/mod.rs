@@ -34,6 +34,7 @@ mod leases;
 mod orders;
 mod schema;
 pub(crate) mod secrets;
+mod served;
 mod steps;
 pub(crate) mod traffic;
 

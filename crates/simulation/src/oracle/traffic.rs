@@ -12,7 +12,7 @@ use tidegate_sandbox::{
     },
 };
 
-use super::{Found, Invariant, made_for};
+use super::{Found, Invariant, made_for, served::Served};
 use crate::{machine::Machine, time::MachineClock};
 
 /// The port of the production listener in every simulated world.
@@ -30,10 +30,8 @@ pub(crate) const SPEC: &str = "/tidegate/ecommerce/spec";
 /// Where traffic was.
 #[derive(Default)]
 pub(crate) struct Traffic {
-    /// Since when a deployment's green has all of it.
-    complete: BTreeMap<String, Timestamp>,
-    /// When it had all of it last.
-    still: BTreeMap<String, Timestamp>,
+    /// How long each deployment's green has had all of it.
+    complete: BTreeMap<String, Served>,
     /// When a group last had as many healthy targets as its service wants.
     healthy: BTreeMap<String, Timestamp>,
     /// When no alarm was red, last.
@@ -141,9 +139,12 @@ impl Traffic {
         }
         for deployment in open {
             let green = sides.iter().find(|side| side.group == deployment.green);
-            if green.is_some_and(|green| green.weight == 100) {
-                self.complete.entry(deployment.id.clone()).or_insert(now);
-                self.still.insert(deployment.id.clone(), now);
+            let whole = green.is_some_and(|green| green.weight == 100);
+            if whole {
+                self.complete.entry(deployment.id.clone()).or_insert_with(|| Served::from(now));
+            }
+            if let Some(served) = self.complete.get_mut(&deployment.id) {
+                served.look(whole, now, self.hindered);
             }
             let (cluster, service) = &deployment.service;
             let wanted = world.desired(cluster, service).unwrap_or_default();
@@ -227,17 +228,18 @@ impl Traffic {
         deployment: &Deployed,
         pending: &mut Vec<(Invariant, String)>,
     ) {
-        let Some(since) = self.complete.get(&deployment.id) else {
+        let now = world.now();
+        let Some(served) = self.complete.get(&deployment.id) else {
             let what = format!("{} was to delete blue before all traffic was on green", deployment.id);
             pending.push((Invariant::T3, what));
             return;
         };
-        if self.still.get(&deployment.id).is_none_or(|at| world.now().duration_since(*at) > FRESH) {
+        if !served.had_all(now, FRESH) {
             let what = format!("{} was to delete blue while some traffic was on it", deployment.id);
             pending.push((Invariant::T3, what));
         }
-        let served = world.now().duration_since(*since).saturating_sub(CONFIRMED);
-        if let Some(bake) = made_for(deployment).and_then(|marker| self.bake(marker.version.0, world.now()))
+        let served = served.lasted(now).saturating_sub(CONFIRMED);
+        if let Some(bake) = made_for(deployment).and_then(|marker| self.bake(marker.version.0, now))
             // Nobody can tell how far a clock was set forward before it was looked at first.
             && served.saturating_add(clock.unnoticed()) < bake
         {
