@@ -70,10 +70,11 @@ struct Figure {
 /// Everything; false if anything was broken, or a figure was not reached.
 pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
     let (cli, begun) = (sweeps.cli, Instant::now());
-    let mut figures = vec![quiet(cli, catalogue)];
+    let mut figures = vec![whole(cli), named(catalogue), quiet(cli, catalogue)];
     let seeds = cli.twice.unwrap_or(200);
     let same = modes::twice(catalogue, seeds);
-    figures.push(figure("runs that are the same twice", "all", format!("{same} of {seeds}"), same == seeds));
+    let all_same = same == seeds && seeds > 0;
+    figures.push(figure("runs that are the same twice", "all", format!("{same} of {seeds}"), all_same));
     let (canonical, _) = divided(catalogue, &CANONICAL);
     let (golden, others) = divided(catalogue, &GOLDEN);
     // The broad before the deep: most violations show in the first quarter of the time.
@@ -123,13 +124,35 @@ fn figure(what: &str, aim: &str, reached: String, holds: bool) -> Figure {
     Figure { what: what.to_owned(), aim: aim.to_owned(), reached, holds }
 }
 
+/// Whether everything was asked for: a part of the proof is none.
+fn whole(cli: &Cli) -> Figure {
+    let less = [
+        (cli.every > 1).then(|| format!("one of {} crash points", cli.every)),
+        cli.scenario.as_ref().map(|scenario| format!("{scenario} alone")),
+    ];
+    let less: Vec<String> = less.into_iter().flatten().collect();
+    let holds = less.is_empty();
+    let reached = if holds { "all".to_owned() } else { less.join(", ") };
+    figure("what was asked for", "all", reached, holds)
+}
+
+/// Whether every scenario that is swept by its name is there: one that was renamed would be left out in silence.
+fn named(catalogue: &Catalogue) -> Figure {
+    let names = CANONICAL.iter().chain(&GOLDEN);
+    let missing: Vec<&str> = names.copied().filter(|name| !catalogue.contains_key(*name)).collect();
+    let holds = missing.is_empty();
+    let reached = if holds { "all".to_owned() } else { format!("without {}", missing.join(", ")) };
+    figure("scenarios of the sweeps' own that are there", "all", reached, holds)
+}
+
+/// What was not run has broken nothing, and shows nothing.
 fn broken(swept: &Swept) -> Figure {
     let Swept { title, tally, .. } = swept;
     figure(
         &format!("{title}: broken"),
         "0",
         format!("{} of {} runs", tally.failures, tally.runs),
-        tally.failures == 0,
+        tally.failures == 0 && tally.runs > 0,
     )
 }
 
@@ -160,7 +183,7 @@ fn seeded_bugs() -> Figure {
 fn quiet(cli: &Cli, catalogue: &Catalogue) -> Figure {
     let sound = modes::single(cli, catalogue, &Plan::default());
     let reached = format!("{} scenarios", catalogue.len());
-    figure("as they say, and quiet for a day after", "all", reached, sound)
+    figure("as they say, and quiet for a day after", "all", reached, sound && !catalogue.is_empty())
 }
 
 /// The rate by itself; false if it is too low.
