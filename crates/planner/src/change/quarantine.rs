@@ -89,7 +89,7 @@ fn wanted(draft: &Draft<'_>, change: &ChangeState) -> Option<String> {
     let rollout = draft.state.rollout.as_ref()?;
     match &rollout.start.kind {
         RolloutKind::Redeploy { to, .. } => Some(format!("{to} is deployed again")),
-        RolloutKind::Forward if may_name(draft, change, &rollout.start.spec.desired) => {
+        RolloutKind::Forward if may_miss(draft, change, &rollout.start.spec.desired) => {
             Some(format!("the revision of spec version {} may name it", rollout.start.spec.version))
         }
         RolloutKind::Forward => None,
@@ -152,7 +152,13 @@ pub(crate) fn is_in_the_way(draft: &Draft<'_>) -> bool {
 pub(super) fn is_waited_for(draft: &Draft<'_>) -> bool {
     let change = draft.state.change.as_ref().filter(|change| change.is_open());
     let desired = draft.state.rollout.as_ref().map(|rollout| &rollout.start.spec.desired);
-    is_hidden(draft) && change.zip(desired).is_some_and(|(change, desired)| may_name(draft, change, desired))
+    is_hidden(draft) && change.zip(desired).is_some_and(|(change, desired)| may_miss(draft, change, desired))
+}
+
+/// True if what goes forward may miss the hidden form. A ledger that was lost knows neither who named it nor what served before: then
+/// only what serves while it is hidden is known to do without.
+fn may_miss(draft: &Draft<'_>, change: &ChangeState, revision: &Digest) -> bool {
+    draft.state.previous.is_none() || may_name(draft, change, revision)
 }
 
 fn is_hidden(draft: &Draft<'_>) -> bool {

@@ -116,8 +116,9 @@ fn a_way_back_waits_while_nobody_can_say_whether_the_form_that_was_hidden_still_
 
 #[test]
 fn a_version_that_names_the_hidden_form_is_not_deployed_before_it_is_given_back() {
-    let step = |names: bool, journal: Journal, count: u32| {
+    let step_of = |previous: bool, names: bool, journal: Journal, count: u32| {
         let mut sketch = preflight();
+        sketch.ledger.previous = previous;
         sketch.ledger.change = Some(Change::Quarantined);
         sketch.database.journal = Fact::Known(journal);
         let mut world = build(&sketch);
@@ -128,10 +129,17 @@ fn a_version_that_names_the_hidden_form_is_not_deployed_before_it_is_given_back(
         change.namers = names.then_some(desired).into_iter().collect();
         word(&world.decide())
     };
+    let step = |names, journal, count| step_of(true, names, journal, count);
     assert_eq!(step(true, Journal::Hidden, 0), Some("unhide"));
     assert_eq!(step(true, Journal::Hidden, 9), None, "however often that was refused");
     assert_eq!(step(true, Journal::Filled, 0), Some("create-deployment"));
     assert_eq!(step(false, Journal::Hidden, 0), Some("create-deployment"));
+    assert_eq!(
+        step_of(false, false, Journal::Hidden, 0),
+        Some("unhide"),
+        "a ledger that was lost knows of nobody"
+    );
+    assert_eq!(step_of(false, false, Journal::Filled, 0), Some("create-deployment"));
 }
 
 #[test]
