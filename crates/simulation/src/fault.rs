@@ -92,6 +92,11 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.what, What::Stale { .. }))
     }
 
+    /// True if a clock jumps.
+    pub(crate) fn turns_clocks(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::ClockJump { .. }))
+    }
+
     /// True if a call arrives when nobody expects it any more.
     pub(crate) fn is_late(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.what, What::Late { .. }))

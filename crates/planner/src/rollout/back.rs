@@ -109,8 +109,8 @@ fn send_stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, deployment
     }
 }
 
-/// The stop came too late and the deployment succeeded: what is observed counts, so green has settled and blue is deployed
-/// again.
+/// The stop came too late and the deployment succeeded: what is observed counts, so green has settled, and blue is deployed
+/// again unless all that is wrong with green is that something newer is asked for.
 fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     let (spec, blue) = (rollout.start.spec.clone(), rollout.start.blue.clone());
     let seen = draft.seen;
@@ -121,6 +121,13 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     if serves_alone(draft, &blue, &rollout.start.blue_group) {
         // Succeeded, by CodeDeploy's word alone.
         end(draft, cause);
+        return;
+    }
+    if cause == Cause::Superseded {
+        // What is newer goes on from what succeeded. By an older copy of the ledger it may be under way already.
+        draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
+        draft.look_in(1);
+        start::consider(draft);
         return;
     }
     // Settled with nothing begun to take it back, the decision would be forgotten.

@@ -101,7 +101,7 @@ impl Stage<'_> {
             Summary::Held => !plan.only_calls() && self.deadline(status).is_none(),
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             // What an abort comes too late for without a fault may be in time with one.
-            Summary::RolledBack => plan.may_end_otherwise() || self.setup.scenario.faults.aborts(),
+            Summary::RolledBack => plan.may_end_otherwise() || self.scenario_allows_rollback(),
             // Whoever meddles may leave nothing to be done, or something that only people can do; and without the ledger nobody knows
             // what to go back to. Nor does it end badly if what was to go wrong never did.
             Summary::Healthy => {
@@ -115,6 +115,13 @@ impl Stage<'_> {
             Summary::Waiting | Summary::RollingBack => plan.meddles() && named,
             Summary::Progressing | Summary::Unknown => false,
         }
+    }
+
+    /// True if what goes wrong in the scenario itself takes the release back, alone or with the one thing that the plan adds: where a clock
+    /// is ahead, the last minutes are silent, and targets as they were before green had any make it look dead.
+    fn scenario_allows_rollback(&self) -> bool {
+        let Setup { plan, scenario, .. } = self.setup;
+        scenario.faults.aborts() || scenario.faults.turns_clocks() && plan.shows_what_was()
     }
 
     /// True while somebody else's deployment is told to hold the release: CodeDeploy ends each in time, and the release goes on with the

@@ -332,3 +332,16 @@ fn a_success_that_should_have_gone_back_has_not_settled_while_nobody_knows_where
     assert_eq!((ends(&decision), starts(&decision)), (None, None));
     assert!(told(&decision, Reason::Unobserved).is_some());
 }
+
+#[test]
+fn a_success_that_something_newer_is_asked_for_has_settled_and_the_newer_version_goes_on_from_there() {
+    let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    sketch.asked.spec = Fact::Known(SpecText::NewerRevision);
+    let mut world = build(&sketch);
+    world.state.rollout.as_mut().unwrap().phase = RolloutPhase::RollingBack(Cause::Superseded);
+    let decision = world.decide();
+    assert_eq!(ends(&decision), Some(&RolloutEnd::Settled));
+    assert_eq!(starts(&decision).map(|start| &start.kind), Some(&RolloutKind::Forward));
+}
