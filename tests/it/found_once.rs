@@ -179,3 +179,24 @@ fn a_secret_in_a_spec_is_not_in_the_log() {
         r#"{"faults":[{"at":{"operation":{"of":"ssm.GetParameters","nth":27}},"what":{"world":{"mishap":{"canary":"spec-member"},"lasts":180}}}]}"#,
     );
 }
+
+/// The ledger was lost while the old form was hidden, and with it who named that: a version that does was deployed, and refused.
+#[test]
+fn a_version_that_may_name_the_hidden_form_waits_for_it_when_the_ledger_was_lost() {
+    found_once(
+        "an-old-version-that-comes-back-in-the-quarantine",
+        "settled/hidden",
+        r#"{"faults":[{"at":{"second":2500},"what":"ledger-lost"}]}"#,
+    );
+}
+
+/// An older copy of the ledger knew a version before its traffic, which had settled long since: as something newer was asked for, blue was to
+/// be deployed again, and nobody looked after the newer version's own deployment meanwhile.
+#[test]
+fn a_version_that_settled_is_not_taken_back_because_an_older_ledger_sees_something_newer() {
+    found_once(
+        "two-versions",
+        "baking/none",
+        r#"{"faults":[{"at":{"operation":{"of":"codedeploy.ContinueDeployment","nth":4}},"what":{"ledger-restored":{"ago":1660}}}]}"#,
+    );
+}
