@@ -17,10 +17,19 @@ fn job(scenario: &str, seed: u64, faults: Vec<Fault>) -> Job {
     Job { scenario: scenario.to_owned(), seed, plan: Plan { faults } }
 }
 
-/// A crash at every crossing of a run, at each position.
+/// A crash at every crossing of a run, at each position that leaves something else behind. Who dies after a reply leaves what it would
+/// before its next call, and who dies after a read what it would before it: each is tried once.
 pub fn crash_points(scenario: &str, seed: u64, golden: &Report) -> Vec<Job> {
     let points = (1..=golden.crossings).flat_map(|nth| {
-        Position::ALL.map(|position| Fault { at: At::Crossing(nth), what: What::Crash(position) })
+        let has_effect = golden.landmarks.binary_search(&nth).is_ok();
+        Position::ALL
+            .into_iter()
+            .filter(move |position| match position {
+                Position::BeforeEffect => true,
+                Position::AfterEffect => has_effect,
+                Position::AfterReply => nth == golden.crossings,
+            })
+            .map(move |position| Fault { at: At::Crossing(nth), what: What::Crash(position) })
     });
     points.map(|fault| job(scenario, seed, vec![fault])).collect()
 }
@@ -120,20 +129,34 @@ pub struct Cell {
     pub class: &'static str,
 }
 
+/// Where in a run the matrix has a fault strike an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Places {
+    /// At its first call, at one in the middle, and at its last.
+    Three,
+    /// At one of these: another one for each fault in each scenario, and with each seed.
+    OneOfThree,
+}
+
 /// Every operation of a run that is wanted, with every fault that can strike it: the runs, and the cells that they must hit.
 pub fn matrix(
     scenario: &str,
     seed: u64,
     golden: &Report,
+    places: Places,
     wanted: impl Fn(&str) -> bool,
 ) -> (Vec<Job>, Vec<Cell>) {
     let mut jobs = Vec::new();
     let mut cells = BTreeMap::new();
+    let mut dice = fastrand::Rng::with_seed(seed ^ golden.crossings);
     for (operation, times) in golden.operations.iter().filter(|(operation, _)| wanted(operation)) {
         for what in faults_of(operation) {
-            let mut places = vec![1, times.div_ceil(2), *times];
-            places.dedup();
-            for nth in places {
+            let mut at = vec![1, times.div_ceil(2), *times];
+            at.dedup();
+            if places == Places::OneOfThree {
+                at = dice.choice(at).into_iter().collect();
+            }
+            for nth in at {
                 let fault = Fault { at: At::Operation { of: operation.clone(), nth }, what: what.clone() };
                 cells.insert(cell(operation, &fault), ());
                 jobs.push(job(scenario, seed, vec![fault]));

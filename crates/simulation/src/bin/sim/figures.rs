@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tidegate_simulation::{
     commit::commit,
     fault::Plan,
+    plans::Places,
     run::{Report, Setup, run},
     scenario::{Catalogue, Scenario},
 };
@@ -78,10 +79,11 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
     let (canonical, _) = divided(catalogue, &CANONICAL);
     let (golden, others) = divided(catalogue, &GOLDEN);
     // The broad before the deep: most violations show in the first quarter of the time.
-    let schedules = cli.schedules.unwrap_or(20_000);
+    let schedules = cli.schedules.unwrap_or(5_000);
     let swept = [
         sweeps.pairs(&canonical),
-        matrix(sweeps, catalogue),
+        // Each cell is hit in many scenarios, so one place in each is enough.
+        matrix(sweeps, catalogue, Places::OneOfThree),
         sweeps.outages(&golden),
         sweeps.takeovers(&golden, Crossings::OneOfAlike),
         sweeps.swarm(catalogue, schedules),
@@ -111,8 +113,8 @@ pub(crate) fn golden(catalogue: &Catalogue) -> Catalogue {
 }
 
 /// The matrix of the golden scenarios, and of others at operations that no golden one has.
-pub(crate) fn matrix(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> Swept {
-    sweeps.matrix_mostly(catalogue, &GOLDEN)
+pub(crate) fn matrix(sweeps: &Sweeps<'_>, catalogue: &Catalogue, places: Places) -> Swept {
+    sweeps.matrix_mostly(catalogue, places, &GOLDEN)
 }
 
 /// The scenarios of these names, and the others.

@@ -10,7 +10,7 @@ use tidegate_simulation::{
     commit::commit,
     fault::{Fault, Plan},
     hunt::hunt,
-    plans::{self, Cell},
+    plans::{self, Cell, Places},
     run::{Report, Setup, run},
     scenario::{Catalogue, Scenario, with_two_daemons},
     summary,
@@ -138,21 +138,22 @@ impl Sweeps<'_> {
 
     /// Every operation with every fault, in each scenario.
     pub(crate) fn matrix(&self, catalogue: &Catalogue) -> Swept {
-        self.matrix_of(catalogue, |_, _| true)
+        self.matrix_of(catalogue, Places::Three, |_, _| true)
     }
 
     /// Every operation with every fault: in each of these scenarios, and in others where these have no such operation.
-    pub(crate) fn matrix_mostly(&self, catalogue: &Catalogue, names: &[&str]) -> Swept {
+    pub(crate) fn matrix_mostly(&self, catalogue: &Catalogue, places: Places, names: &[&str]) -> Swept {
         let these = catalogue.iter().filter(|(name, _)| names.contains(&name.as_str()));
         let operations: BTreeSet<String> =
             these.flat_map(|(_, scenario)| golden(scenario, self.cli.seed).operations.into_keys()).collect();
-        self.matrix_of(catalogue, |name, operation| names.contains(&name) || !operations.contains(operation))
+        let wanted = |name: &str, operation: &str| names.contains(&name) || !operations.contains(operation);
+        self.matrix_of(catalogue, places, wanted)
     }
 
-    fn matrix_of(&self, catalogue: &Catalogue, wanted: impl Fn(&str, &str) -> bool) -> Swept {
+    fn matrix_of(&self, catalogue: &Catalogue, places: Places, wanted: impl Fn(&str, &str) -> bool) -> Swept {
         let mut cells = Vec::<Cell>::new();
         let jobs = self.each(catalogue, |name, seed, golden| {
-            let (jobs, more) = plans::matrix(name, seed, golden, |operation| wanted(name, operation));
+            let (jobs, more) = plans::matrix(name, seed, golden, places, |operation| wanted(name, operation));
             cells.extend(more);
             jobs
         });
