@@ -57,7 +57,7 @@ async fn a_group_that_cannot_keep_the_bake_closes_a_gate_with_the_setting_to_cha
     stage.put("spec", &spec_with("shop:v2", r#""bake": "24h""#)).await;
     stage.play_until(hours(1), |s| s.waiting.iter().any(|w| w.reason.as_str() == "engine-ready")).await;
     let message = &stage.status().waiting[0].message;
-    assert!(message.contains("terminationWaitTimeInMinutes must be at least 1485"), "{message}");
+    assert!(message.contains("terminationWaitTimeInMinutes of at least 1485"), "{message}");
     assert_eq!(stage.effects().len(), 0);
     // The team asks for less, and it goes.
     stage.put("spec", &spec_with("shop:v2", r#""bake": "30m""#)).await;
