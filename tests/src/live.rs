@@ -168,10 +168,12 @@ impl Live {
     /// Where the release stands, for messages of failing tests.
     pub async fn state(&self) -> String {
         let Some(daemon) = &self.daemon else { return "no daemon".to_owned() };
-        let status = daemon.status(RELEASE).await;
-        status.map_or("no status".to_owned(), |status| {
-            format!("{} {:?} {:#?}", status.rollout.phase, status.schema, status.waiting)
-        })
+        let Some(status) = daemon.status(RELEASE).await else {
+            let log = std::fs::read_to_string(&self.settings.log).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(20).collect();
+            return format!("no status; the end of the log, backwards:\n{}", last.join("\n"));
+        };
+        format!("{} {:?} {:#?}", status.rollout.phase, status.schema, status.waiting)
     }
 
     /// Stops everything in order; gives the daemon's log.

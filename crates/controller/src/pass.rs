@@ -286,13 +286,13 @@ async fn look(core: &Core, states: BTreeMap<&ReleaseName, &ReleaseState>) -> BTr
 async fn look_at_schema(core: &Core, release: &ReleaseName, state: &ReleaseState, look: &mut Look) {
     let aws = &core.executor.aws;
     let began = core.clock.now();
-    core.executor.schema.look(aws, release, &look.needs, &mut look.observation).await;
+    core.executor.schema.look(aws, release, &look.needs, &mut look.observation).boxed().await;
     let lasted = |since| core.clock.now().duration_since(since) >= READ_AGAIN;
-    let reads_again = lasted(began) || lasted(look.since) && is_rewritten(core, release, look).await;
+    // On the heap, here and below: all that is read of AWS is a large part of any stack.
+    let reads_again = lasted(began) || lasted(look.since) && is_rewritten(core, release, look).boxed().await;
     if !reads_again {
         return;
     }
-    // On the heap: all that is read of AWS is a large part of any stack.
     let again = self::look(core, BTreeMap::from([(release, state)])).boxed().await.remove(release);
     if let Some(Look { since, observation, .. }) = again {
         let Observation { spec, plan, schema, .. } = std::mem::take(&mut look.observation);
@@ -323,7 +323,7 @@ async fn one(
     let (Some(mut look), Some(mut state)) = (look, chain.into_state()) else {
         return failed(core, ticket, release, tracked, None, None).await;
     };
-    look_at_schema(core, &release, &state, &mut look).await;
+    look_at_schema(core, &release, &state, &mut look).boxed().await;
     let Look { since: read_since, observation, .. } = look;
     let now = core.clock.now();
     let set_forward = tracked.set_forward(core.clock.set_forward(), &state);

@@ -20,11 +20,16 @@ pub mod sandbox;
 mod status;
 mod validate;
 
+/// Bytes of a worker's stack. Not optimised, the SDK alone takes more than a megabyte to read one RDS instance; what is not used costs
+/// nothing.
+const STACK: usize = 8 << 20;
+
 /// Carries a command out. An error's chain is told here, once.
 pub fn dispatch(cli: Cli) -> ExitCode {
     // Every HTTP client of this process uses the same TLS provider.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().thread_stack_size(STACK).build() {
         Ok(runtime) => runtime,
         Err(error) => return told(&Failure::internal(error)),
     };
