@@ -1,5 +1,5 @@
 //! The waiting record: one sentence that says why a release waits, on what, since when, until when, and how to unblock
-//! it. CLI, page, conditions and log all render this one record.
+//! it. Page and API show all of this one record; CLI, status parameter and metrics a part of it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

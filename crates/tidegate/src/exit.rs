@@ -11,7 +11,7 @@ pub enum Exit {
     Usage,
     /// A spec is invalid.
     InvalidSpec,
-    /// A release was rolled back or has failed, a promise of the demo was not kept, or a verdict was not the one that is deserved.
+    /// A promise of the demo was not kept, a verdict was not the one that is deserved, `judge` rolls green back, or a rehearsal failed.
     Failed,
     /// What was asked for does not exist.
     NotFound,

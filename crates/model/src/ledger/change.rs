@@ -57,7 +57,7 @@ pub struct Quarantine {
     pub through: Option<Timestamp>,
     /// When that was noted.
     pub marked_at: Timestamp,
-    /// True once a call has hidden it.
+    /// True once a call has answered that it hid it, whether or not that was seen since.
     pub taken: bool,
     /// Since when it is seen hidden.
     pub since: Option<Timestamp>,

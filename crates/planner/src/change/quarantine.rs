@@ -128,8 +128,8 @@ fn give_back(draft: &mut Draft<'_>) {
     }
 }
 
-/// Why nobody knows whether the form that was hidden, or may have been, still is. Who names it would fail with all its tasks, so that going back would
-/// be no way out: people can give it back, or Tidegate its access.
+/// Why nobody knows whether the form that was hidden, or may have been, still is. Who names it would fail with all its tasks, so that
+/// going back would be no way out: people can give it back, or Tidegate its access.
 pub(crate) fn unread_in_the_way(draft: &Draft<'_>, back_to: Option<&Digest>) -> Option<Why> {
     let change = draft.state.change.as_ref().filter(|change| change.is_open())?;
     let in_doubt = draft.state.open.iter().any(|(intent, _)| matches!(intent.step, Step::Hide(_)));
