@@ -413,7 +413,9 @@ impl Scene {
     /// A machine's rows are in the release's ledger.
     pub(crate) fn appended(&self, machine: u32, epoch: u64, rows: &[Sealed]) {
         for row in rows {
-            locked(&self.trace).said(format_args!("{}{}", row.at, row.body));
+            let mut trace = locked(&self.trace);
+            trace.said(row.at.as_bytes());
+            trace.said(row.body.as_bytes());
         }
         locked(&self.oracles).appended(machine, epoch, rows, self.calendar.now());
     }
@@ -434,9 +436,11 @@ impl Scene {
         locked(&self.oracles).sends(machine, call, (self.calendar.elapsed(), self.calendar.now()));
     }
 
-    /// What a daemon asked and was answered.
-    pub(crate) fn said(&self, call: &Call, outcome: &Outcome) {
-        locked(&self.trace).said(format_args!("{:?}{outcome:?}", call.input));
+    /// What a daemon asked and was answered, as it went over the wire.
+    pub(crate) fn said(&self, asked: &[u8], answered: &[u8]) {
+        let mut trace = locked(&self.trace);
+        trace.said(asked);
+        trace.said(answered);
     }
 
     /// A daemon was told that its call had no effect.
@@ -543,14 +547,12 @@ impl Scene {
         }
     }
 
-    /// What was answered to the same question so many different answers before `now`; the oldest there is if there are fewer.
-    pub(crate) fn older(&self, call: &Call, now: &Outcome, versions: usize) -> Option<Outcome> {
+    /// What was answered to the same question so many different answers before the last; the oldest there is if there are fewer.
+    pub(crate) fn older(&self, call: &Call, versions: usize) -> Option<Outcome> {
         let views = locked(self.views.as_ref()?);
-        let mut answers = views.get(&view(call))?.clone();
-        answers.push(now.clone());
-        answers.dedup();
+        let answers = views.get(&view(call))?;
         let place = answers.len().saturating_sub(versions.saturating_add(1));
-        answers.into_iter().nth(place)
+        answers.get(place).cloned()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! The same seed, plan and program give the same hash: that is how it is known that nothing from outside came in.
 
-use std::fmt::{self, Write};
+use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,16 +13,6 @@ pub(crate) struct Trace {
     hash: Sha256,
     lines: u64,
     text: Option<String>,
-}
-
-/// Words on their way into a hash, without a string in between.
-struct Words<'h>(&'h mut Sha256);
-
-impl Write for Words<'_> {
-    fn write_str(&mut self, words: &str) -> fmt::Result {
-        self.0.update(words.as_bytes());
-        Ok(())
-    }
 }
 
 impl Trace {
@@ -42,10 +32,9 @@ impl Trace {
         }
     }
 
-    /// What was said by somebody, word for word: it is in the hash, and too long to be read.
-    pub(crate) fn said(&mut self, words: fmt::Arguments<'_>) {
-        // Hashing cannot fail.
-        let _ = Words(&mut self.hash).write_fmt(words);
+    /// What was said by somebody, byte for byte: it is in the hash, and too long to be read.
+    pub(crate) fn said(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
     }
 
     /// The hash so far, in hex.

@@ -94,18 +94,17 @@ impl Wire {
             let changed = locked(&self.scene.gaps).reshape(node, self.scene.calendar.now());
             changed.into_iter().for_each(|how| self.scene.bites(Mishap::Metrics(how)));
         }
-        let truth = outcome.clone();
+        self.scene.remember(&call, &outcome);
         let mut cut = false;
         for fault in bends {
             cut |= self.bend(&call, &crossing.operation, &mut outcome, fault);
         }
-        self.scene.remember(&call, &truth);
         self.note(&call, &outcome);
-        self.scene.said(&call, &outcome);
         if outcome.is_err() {
             self.scene.declined(&call);
         }
         let response = self.scene.sandbox.reply(&call, outcome);
+        self.scene.said(request.body(), response.body());
         Ok(if cut { response.map(|body| body.slice(..body.len() / 2)) } else { response })
     }
 
@@ -115,7 +114,7 @@ impl Wire {
         let mut cut = false;
         match (&fault.what, outcome.as_mut()) {
             (What::Stale { versions }, _) => {
-                *outcome = self.scene.older(call, &before, *versions).unwrap_or_else(|| before.clone());
+                *outcome = self.scene.older(call, *versions).unwrap_or_else(|| before.clone());
             }
             (What::Partial, Ok(node)) => wording::leave_out(node),
             (What::Mangled(Mangling::CutOff), Ok(_)) => cut = true,
