@@ -19,6 +19,7 @@ use crate::{
     draft::Draft,
     engine::codedeploy,
     gates,
+    rollout::is_blue_going,
     traffic::green_percent,
 };
 
@@ -261,12 +262,15 @@ fn rollback(draft: &Draft<'_>) -> RollbackStatus {
     let state = &draft.state;
     if let Some(rollout) = &state.rollout {
         let proven = draft.is_open(Gate::RollbackReady);
-        let how = if rollout.traffic_since.is_some() {
-            format!("stop the deployment with rollback: traffic is on {} in seconds", rollout.start.blue)
+        let blue = &rollout.start.blue;
+        let retiring = rollout.phase == RolloutPhase::Retiring || is_blue_going(draft, rollout);
+        let how = if retiring {
+            format!("abort: a new deployment of {blue} once it is removed, some minutes")
+        } else if rollout.traffic_since.is_some() {
+            format!("stop the deployment with rollback: traffic is on {blue} in seconds")
         } else {
-            format!("stop the rollout: {} serves all traffic now", rollout.start.blue)
+            format!("stop the rollout: {blue} serves all traffic now")
         };
-        let retiring = rollout.phase == RolloutPhase::Retiring;
         let mut unproven = unproven_of_change(draft);
         if !proven && rollout.traffic_since.is_some() {
             unproven.insert(0, "that blue runs at full size was not read in this pass".into());

@@ -74,10 +74,28 @@ fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         | DeploymentStatus::Queued
         | DeploymentStatus::InProgress
         | DeploymentStatus::Ready
-        | DeploymentStatus::Other => send_stop(draft, rollout, &cause, id),
+        | DeploymentStatus::Other => {
+            if is_blue_going(draft, rollout) {
+                let what = "blue is being removed, and is deployed again once the deployment has ended";
+                rolling_back(draft, rollout, &cause, what);
+            } else {
+                send_stop(draft, rollout, &cause, id);
+            }
+        }
         DeploymentStatus::Stopped | DeploymentStatus::Failed => follow(draft, rollout, cause, &deployment),
         DeploymentStatus::Succeeded => lost_the_race(draft, rollout, cause),
     }
+}
+
+/// True if all traffic is on green and blue's task set is gone, drains, or wants no tasks: its wait was ended, by somebody at a prompt
+/// perhaps, and CodeDeploy does not tell that it was. Who stops the deployment then brings the traffic to where nobody answers.
+pub(crate) fn is_blue_going(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    let (seen, start) = (draft.seen, &rollout.start);
+    let deployment = rollout.deployment.as_deref().map(|id| codedeploy::deployment(seen, id));
+    let all_on_green = deployment
+        .is_some_and(|fact| fact.known().is_some_and(|deployment| deployment.termination_wait_started));
+    let blue = seen.service.known().map(|service| service.task_set(&start.blue, &start.blue_group));
+    all_on_green && blue.is_some_and(|blue| blue.is_none_or(|set| set.desired == 0))
 }
 
 /// A deployment of ours under way that was not taken over, because what serves could not be read: it can be stopped all the same.

@@ -427,8 +427,7 @@ fn retiring(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment) {
 }
 
 /// True if the call that removes blue had no effect: none is in doubt, and none was taken, or CodeDeploy still waits long after, and
-/// blue's tasks run. Then going back is as quick as before it. CodeDeploy does not tell that it has begun to remove blue: tasks that
-/// drain, for as long as the target group lets connections end, do.
+/// blue's tasks run. Then going back is as quick as before it.
 fn blue_stays(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> bool {
     let sent_long_ago = rollout.retire_sent.is_none_or(|at| draft.now >= at + SignedDuration::from_mins(5));
     let start = &rollout.start;
@@ -438,6 +437,7 @@ fn blue_stays(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> 
         && sent_long_ago
         && draft.state.open.is_empty()
         && blue.is_some_and(|set| set.running > 0)
+        && !back::is_blue_going(draft, rollout)
 }
 
 fn retire_again(draft: &mut Draft<'_>, rollout: &Rollout, deployment: &Deployment, frozen: Frozen) {

@@ -13,6 +13,8 @@ mod judge;
 mod provision;
 mod start;
 
+pub(crate) use back::is_blue_going;
+
 /// Carries the rollout on by at most one step.
 pub(crate) fn advance(draft: &mut Draft<'_>) {
     if draft.state.rollout.is_none() {

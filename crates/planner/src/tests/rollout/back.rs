@@ -3,6 +3,8 @@
 use tidegate_model::{
     fact::Why,
     ledger::{RolloutKind, RolloutPhase},
+    observation::{TaskSet, TaskSetStatus},
+    status::Grade,
     waiting::OnDeadline,
 };
 
@@ -44,6 +46,34 @@ fn a_stop_that_shows_no_effect_is_sent_again_after_a_minute_and_not_before() {
         assert_eq!(wait.message, "the deployment is stopped with rollback because an abort was ordered");
         assert_eq!(wait.blocked_by.as_deref(), Some("d-1"));
     }
+}
+
+#[test]
+fn no_deployment_is_stopped_whose_blue_is_being_removed() {
+    let stopping = in_flight(Phase::Stopping, DeploymentStatus::InProgress, true);
+    let blue = |change: fn(&mut TaskSet)| {
+        let mut world = build(&stopping);
+        let Fact::Known(service) = &mut world.seen.service else { panic!("it is known") };
+        let of_blue = |set: &&mut TaskSet| set.target_group == Some(blue_group());
+        service.task_sets.iter_mut().filter(of_blue).for_each(change);
+        world
+    };
+    let drains = blue(|set| set.status = TaskSetStatus::Draining);
+    let wants_none = blue(|set| set.desired = 0);
+    let mut is_gone = build(&stopping);
+    let Fact::Known(service) = &mut is_gone.seen.service else { panic!("it is known") };
+    service.task_sets.retain(|set| set.target_group != Some(blue_group()));
+    for world in [drains, wants_none, is_gone] {
+        let decision = world.decide();
+        assert_eq!((word(&decision), ends(&decision)), (None, None));
+        let wait = told(&decision, Reason::RollingBack).expect("it is told");
+        assert!(wait.message.starts_with("blue is being removed, and is deployed again"), "{}", wait.message);
+        assert_eq!(decision.status.rollback.grade, Grade::Redeploy);
+    }
+    let mut unread = build(&stopping);
+    unread.seen.service = Fact::Unknown(Why::Throttled);
+    assert_eq!(word(&unread.decide()), Some("stop-deployment"), "unknown is not gone, and an abort wins");
+    assert_eq!(word(&blue(|_| {}).decide()), Some("stop-deployment"));
 }
 
 #[test]
