@@ -38,8 +38,8 @@ pub struct Scenario {
     /// How many a run has instead, if its sweep or somebody at a prompt says so.
     #[serde(skip)]
     pub other_daemons: Option<u32>,
-    /// The shortest time between two passes of a daemon. Sweeps of very many runs set it, so that a rollout takes a few hundred calls
-    /// instead of a thousand and goes through the same states.
+    /// The shortest time between two passes of a daemon. Sweeps of very many runs set it where a scenario does not, so that a rollout
+    /// takes a few hundred calls instead of a thousand and goes through the same states; a scenario does whose moment is shorter.
     #[serde(default)]
     pub pace: Option<SignedDuration>,
     /// Whether the release has the story's database.

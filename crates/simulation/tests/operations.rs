@@ -64,7 +64,7 @@ fn scenarios() -> Vec<(String, Scenario)> {
             let text = fs::read_to_string(&path).expect("a scenario");
             let scenario = Scenario::read(&text).expect("a scenario");
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            (name, Scenario { pace: Some(PACE), ..scenario })
+            (name, Scenario { pace: scenario.pace.or(Some(PACE)), ..scenario })
         })
         .collect();
     let first = FIRST.map(|name| catalogue.remove_entry(name).expect("a scenario of that name"));

@@ -75,7 +75,7 @@ struct Cli {
     /// The first thing that is broken, for so many seconds: without faults, with likely ones, and at random.
     #[arg(long)]
     hunt: Option<u64>,
-    /// The shortest time in seconds between two passes of a daemon, instead of the product's own.
+    /// The shortest time in seconds between two passes of a daemon, instead of the product's own; a scenario that says one keeps it.
     #[arg(long)]
     pace: Option<i64>,
     /// So many daemons, instead of as many as the scenario says: takeovers have two.
@@ -114,8 +114,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = catalogue(cli.scenario.as_deref()).and_then(|mut catalogue| {
         if let Some(pace) = cli.pace {
-            let pace = Some(jiff::SignedDuration::from_secs(pace));
-            catalogue.values_mut().for_each(|scenario| scenario.pace = pace);
+            let pace = jiff::SignedDuration::from_secs(pace);
+            catalogue.values_mut().for_each(|scenario| scenario.pace = scenario.pace.or(Some(pace)));
         }
         if cli.daemons.is_some() {
             catalogue.values_mut().for_each(|scenario| scenario.other_daemons = cli.daemons);
