@@ -17,8 +17,8 @@ use crate::{
 /// What must be left of a lease for the parameter to be written: as long as that takes.
 const WRITING: Duration = Duration::from_secs(10);
 
-/// A write with an unknown outcome may land for so long, in the place of a newer one: then the parameter is written once more. Source: AWS
-/// refuses a signed request five minutes after its date.
+/// A write with an unknown outcome may land for so long, in the place of a newer one, and so may one of who led before and died: then the
+/// parameter is written once more. Source: AWS refuses a signed request five minutes after its date.
 const MAY_LAND: SignedDuration = SignedDuration::from_mins(5);
 
 /// Writes the status parameter if it shows another transition, and this process leads the release: another one would be contradicted. A
@@ -37,9 +37,10 @@ pub(crate) async fn write_status(core: &Core, release: &ReleaseName, tracked: &m
     let text = status_parameter::text(status);
     match core.executor.aws.write_status(release, &text).await {
         Ok(()) => {
-            tracked.written = Some(transition);
+            let first = tracked.written.replace(transition).is_none();
             tracked.write_failing = false;
-            tracked.write_in_doubt = tracked.write_in_doubt.filter(|_| !may_have_landed);
+            let in_doubt = tracked.write_in_doubt.filter(|_| !may_have_landed);
+            tracked.write_in_doubt = in_doubt.or(first.then_some(now));
         }
         Err(error) => {
             if matches!(error, ActError::InDoubt { .. }) {

@@ -22,7 +22,8 @@ pub(crate) struct Tracked {
     pub written: Option<Digest>,
     /// True if the last write of the status parameter failed: told once, tried again.
     pub write_failing: bool,
-    /// When a write of the status parameter last had an unknown outcome: it may arrive after a newer one.
+    /// When a write of the status parameter last had an unknown outcome, or one of another process may have had: it may arrive after a
+    /// newer one.
     pub write_in_doubt: Option<Timestamp>,
     /// True after a panic: it is read alone, so that it cannot take others with it again.
     pub alone: bool,

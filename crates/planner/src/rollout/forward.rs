@@ -492,13 +492,13 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
         .unblock("it passes with time");
 }
 
-/// Green has settled. An abort that waited for that is carried out in the same pass: only the order keeps it, and in the next one it
-/// might name what is no longer in force.
+/// Green has settled. What waited for that begins in the same pass. Only the order keeps an abort, and in the next pass it might name
+/// what is no longer in force; and something newer may be under way already, by an older copy of the ledger.
 fn settle(draft: &mut Draft<'_>, rollout: &Rollout) {
-    let aborted = is_aborted(draft, rollout);
+    let waited = is_aborted(draft, rollout) || start::is_superseded(draft, rollout);
     draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
     draft.look_in(1);
-    if aborted {
+    if waited {
         start::consider(draft);
     }
 }

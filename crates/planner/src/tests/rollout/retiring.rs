@@ -98,6 +98,16 @@ fn a_green_that_became_unwell_as_blue_went_ends_for_an_abort_or_a_newer_version_
 }
 
 #[test]
+fn something_newer_begins_in_the_pass_in_which_green_has_settled() {
+    let mut sketch = unwell();
+    sketch.asked.spec = Fact::Known(SpecText::NewerRevision);
+    let decision = build(&sketch).decide();
+    assert_eq!(ends(&decision), Some(&RolloutEnd::Settled));
+    let start = starts(&decision).expect("the newer version");
+    assert_eq!(start.kind, tidegate_model::ledger::RolloutKind::Forward);
+}
+
+#[test]
 fn an_abort_of_what_became_unwell_as_blue_went_deploys_the_revision_before_again() {
     let mut sketch = unwell();
     sketch.asked.abort = Fact::Known(AbortText::InForce);
