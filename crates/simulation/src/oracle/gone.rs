@@ -19,6 +19,8 @@ const WAITS_LONGER: SignedDuration = SignedDuration::from_mins(9);
 pub(crate) struct Gone {
     /// Their markers, without the intents.
     markers: BTreeSet<String>,
+    /// Those that were taken forward since versions began anew: what goes back of before has the same marker, and is another version.
+    forward: BTreeSet<String>,
     /// Deployments under way that take a version forward: its marker, and since when each waits at Ready.
     under_way: BTreeMap<String, (String, Option<Timestamp>)>,
 }
@@ -29,14 +31,26 @@ impl Gone {
         self.markers.contains(&without_intent(marker))
     }
 
+    /// A deployment takes this version forward.
+    pub(crate) fn goes_forward(&mut self, marker: &Marker) {
+        self.forward.insert(without_intent(marker));
+    }
+
     /// A deployment of this version is stopped, or this takes it back.
     pub(crate) fn goes(&mut self, marker: &Marker) {
-        self.markers.insert(without_intent(marker));
+        self.have_gone(without_intent(marker));
+    }
+
+    fn have_gone(&mut self, marker: String) {
+        if self.forward.contains(&marker) {
+            self.markers.insert(marker);
+        }
     }
 
     /// Versions begin anew: what failed may be tried again.
     pub(crate) fn clear(&mut self) {
         self.markers.clear();
+        self.forward.clear();
         self.under_way.clear();
     }
 
@@ -64,7 +78,7 @@ impl Gone {
         };
         for (id, (marker, ready)) in std::mem::take(&mut self.under_way) {
             match ended(&id) {
-                Some(over) if !over.succeeded && !waited(&ready) => drop(self.markers.insert(marker)),
+                Some(over) if !over.succeeded && !waited(&ready) => self.have_gone(marker),
                 Some(_) => {}
                 None => drop(self.under_way.insert(id, (marker, ready))),
             }

@@ -184,8 +184,10 @@ impl Orders {
                 let marker =
                     call.input.get("description").as_text().and_then(|text| text.parse::<Marker>().ok());
                 self.newest = self.newest.max(marker.as_ref().map_or(0, |marker| marker.version.0));
-                if let Some(taken_back) = marker.filter(Marker::takes_back) {
-                    self.gone.goes(&taken_back);
+                match marker {
+                    Some(marker) if marker.takes_back() => self.gone.goes(&marker),
+                    Some(marker) => self.gone.goes_forward(&marker),
+                    None => {}
                 }
             }
             "StopDeployment" => {
