@@ -12,7 +12,7 @@ use tidegate_model::{
 };
 
 use super::{
-    provision,
+    forward, provision,
     start::{self, AtRest},
 };
 use crate::{
@@ -338,7 +338,7 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
         }
         Where::Ready => {
             rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
-            if draft.gate(gates::green_healthy(draft, rollout)) {
+            if draft.gate(gates::green_healthy(draft, rollout)) && !forward::is_let_go(draft, rollout) {
                 draft.propose(Step::ContinueTraffic { deployment: id }, Direction::Back);
             }
         }

@@ -30,6 +30,9 @@ const READ_LATER: SignedDuration = SignedDuration::from_mins(1);
 /// A stopped deployment whose target cannot be read for this long is judged by what the ledger knows.
 const TARGET_READ_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
+/// A call that lets traffic go and shows no effect is sent again after this long: CodeDeploy may tell of it late.
+const CONTINUE_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
 /// Two confirming reads are at least this far apart.
 const CONFIRM_APART: SignedDuration = SignedDuration::from_secs(10);
 
@@ -161,7 +164,19 @@ fn verifying(draft: &mut Draft<'_>, deployment: &Deployment) {
         ready_wait(draft, &rollout, deployment);
         return;
     }
+    if is_let_go(draft, &rollout) {
+        draft
+            .wait(Reason::Shifting, "CodeDeploy was told to let traffic go".into(), Class::NeedsTime)
+            .on(deployment.id.clone())
+            .unblock("it passes with time; abort goes back in seconds");
+        return;
+    }
     draft.propose(Step::ContinueTraffic { deployment: deployment.id.clone() }, Direction::Forward);
+}
+
+/// True while a call that lets traffic go may still show its effect.
+pub(super) fn is_let_go(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    rollout.continue_sent.is_some_and(|sent| draft.now < sent + CONTINUE_AGAIN)
 }
 
 /// Every wait at Ready has an end: CodeDeploy stops the deployment, and it is created again when the gates open.
