@@ -88,6 +88,7 @@ pub(crate) fn long(sweeps: &Sweeps<'_>, catalogue: &Catalogue) -> bool {
         sweeps.takeovers(&golden, Crossings::OneOfAlike),
         sweeps.swarm(catalogue, schedules),
         sweeps.swarm_of_two(catalogue, schedules / 4),
+        sweeps.swarm_at_own_pace(catalogue, schedules / 4),
         sweeps.crash_points(&others, Crossings::OneOfAlike),
         sweeps.crash_points(&golden, Crossings::Every),
     ];

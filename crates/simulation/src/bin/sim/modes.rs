@@ -186,6 +186,14 @@ impl Sweeps<'_> {
         self.told(title, self.sweep(title, &catalogue, &self.drawn(&catalogue, schedules)))
     }
 
+    /// The same at the product's own pace: what it would do in every pass shows only there.
+    pub(crate) fn swarm_at_own_pace(&self, catalogue: &Catalogue, schedules: u64) -> Swept {
+        let mut catalogue = catalogue.clone();
+        catalogue.values_mut().for_each(|scenario| scenario.pace = None);
+        let title = "swarm at the product's own pace";
+        self.told(title, self.sweep(title, &catalogue, &self.drawn(&catalogue, schedules)))
+    }
+
     /// So many plans at random, for one scenario after the other.
     fn drawn(&self, catalogue: &Catalogue, schedules: u64) -> Vec<Job> {
         let seed = self.cli.seed;
