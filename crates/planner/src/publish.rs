@@ -108,12 +108,9 @@ fn summary(draft: &Draft<'_>) -> Summary {
             | RolloutPhase::Retiring => in_flight_summary(draft),
         };
     }
-    // Whether what serves now is what the spec in force asks for is looked at in the next pass: a newer spec may wait.
-    let just_ended = draft.entries.iter().any(|entry| {
-        let (settled, superseded) = (RolloutEnd::Settled, RolloutEnd::RolledBack(Cause::Superseded));
-        matches!(entry, Entry::RolloutEnded(end) if *end == settled || *end == superseded)
-    });
-    if just_ended && state.refused.is_none() {
+    // What is newer begins in the next pass.
+    let superseded = Entry::RolloutEnded(RolloutEnd::RolledBack(Cause::Superseded));
+    if draft.entries.contains(&superseded) && state.refused.is_none() {
         return Summary::Progressing;
     }
     let rolled_back = state.last.as_ref().is_some_and(|last| matches!(last.end, RolloutEnd::RolledBack(_)));

@@ -36,6 +36,7 @@ pub(crate) fn likely(goldens: &[(&String, &Report)], seed: u64) -> Vec<Job> {
     let lists = [
         (1, stand_still_before_sending(goldens, seed)),
         (4, cheap_first(each(goldens, seed, &changes, is_change_of_aws), seed, cost)),
+        (4, cheap_first(seldom_done(goldens, seed, &changes), seed, cost)),
         (3, cheap_first(each(goldens, seed, &changes, is_kept_here), seed, cost)),
         (1, at_rest(goldens, seed)),
         (1, cheap_first(misread_at_rest(goldens, seed), seed, cost)),
@@ -298,6 +299,17 @@ fn each(
             }
         }
     }
+    jobs
+}
+
+/// What changes something on AWS and only a few scenarios do, the first time: among the faults of all it would have no turn.
+fn seldom_done(goldens: &[(&String, &Report)], seed: u64, faults: &[What]) -> Vec<Job> {
+    const FEW: usize = 3;
+    let doing = |of: &str| goldens.iter().filter(|(_, golden)| golden.operations.contains_key(of)).count();
+    let mut jobs = each(goldens, seed, faults, |of| is_change_of_aws(of) && doing(of) <= FEW);
+    let is_first =
+        |job: &Job| job.plan.faults.iter().all(|fault| matches!(fault.at, At::Operation { nth: 1, .. }));
+    jobs.retain(is_first);
     jobs
 }
 
