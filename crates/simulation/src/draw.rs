@@ -201,8 +201,15 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
             lasting(mishap, dice)
         }
         Kind::App => {
-            let mishap = Mishap::App(one_of(dice, AppMishap::ALL));
-            lasting(mishap, dice)
+            let how = one_of(dice, AppMishap::ALL);
+            let what = lasting(Mishap::App(how), dice);
+            match how {
+                AppMishap::BlueFlaps | AppMishap::NoCapacity => ended(what),
+                AppMishap::Incident
+                | AppMishap::GreenFails
+                | AppMishap::GreenFlaps
+                | AppMishap::ServingDies => what,
+            }
         }
         Kind::Snapshot => {
             let mishap = Mishap::Snapshot(one_of(dice, SnapshotMishap::ALL));
@@ -218,6 +225,14 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
 /// What happens to the world; a fifth of it is never undone.
 fn lasting(mishap: Mishap, dice: &mut fastrand::Rng) -> What {
     What::World { mishap, lasts: one_of(dice, &[0, 60, 180, 600, 1800]) }
+}
+
+/// The same, undone after two hours at the latest: nobody leaves it so that nothing can be gone back to.
+fn ended(what: What) -> What {
+    match what {
+        What::World { mishap, lasts: 0 } => What::World { mishap, lasts: 7200 },
+        what => what,
+    }
 }
 
 fn one_of<T: Copy>(dice: &mut fastrand::Rng, among: &[T]) -> T {
