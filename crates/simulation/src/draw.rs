@@ -204,7 +204,7 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
             let how = one_of(dice, AppMishap::ALL);
             let what = lasting(Mishap::App(how), dice);
             match how {
-                AppMishap::BlueFlaps | AppMishap::NoCapacity => ended(what),
+                AppMishap::BlueFlaps | AppMishap::NoCapacity => undone_at_last(what),
                 AppMishap::Incident
                 | AppMishap::GreenFails
                 | AppMishap::GreenFlaps
@@ -228,7 +228,7 @@ fn lasting(mishap: Mishap, dice: &mut fastrand::Rng) -> What {
 }
 
 /// The same, undone after two hours at the latest: nobody leaves it so that nothing can be gone back to.
-fn ended(what: What) -> What {
+fn undone_at_last(what: What) -> What {
     match what {
         What::World { mishap, lasts: 0 } => What::World { mishap, lasts: 7200 },
         what => what,

@@ -52,13 +52,13 @@ fn a_stop_that_shows_no_effect_is_sent_again_after_a_minute_and_not_before() {
 fn traffic_is_let_go_again_after_a_minute_and_not_before_where_it_shows_no_effect() {
     let forward = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
     let redeploys = redeploying(DeploymentStatus::Ready, false);
-    for sketch in [forward, redeploys] {
+    for (sketch, reason) in [(forward, Reason::Shifting), (redeploys, Reason::RollingBack)] {
         for (sent, step) in [(None, true), (Some(59), false), (Some(60), true)] {
             let mut sketch = sketch.clone();
             sketch.rollout.as_mut().unwrap().sent.1 = sent;
             let decision = build(&sketch).decide();
             assert_eq!(word(&decision), step.then_some("continue-traffic"), "sent {sent:?} seconds ago");
-            assert!(!decision.status.waiting.is_empty() || step, "it is told");
+            assert!(step || told(&decision, reason).is_some(), "it is told");
         }
     }
 }
