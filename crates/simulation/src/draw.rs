@@ -204,11 +204,8 @@ pub(crate) fn draw(kind: Kind, dice: &mut fastrand::Rng) -> What {
             let how = one_of(dice, AppMishap::ALL);
             let what = lasting(Mishap::App(how), dice);
             match how {
-                AppMishap::BlueFlaps | AppMishap::NoCapacity => undone_at_last(what),
-                AppMishap::Incident
-                | AppMishap::GreenFails
-                | AppMishap::GreenFlaps
-                | AppMishap::ServingDies => what,
+                AppMishap::BlueFlaps | AppMishap::GreenFlaps | AppMishap::NoCapacity => undone_at_last(what),
+                AppMishap::Incident | AppMishap::GreenFails | AppMishap::ServingDies => what,
             }
         }
         Kind::Snapshot => {

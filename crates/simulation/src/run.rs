@@ -233,6 +233,9 @@ impl<'s> Stage<'s> {
         let took = self.scene.calendar.elapsed();
         let crossings = self.scene.crossings();
         let at_end = self.effects().len();
+        // What is held for people may not have failed: whoever loses the ledger begins it anew.
+        let held = self.status().is_some_and(|status| status.summary == Summary::Held);
+        let forgotten = held && self.setup.plan.forgets();
         self.scene.calm();
         self.over = true;
         if reached && !self.waits_for_somebody() {
@@ -253,7 +256,7 @@ impl<'s> Stage<'s> {
             }
             // Who was answered what is not so may do what is not needed.
             let misled = locked(&self.scene.oracles).was_misled_since(start(), took);
-            if !late.is_empty() && !misled {
+            if !late.is_empty() && !misled && !forgotten {
                 self.found(Invariant::G16, format!("at rest: {late:?}"));
             }
         }

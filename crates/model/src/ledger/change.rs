@@ -189,6 +189,7 @@ impl ChangeState {
             | Entry::GreenKnown(_)
             | Entry::DeploymentKnown(_)
             | Entry::DeploymentForgotten
+            | Entry::RedeploymentFailed { .. }
             | Entry::RollbackDeploymentKnown(_)
             | Entry::BaselineTaken(_)
             | Entry::TrafficSeen

@@ -27,7 +27,10 @@ mod state;
 mod telling;
 
 pub use change::{ChangeState, Quarantine, Recurrence};
-pub use state::{BakeClock, EVENTS_KEPT, FailedRevision, Hold, LastRollout, Refusals, ReleaseState, Rollout};
+pub use state::{
+    BakeClock, EVENTS_KEPT, FailedRedeployment, FailedRevision, Hold, LastRollout, Refusals, ReleaseState,
+    Rollout,
+};
 
 /// One durable record about one release.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +81,13 @@ pub enum Entry {
     DeploymentKnown(String),
     /// The deployment ended without the revision having failed (Ready wait over while a gate was closed).
     DeploymentForgotten,
+    /// A redeployment ended without success; it is made again.
+    RedeploymentFailed {
+        /// The deployment.
+        deployment: String,
+        /// `errorInformation.code`, or the status.
+        code: String,
+    },
     /// The deployment that rolls back is known.
     RollbackDeploymentKnown(String),
     /// Blue's history before the first production weight.

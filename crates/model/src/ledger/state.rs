@@ -165,6 +165,19 @@ pub struct Rollout {
     pub continue_sent: Option<Timestamp>,
     /// When the deletion of blue was last let go.
     pub retire_sent: Option<Timestamp>,
+    /// The last redeployment that ended without success.
+    pub redeployment_failed: Option<FailedRedeployment>,
+}
+
+/// The last of a rollout's redeployments that ended without success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRedeployment {
+    /// How many did.
+    pub count: u32,
+    /// The last one.
+    pub deployment: String,
+    /// Why it ended: `errorInformation.code`, or the status.
+    pub code: String,
 }
 
 /// How much bake time is served. Restarts with a lost ledger.
@@ -246,6 +259,7 @@ impl ReleaseState {
             Entry::Advanced(_)
             | Entry::GreenKnown(_)
             | Entry::DeploymentForgotten
+            | Entry::RedeploymentFailed { .. }
             | Entry::RollbackDeploymentKnown(_)
             | Entry::BaselineTaken(_)
             | Entry::TrafficSeen
@@ -426,6 +440,7 @@ impl Rollout {
             stop_sent: None,
             continue_sent: None,
             retire_sent: None,
+            redeployment_failed: None,
         }
     }
 
@@ -437,22 +452,31 @@ impl Rollout {
         }
     }
 
+    /// Another deployment is made for what this one was for.
+    fn forget_deployment(&mut self, at: Timestamp) {
+        self.deployment = None;
+        self.deployment_since = None;
+        // Nothing went to it, and the next one may be days away: blue's history is frozen anew for it.
+        self.traffic_since = None;
+        self.baseline = None;
+        self.verified = None;
+        self.continue_sent = None;
+        self.retire_sent = None;
+        self.enter(at, self.start.first_phase());
+        self.since = at;
+    }
+
     fn apply(&mut self, at: Timestamp, entry: &Entry) {
         match entry {
             Entry::Advanced(phase) => self.enter(at, phase.clone()),
             Entry::GreenKnown(arn) => self.green = Some(arn.clone()),
             Entry::DeploymentKnown(id) => self.know_deployment(at, id),
-            Entry::DeploymentForgotten => {
-                self.deployment = None;
-                self.deployment_since = None;
-                // Nothing went to it, and the next one may be days away: blue's history is frozen anew for it.
-                self.traffic_since = None;
-                self.baseline = None;
-                self.verified = None;
-                self.continue_sent = None;
-                self.retire_sent = None;
-                self.enter(at, self.start.first_phase());
-                self.since = at;
+            Entry::DeploymentForgotten => self.forget_deployment(at),
+            Entry::RedeploymentFailed { deployment, code } => {
+                let count = self.redeployment_failed.as_ref().map_or(0, |failed| failed.count) + 1;
+                let (deployment, code) = (deployment.clone(), code.clone());
+                self.redeployment_failed = Some(FailedRedeployment { count, deployment, code });
+                self.forget_deployment(at);
             }
             Entry::RollbackDeploymentKnown(id) => self.rollback_deployment = Some(id.clone()),
             Entry::BaselineTaken(baseline) => self.baseline = Some(Baseline::clone(baseline)),

@@ -55,6 +55,11 @@ pub(super) fn telling(entry: &Entry) -> Option<(EventKind, &'static str, String)
             "the Ready wait ended while a gate was closed; the deployment is made again when the gates open"
                 .into(),
         ),
+        Entry::RedeploymentFailed { deployment, code } => (
+            Warning,
+            "RedeploymentFailed",
+            format!("redeployment {deployment} ended without success ({code}) and is made again"),
+        ),
         Entry::RollbackDeploymentKnown(id) => {
             (Normal, "RollbackDeploymentKnown", format!("deployment {id} rolls back"))
         }

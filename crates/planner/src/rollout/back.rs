@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Step,
-    ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
+    ledger::{Cause, Entry, FailedRedeployment, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
     observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet},
     revision::RevisionArn,
     waiting::{Class, Held, OnDeadline, Reason},
@@ -51,6 +51,24 @@ fn rolling_back(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &
         .since(rollout.since)
         .on(on)
         .unblock("it passes with time");
+}
+
+/// The old revision is being deployed again. Once that has failed, people are told so until it succeeds, also while the next attempt is
+/// under way: what failed for an hour may fail for days, and nobody looks at what "passes with time".
+fn deploying_again(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: &Cause) {
+    let Some(FailedRedeployment { count, deployment, code }) = &rollout.redeployment_failed else {
+        rolling_back(draft, rollout, cause, &format!("{to} is deployed again"));
+        return;
+    };
+    let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+    let message = format!(
+        "{to} is deployed again because {cause}, after that failed {times}; the last redeployment, {deployment}, \
+         ended ({code})"
+    );
+    draft
+        .held(Held::RollbackFailed, message)
+        .on(rollout.deployment.as_ref().unwrap_or(deployment).clone())
+        .until(rollout.since + forward::INSTALL_LIMIT, OnDeadline::Continue);
 }
 
 fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
@@ -308,7 +326,7 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
     let Some(id) = rollout.deployment.clone() else {
         let idle =
             draft.seen.deployments.known().is_some_and(|all| all.iter().all(|d| d.status.is_terminal()));
-        rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
+        deploying_again(draft, rollout, to, &cause);
         if change::is_in_the_way(draft) {
             // Given back by the schema machine in this very pass: no deployment is begun that could not work.
             return;
@@ -334,10 +352,10 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
     let let_go = rollout.continue_sent.is_some();
     match codedeploy::read(&deployment, draft.seen, &rollout.start.green_group, let_go) {
         Where::Installing | Where::Shifting { .. } => {
-            rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
+            deploying_again(draft, rollout, to, &cause);
         }
         Where::Ready => {
-            rolling_back(draft, rollout, &cause, &format!("{to} is deployed again"));
+            deploying_again(draft, rollout, to, &cause);
             if draft.gate(gates::green_healthy(draft, rollout)) && !forward::is_let_go(draft, rollout) {
                 draft.propose(Step::ContinueTraffic { deployment: id }, Direction::Back);
             }
@@ -374,7 +392,8 @@ fn redeploy_again(
     }
     let again = ended.ended.unwrap_or(rollout.since) + REDEPLOY_AGAIN;
     if draft.now >= again {
-        draft.note(Entry::DeploymentForgotten);
+        let (deployment, code) = (ended.id.clone(), code.to_owned());
+        draft.note(Entry::RedeploymentFailed { deployment, code });
         draft.look_in(1);
         return;
     }

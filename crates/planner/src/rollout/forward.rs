@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// CodeDeploy gives an installation this long. Source: Install waits up to 60 minutes for steady state.
-const INSTALL_LIMIT: SignedDuration = SignedDuration::from_mins(60);
+pub(super) const INSTALL_LIMIT: SignedDuration = SignedDuration::from_mins(60);
 
 /// A phase begins with the read that showed it, which may be so much later than CodeDeploy's own clock says.
 const READ_LATER: SignedDuration = SignedDuration::from_mins(1);

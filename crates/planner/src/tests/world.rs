@@ -318,6 +318,7 @@ fn rollout(flight: &Flight, accepted: &Accepted) -> Rollout {
         stop_sent: stop.map(ago),
         continue_sent: go.map(ago),
         retire_sent: retire.map(ago),
+        redeployment_failed: None,
     }
 }
 

@@ -5,7 +5,7 @@ use tidegate_model::{
     ledger::{RolloutKind, RolloutPhase},
     observation::{TaskSet, TaskSetStatus},
     status::Grade,
-    waiting::OnDeadline,
+    waiting::{Class, OnDeadline},
 };
 
 use super::{
@@ -285,12 +285,38 @@ fn a_redeployment_that_ended_without_success_is_made_again_a_quarter_of_an_hour_
 
     let mut world = redeployment_that_ended(900);
     let decision = world.decide();
-    assert!(decision.entries.contains(&Entry::DeploymentForgotten));
+    assert!(decision.entries.iter().any(|entry| matches!(entry, Entry::RedeploymentFailed { .. })));
     world.state = after(&world, &decision);
     let rollout = world.state.rollout.as_ref().unwrap();
     assert_eq!((&rollout.phase, &rollout.deployment), (&RolloutPhase::RollingBack(Cause::Ordered), &None));
     let decision = world.decide();
     assert_eq!((starts(&decision), word(&decision)), (None, Some("create-deployment")));
+}
+
+#[test]
+fn a_redeployment_that_has_failed_is_told_to_people_until_another_one_brings_the_revision_back() {
+    let mut world = redeployment_that_ended(900);
+    let now = world.now;
+    for times in ["failed once", "failed 2 times"] {
+        let forgets = world.decide();
+        world.state = after(&world, &forgets);
+        let creates = world.decide();
+        assert_eq!(word(&creates), Some("create-deployment"));
+        let told = |decision: &Decision| {
+            let held = told(decision, Reason::Held(Held::RollbackFailed)).expect("it is told");
+            assert!(held.message.contains(times) && held.message.contains("d-1"), "{}", held.message);
+            assert_eq!((decision.status.summary, held.class), (Summary::Held, Class::NeedsHuman));
+            assert_eq!(held.deadline, Some(now + SignedDuration::from_mins(60)));
+        };
+        told(&creates);
+        world.state.rollout.as_mut().unwrap().deployment = Some("d-1".into());
+        let ended = world.seen.deployments.clone();
+        for status in [DeploymentStatus::InProgress, DeploymentStatus::Ready] {
+            world.seen.deployments = build(&redeploying(status, false)).seen.deployments;
+            told(&world.decide());
+        }
+        world.seen.deployments = ended;
+    }
 }
 
 #[test]
