@@ -61,6 +61,12 @@ fn moment(crash: &Job, moments: &[Moment]) -> Option<Moment> {
     }
 }
 
+/// One job in so many, drawn by the seed.
+pub fn one_in(many: usize, seed: u64, jobs: Vec<Job>) -> Vec<Job> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    jobs.into_iter().filter(|_| dice.usize(..many.max(1)) == 0).collect()
+}
+
 fn one_of_each(alike: BTreeMap<Moment, Vec<Job>>, seed: u64) -> Vec<Job> {
     let mut dice = fastrand::Rng::with_seed(seed);
     alike.into_values().filter_map(|jobs| dice.choice(jobs)).collect()

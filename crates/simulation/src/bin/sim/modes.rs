@@ -90,6 +90,24 @@ pub(crate) enum Crossings {
     Every,
     /// One of those at which it leaves the same behind in the same second.
     OneOfAlike,
+    /// Of those one in so many: the seed draws which.
+    OneIn(usize),
+}
+
+impl Crossings {
+    /// Its share of jobs at every crossing, and at one of those that are alike.
+    fn of(
+        self,
+        seed: u64,
+        every: impl FnOnce() -> Vec<Job>,
+        one_of_alike: impl FnOnce() -> Vec<Job>,
+    ) -> Vec<Job> {
+        match self {
+            Self::Every => every(),
+            Self::OneOfAlike => one_of_alike(),
+            Self::OneIn(many) => plans::one_in(many, seed, one_of_alike()),
+        }
+    }
 }
 
 /// Sweeps that go on where they stood.
@@ -100,10 +118,10 @@ pub(crate) struct Sweeps<'c> {
 
 impl Sweeps<'_> {
     pub(crate) fn crash_points(&self, catalogue: &Catalogue, crossings: Crossings) -> Swept {
-        let (title, jobs) = match crossings {
-            Crossings::Every => ("crash points", self.each(catalogue, plans::crash_points)),
-            Crossings::OneOfAlike => ("crash moments", self.each(catalogue, plans::crash_moments)),
-        };
+        let title = if crossings == Crossings::Every { "crash points" } else { "crash moments" };
+        let (every, alike) = (plans::crash_points, plans::crash_moments);
+        let jobs =
+            crossings.of(self.cli.seed, || self.each(catalogue, every), || self.each(catalogue, alike));
         self.told(title, self.sweep(title, catalogue, &jobs))
     }
 
@@ -122,10 +140,10 @@ impl Sweeps<'_> {
 
     pub(crate) fn takeovers(&self, catalogue: &Catalogue, crossings: Crossings) -> Swept {
         let catalogue = with_two_daemons(catalogue);
-        let (title, jobs) = match crossings {
-            Crossings::Every => ("takeovers", self.each(&catalogue, plans::takeovers)),
-            Crossings::OneOfAlike => ("takeover moments", self.each(&catalogue, plans::takeover_moments)),
-        };
+        let title = if crossings == Crossings::Every { "takeovers" } else { "takeover moments" };
+        let (every, alike) = (plans::takeovers, plans::takeover_moments);
+        let jobs =
+            crossings.of(self.cli.seed, || self.each(&catalogue, every), || self.each(&catalogue, alike));
         self.told(title, self.sweep(title, &catalogue, &jobs))
     }
 
