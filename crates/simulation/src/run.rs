@@ -233,9 +233,11 @@ impl<'s> Stage<'s> {
         let took = self.scene.calendar.elapsed();
         let crossings = self.scene.crossings();
         let at_end = self.effects().len();
-        // What is held for people may not have failed: whoever loses the ledger begins it anew.
-        let held = self.status().is_some_and(|status| status.summary == Summary::Held);
-        let forgotten = held && self.setup.plan.forgets();
+        // What is held for people may not have failed: whoever loses the ledger begins it anew. And what did not bring back what served
+        // is tried again until it does.
+        let held = self.status().filter(|status| status.summary == Summary::Held);
+        let unfinished =
+            held.is_some_and(|status| self.setup.plan.forgets() || told::is_tried_again(&status));
         self.scene.calm();
         self.over = true;
         if reached && !self.waits_for_somebody() {
@@ -256,7 +258,7 @@ impl<'s> Stage<'s> {
             }
             // Who was answered what is not so may do what is not needed.
             let misled = locked(&self.scene.oracles).was_misled_since(start(), took);
-            if !late.is_empty() && !misled && !forgotten {
+            if !late.is_empty() && !misled && !unfinished {
                 self.found(Invariant::G16, format!("at rest: {late:?}"));
             }
         }

@@ -16,7 +16,7 @@ use tidegate_model::{
 };
 use tokio::time::Instant;
 
-use super::{Setup, Stage, TICK, start};
+use super::{Setup, Stage, TICK, start, told};
 use crate::{
     oracle::{
         Invariant,
@@ -97,8 +97,12 @@ impl Stage<'_> {
         let lasts = |wait: &Waiting| wait.class.needs_somebody() || wait.class == Class::Suspended;
         let named = status.waiting.iter().any(lasts);
         match status.summary {
-            // What ends by itself is not over yet.
-            Summary::Held => !plan.only_calls() && self.deadline(status).is_none(),
+            // What ends by itself is not over yet. What cannot be brought back, because somebody has removed it, is tried again for ever.
+            Summary::Held => {
+                let ends =
+                    self.deadline(status).is_some() && !(plan.meddles() && told::is_tried_again(status));
+                !plan.only_calls() && !ends
+            }
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             // What an abort comes too late for without a fault may be in time with one.
             Summary::RolledBack => plan.may_end_otherwise() || self.scenario_allows_rollback(),
@@ -111,7 +115,6 @@ impl Stage<'_> {
                     && !is_counting(status)
                     && (named || status.waiting.is_empty() && !is_contracting(status))
             }
-            // What cannot be brought back, because somebody has removed it, is tried again for ever.
             Summary::Waiting | Summary::RollingBack => plan.meddles() && named,
             Summary::Progressing | Summary::Unknown => false,
         }

@@ -83,6 +83,11 @@ impl Stage<'_> {
     }
 }
 
+/// True of a rollback that has failed and is made again.
+pub(super) fn is_tried_again(status: &ReleaseStatus) -> bool {
+    status.waiting.iter().any(|wait| wait.reason == Reason::Held(Held::RollbackFailed))
+}
+
 /// True of a wait that sends people to look where traffic goes: the listener was edited, or somebody else's deployment, or one that no
 /// ledger here knows, has it, or what takes it back has failed; and who cannot read the ledger looks at nothing.
 fn is_about_traffic(reason: Reason) -> bool {
