@@ -174,4 +174,13 @@ mod tests {
         assert!(!LedgerError::Fenced { release }.is_outage());
         assert!(!LedgerError::LockLost { path: "ledger.db".into() }.is_outage());
     }
+
+    #[test]
+    fn a_file_that_is_another_one_ends_the_process_and_a_store_that_fails_does_not() {
+        let release: ReleaseName = "shop".parse().expect("a name");
+        assert!(LedgerError::LockLost { path: "ledger.db".into() }.is_fatal());
+        assert!(LedgerError::Replaced { path: "ledger.db".into() }.is_fatal());
+        assert!(!LedgerError::reading(sqlx::Error::PoolTimedOut).is_fatal());
+        assert!(!LedgerError::Fenced { release }.is_fatal());
+    }
 }

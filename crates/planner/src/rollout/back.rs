@@ -72,7 +72,7 @@ fn deploying_again(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, c
 }
 
 fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
-    let Some(id) = rollout.deployment.clone().or_else(|| own_unknown(draft, rollout)) else {
+    let Some(id) = rollout.deployment.clone() else {
         never_begun(draft, rollout, cause);
         return;
     };
@@ -114,13 +114,6 @@ pub(crate) fn is_blue_going(draft: &Draft<'_>, rollout: &Rollout) -> bool {
         .is_some_and(|fact| fact.known().is_some_and(|deployment| deployment.termination_wait_started));
     let blue = seen.service.known().map(|service| service.task_set(&start.blue, &start.blue_group));
     all_on_green && blue.is_some_and(|blue| blue.is_none_or(|set| set.desired == 0))
-}
-
-/// A deployment of ours under way that was not taken over, because what serves could not be read: it can be stopped all the same.
-fn own_unknown(draft: &mut Draft<'_>, rollout: &Rollout) -> Option<String> {
-    let id = start::own_under_way(draft, rollout).filter(|_| draft.state.open.is_empty())?.id.clone();
-    draft.note(Entry::DeploymentKnown(id.clone()));
-    Some(id)
 }
 
 /// Nothing was deployed. While part of the traffic is elsewhere all the same, that is no way back which has ended.

@@ -1,26 +1,27 @@
 //! The phase of a change as database and ledger show it, and what may still be mended of it.
 
+use jiff::SignedDuration;
 use serde_json::json;
 use tidegate_model::{
     Digest, Fact,
     decision::Step,
     fact::Why,
     gate::Gate,
-    ledger::{Broken, Entry, ReaderSeen},
+    ledger::{Broken, Entry, Intent, ReaderSeen},
     observation::DeploymentStatus,
-    schema::{ChangePlan, Object, SchemaPhase},
+    schema::{ChangePlan, FilePhase, Object, SchemaPhase},
     waiting::Reason,
 };
 
 use super::{
     after,
     gates::ask,
-    golden::{in_flight, preflight, settled},
-    sketch::{Change, Evidence, Journal, Phase, Sketch, Tool},
+    golden::{in_flight, preflight, quarantined, settled},
+    sketch::{Change, Evidence, Journal, Phase, Sketch, Snapshot, Tool},
     word,
     world::{DAY, World, ago, build, definition, now, steps},
 };
-use crate::change;
+use crate::change::{self, Footing};
 
 fn phase(world: &World) -> Option<SchemaPhase> {
     ask(world, |draft| change::phase(&draft))
@@ -368,5 +369,76 @@ fn a_step_in_the_database_is_journaled_without_the_texts_of_its_files() {
         for (kept, whole) in kept.plan.files.iter().zip(&whole.plan.files) {
             assert_eq!((&kept.checksum, kept.text.as_str()), (&whole.checksum, ""));
         }
+    }
+}
+
+/// What serves has settled, and nothing is known of the version before it but that the quiet began so many seconds after it had gone.
+fn quiet_after_the_version_before(seconds: i64) -> World {
+    let mut sketch = quarantined();
+    (sketch.ledger.previous, sketch.ledger.last) = (true, Some(true));
+    sketch.database.snapshot = Fact::Known(Snapshot::Young);
+    let mut world = build(&sketch);
+    let until = world.state.previous_until.unwrap();
+    let change = world.state.change.as_mut().unwrap();
+    change.quiet_since = Some(until + SignedDuration::from_secs(seconds));
+    change.namers.clear();
+    world
+}
+
+#[test]
+fn the_version_before_may_name_the_old_form_unless_it_was_quiet_before_that_had_gone() {
+    let may_name = |seconds| {
+        let world = quiet_after_the_version_before(seconds);
+        let change = world.state.change.as_ref().unwrap();
+        let before = definition(1, true).digest();
+        ask(&world, |draft| change::may_name(&draft, change, &before))
+    };
+    assert!(may_name(1) && may_name(0));
+    assert!(!may_name(-1));
+}
+
+#[test]
+fn a_purge_writes_down_who_named_the_old_form_or_may_have_and_not_what_serves() {
+    let (before, serves) = (definition(1, true).digest(), definition(2, true).digest());
+    let written = |seconds, namers: &[&Digest]| {
+        let mut world = quiet_after_the_version_before(seconds);
+        world.state.change.as_mut().unwrap().namers = namers.iter().copied().cloned().collect();
+        let Some(Step::Purge(step)) = world.decide().step else { panic!("it is due") };
+        step.namers
+    };
+    assert_eq!(written(-1, &[]), []);
+    assert_eq!(written(-1, &[&before]), [before.clone()]);
+    assert_eq!(written(1, &[]), [before.clone()], "nobody can say that it did not");
+    assert_eq!(written(1, &[&before]), [before.clone()], "once");
+    assert_eq!(written(-1, &[&serves]), []);
+}
+
+#[test]
+fn nobody_is_brought_back_who_names_what_a_call_in_doubt_drops() {
+    let footing = |step: Step| {
+        let mut world = change(settled(), Change::Marked, Journal::Filled);
+        let named = definition(2, true).digest();
+        world.state.change.as_mut().unwrap().namers.insert(named.clone());
+        world.state.open = vec![(Intent { id: 40, step }, ago(10))];
+        ask(&world, |draft| change::footing(&draft, &named))
+    };
+    for step in steps() {
+        let (drops, word) = match &step {
+            Step::Purge(_) => (true, "purge"),
+            Step::RunTask(run) => (run.phase == FilePhase::Contract, "run-task"),
+            step => (false, step.as_str()),
+        };
+        let wanted = if drops { Footing::InDoubt } else { Footing::Firm };
+        assert!(footing(step) == wanted, "{word}");
+    }
+    for phase in [FilePhase::Expand, FilePhase::Contract] {
+        let run = steps().into_iter().find_map(|step| match step {
+            Step::RunTask(run) => Some(run),
+            _ => None,
+        });
+        let mut run = run.expect("one of each");
+        run.phase = phase;
+        let wanted = if phase == FilePhase::Contract { Footing::InDoubt } else { Footing::Firm };
+        assert!(footing(Step::RunTask(run)) == wanted, "{phase:?}");
     }
 }

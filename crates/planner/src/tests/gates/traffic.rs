@@ -2,7 +2,7 @@
 
 use tidegate_analysis::Judgement;
 use tidegate_model::{
-    Fact, ParameterVersion,
+    Fact, ParameterVersion, Why,
     ledger::Refused,
     name::MetricName,
     observation::{Alarm, DeploymentStatus, TargetHealth},
@@ -97,6 +97,23 @@ fn the_engine_is_ready_when_blue_is_whole_no_alarm_is_red_and_nobody_else_deploy
         all
     });
     assert!(is_open(&engine(&world)), "it has ended");
+}
+
+#[test]
+fn whether_the_engine_is_ready_is_not_known_while_what_it_rests_on_cannot_be_read() {
+    let unread = |change: fn(&mut World), what: &str| {
+        let mut world = ready();
+        change(&mut world);
+        let reading = ask(&world, |draft| gates::engine_ready(&draft, &rollout(&world)));
+        says(reading, Class::NeedsTime, what);
+    };
+    unread(|world| world.seen.listeners = Fact::Unknown(Why::Throttled), "the listeners");
+    unread(|world| world.seen.health = Fact::Unknown(Why::Throttled), "target health");
+    unread(|world| world.seen.alarms = Fact::Unknown(Why::Throttled), "what the alarms show");
+    unread(
+        |world| world.seen.deployments = Fact::Unknown(Why::Throttled),
+        "what runs on the deployment group",
+    );
 }
 
 #[test]

@@ -37,3 +37,39 @@ fn what_was_refused_is_tried_again_after_a_pause_that_doubles_and_differs_from_r
         assert!(tries(count, pause), "{count} refusals, {pause} ms");
     }
 }
+
+#[test]
+fn a_way_back_that_is_refused_is_tried_again_every_quarter_of_a_minute_and_every_minute_at_last() {
+    let waits = |count| {
+        let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::InProgress, false);
+        sketch.ledger.refusals = Some(count);
+        let mut world = build(&sketch);
+        let tried = |seconds: i64| {
+            world.state.refusals.as_mut().unwrap().last = ago(seconds);
+            word(&world.decide()).is_some()
+        };
+        (0..=60).map(tried).position(|tried| tried).expect("at last it is tried")
+    };
+    assert!(waits(1) <= 4, "{}", waits(1));
+    for count in [7, 8] {
+        assert!((11..=15).contains(&waits(count)), "{}", waits(count));
+    }
+    for count in [9, 20] {
+        assert!((45..=60).contains(&waits(count)), "{}", waits(count));
+    }
+}
+
+#[test]
+fn what_was_refused_more_than_eight_times_is_told_also_while_it_is_tried_once_more() {
+    let is_told = |count| {
+        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
+        sketch.ledger.refusals = Some(count);
+        let mut world = build(&sketch);
+        world.state.refusals.as_mut().unwrap().last = ago(300);
+        let decision = world.decide();
+        assert!(word(&decision).is_some());
+        told(&decision, Reason::Refused).is_some()
+    };
+    assert!(!is_told(7) && !is_told(8));
+    assert!(is_told(9) && is_told(20));
+}
