@@ -163,6 +163,8 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     let Some(serving) = start::serving(draft) else { return };
     draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
     start::redeploy(draft, &spec, &serving, blue, cause);
+    // By an older copy of the ledger, what was deployed since may be under way.
+    super::find_own(draft);
 }
 
 /// A rollback is a deployment of its own: followed to its end, then listener and task set must be blue's again.
@@ -384,9 +386,11 @@ fn redeploy_again(
         return;
     }
     let again = ended.ended.unwrap_or(rollout.since) + REDEPLOY_AGAIN;
-    if draft.now >= again {
+    // A call that was given up may have landed since: what it made is the next attempt.
+    if draft.now >= again || start::own_under_way(draft, rollout).is_some() {
         let (deployment, code) = (ended.id.clone(), code.to_owned());
         draft.note(Entry::RedeploymentFailed { deployment, code });
+        super::find_own(draft);
         draft.look_in(1);
         return;
     }

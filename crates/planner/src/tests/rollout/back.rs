@@ -11,11 +11,13 @@ use tidegate_model::{
 use super::{
     super::{
         after,
+        gates::ask,
         sketch::{Serving, SpecText, calm},
         world::{ROLLBACK, ago, blue_group, green_group, revision},
     },
     *,
 };
+use crate::draft::Direction;
 
 /// The deployment was stopped: with a rollback in this state, or without one.
 fn stopped(rollback: Option<DeploymentStatus>) -> Sketch {
@@ -317,6 +319,21 @@ fn a_redeployment_that_has_failed_is_told_to_people_until_another_one_brings_the
         }
         world.seen.deployments = ended;
     }
+}
+
+#[test]
+fn what_a_call_that_was_given_up_has_made_after_all_is_the_next_attempt_at_once() {
+    let mut world = redeployment_that_ended(60);
+    let spec = world.state.rollout.as_ref().unwrap().start.spec.clone();
+    let marker = ask(&world, |draft| draft.deployment_marker(&spec, Direction::Back));
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    let mut late = all[0].clone();
+    (late.id, late.status, late.ended) = ("d-late".into(), DeploymentStatus::InProgress, None);
+    late.marker = Some(marker);
+    all.push(late);
+    let decision = world.decide();
+    assert!(decision.entries.iter().any(|entry| matches!(entry, Entry::RedeploymentFailed { .. })));
+    assert!(decision.entries.contains(&Entry::DeploymentKnown("d-late".into())), "{:?}", decision.entries);
 }
 
 #[test]
