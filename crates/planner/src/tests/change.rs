@@ -407,9 +407,9 @@ fn a_purge_writes_down_who_named_the_old_form_or_may_have_and_not_what_serves() 
         step.namers
     };
     assert_eq!(written(-1, &[]), []);
-    assert_eq!(written(-1, &[&before]), [before.clone()]);
-    assert_eq!(written(1, &[]), [before.clone()], "nobody can say that it did not");
-    assert_eq!(written(1, &[&before]), [before.clone()], "once");
+    assert_eq!(written(-1, &[&before]), std::slice::from_ref(&before));
+    assert_eq!(written(1, &[]), std::slice::from_ref(&before), "nobody can say that it did not");
+    assert_eq!(written(1, &[&before]), std::slice::from_ref(&before), "once");
     assert_eq!(written(-1, &[&serves]), []);
 }
 
