@@ -68,7 +68,8 @@ fn deploying_again(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, c
     draft
         .held(Held::RollbackFailed, message)
         .on(rollout.deployment.as_ref().unwrap_or(deployment).clone())
-        .until(rollout.since + forward::INSTALL_LIMIT, OnDeadline::Continue);
+        .until(rollout.since + forward::INSTALL_LIMIT, OnDeadline::Continue)
+        .unblock("look at why its tasks do not become healthy; it is deployed again until it serves");
 }
 
 fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {

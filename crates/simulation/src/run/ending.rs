@@ -99,9 +99,8 @@ impl Stage<'_> {
         match status.summary {
             // What ends by itself is not over yet. What cannot be brought back, because somebody has removed it, is tried again for ever.
             Summary::Held => {
-                let ends =
-                    self.deadline(status).is_some() && !(plan.meddles() && told::is_tried_again(status));
-                !plan.only_calls() && !ends
+                let stays = self.deadline(status).is_none() || plan.meddles() && told::is_tried_again(status);
+                stays && !plan.only_calls()
             }
             Summary::Invalid => plan.mangles() || plan.meddles() || plan.forgets(),
             // What an abort comes too late for without a fault may be in time with one.

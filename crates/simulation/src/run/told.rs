@@ -83,9 +83,10 @@ impl Stage<'_> {
     }
 }
 
-/// True of a rollback that has failed and is made again.
+/// True of a redeployment that has failed and is made again: any other rollback that failed waits for people, without an end.
 pub(super) fn is_tried_again(status: &ReleaseStatus) -> bool {
-    status.waiting.iter().any(|wait| wait.reason == Reason::Held(Held::RollbackFailed))
+    let failed = Reason::Held(Held::RollbackFailed);
+    status.waiting.iter().any(|wait| wait.reason == failed && wait.deadline.is_some())
 }
 
 /// True of a wait that sends people to look where traffic goes: the listener was edited, or somebody else's deployment, or one that no

@@ -22,16 +22,20 @@ fn a_call_in_doubt_keeps_its_like_waiting_and_no_other_that_goes_back() {
     assert_eq!(wait.deadline, Some(ago(10) + CALL_MAY_LAND));
 }
 
+/// What is decided so many milliseconds after the last of so many refusals.
+fn refused(sketch: &Sketch, count: u32, milliseconds: i64) -> Decision {
+    let mut sketch = sketch.clone();
+    sketch.ledger.refusals = Some(count);
+    let mut world = build(&sketch);
+    let last = world.now - SignedDuration::from_millis(milliseconds);
+    world.state.refusals.as_mut().unwrap().last = last;
+    world.decide()
+}
+
 #[test]
 fn what_was_refused_is_tried_again_after_a_pause_that_doubles_and_differs_from_release_to_release() {
-    let tries = |count, milliseconds| {
-        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
-        sketch.ledger.refusals = Some(count);
-        let mut world = build(&sketch);
-        let last = world.now - SignedDuration::from_millis(milliseconds);
-        world.state.refusals.as_mut().unwrap().last = last;
-        word(&world.decide()).is_some()
-    };
+    let forward = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
+    let tries = |count, milliseconds| word(&refused(&forward, count, milliseconds)).is_some();
     for (count, pause) in [(1, 3_040), (2, 7_520), (20, 279_000)] {
         assert!(!tries(count, pause - 1), "{count} refusals, {pause} ms");
         assert!(tries(count, pause), "{count} refusals, {pause} ms");
@@ -40,16 +44,9 @@ fn what_was_refused_is_tried_again_after_a_pause_that_doubles_and_differs_from_r
 
 #[test]
 fn a_way_back_that_is_refused_is_tried_again_every_quarter_of_a_minute_and_every_minute_at_last() {
-    let waits = |count| {
-        let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::InProgress, false);
-        sketch.ledger.refusals = Some(count);
-        let mut world = build(&sketch);
-        let tried = |seconds: i64| {
-            world.state.refusals.as_mut().unwrap().last = ago(seconds);
-            word(&world.decide()).is_some()
-        };
-        (0..=60).map(tried).position(|tried| tried).expect("at last it is tried")
-    };
+    let back = in_flight(Phase::Stopping, DeploymentStatus::InProgress, false);
+    let tries = |count, seconds: i64| word(&refused(&back, count, seconds * 1_000)).is_some();
+    let waits = |count| (0..=60).find(|seconds| tries(count, *seconds)).expect("at last it is tried");
     assert!(waits(1) <= 4, "{}", waits(1));
     for count in [7, 8] {
         assert!((11..=15).contains(&waits(count)), "{}", waits(count));
@@ -61,12 +58,9 @@ fn a_way_back_that_is_refused_is_tried_again_every_quarter_of_a_minute_and_every
 
 #[test]
 fn what_was_refused_more_than_eight_times_is_told_also_while_it_is_tried_once_more() {
+    let forward = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
     let is_told = |count| {
-        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
-        sketch.ledger.refusals = Some(count);
-        let mut world = build(&sketch);
-        world.state.refusals.as_mut().unwrap().last = ago(300);
-        let decision = world.decide();
+        let decision = refused(&forward, count, 300_000);
         assert!(word(&decision).is_some());
         told(&decision, Reason::Refused).is_some()
     };
