@@ -279,6 +279,7 @@ impl Oracles {
     pub(crate) fn begins(&mut self, world: &World, machine: &Machine, operation: Operation, now: Duration) {
         let number = machine.number;
         let stands = (number, self.leads(number, now), self.journal.outgrown);
+        self.schema.begins(operation);
         let mut wrong = self.steps.begins(stands, operation, world.now());
         wrong.extend(self.orders.begins(world, machine, operation));
         for (invariant, what) in wrong {

@@ -34,6 +34,8 @@ pub(crate) struct Schema {
     looked_at: Option<(u64, Option<Timestamp>)>,
     /// When the old form was hidden last, and is still.
     hidden: Option<Timestamp>,
+    /// How often it was to be given back since. One that brings the old revision back waits for three refusals, and no longer.
+    tries: u32,
     /// When there was last a snapshot that a purge may rest on: somebody may have deleted it just now.
     kept: Option<Timestamp>,
     /// True once the team's own tool was told to drop the old form: then a purge only writes down that it did.
@@ -44,6 +46,9 @@ pub(crate) struct Schema {
 
 /// A snapshot on which a purge rests is no older: the half hour that it may have, and what a purge waits for locks.
 const YOUNG: jiff::SignedDuration = jiff::SignedDuration::from_mins(33);
+
+/// So often a hidden form is tried to be given back before the revision that needs it comes all the same: abort always wins.
+const TRIES: u32 = 3;
 
 /// What was true this short a time ago may have been what a daemon decided by.
 const FRESH: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
@@ -60,8 +65,11 @@ impl Schema {
         let now = world.now();
         self.read(world);
         let known = database.versions();
+        let given_up = self.hidden.is_some() && self.tries >= TRIES;
         for version in running.iter().filter(|version| known.contains(**version)) {
-            if let Err((statement, misfit)) = database.fits(version) {
+            if let Err((statement, misfit)) = database.fits(version)
+                && !given_up
+            {
                 let what = format!("{version} has tasks, and its {statement:?} fails: {misfit:?}");
                 found.add(Invariant::D2, now, what);
             }
@@ -84,7 +92,7 @@ impl Schema {
             self.epoch = self.epoch.max(step.epoch);
             match step.operation {
                 Operation::Hide => {
-                    self.hidden = Some(step.at);
+                    (self.hidden, self.tries) = (Some(step.at), 0);
                     self.contracted(world, ("hidden", step.at), shown, found);
                     self.unused(database, step.at, found);
                 }
@@ -99,6 +107,20 @@ impl Schema {
             }
         }
         self.seen = committed.len();
+    }
+
+    /// A daemon begins an operation.
+    pub(crate) fn begins(&mut self, operation: Operation) {
+        match operation {
+            Operation::Unhide => self.tries += 1,
+            Operation::Claim
+            | Operation::Observe
+            | Operation::Expand
+            | Operation::Backfill
+            | Operation::Hide
+            | Operation::Purge
+            | Operation::Log => {}
+        }
     }
 
     /// Keeps what is asked for. A spec that can be read and has no change in it asks for nothing.
