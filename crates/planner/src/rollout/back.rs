@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Step,
-    ledger::{Cause, Entry, FailedRedeployment, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
+    ledger::{Accepted, Cause, Entry, FailedRedeployment, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
     observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet},
     revision::RevisionArn,
     waiting::{Class, Held, OnDeadline, Reason},
@@ -56,20 +56,31 @@ fn rolling_back(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &
 /// The old revision is being deployed again. Once that has failed, people are told so until it succeeds, also while the next attempt is
 /// under way: what failed for an hour may fail for days, and nobody looks at what "passes with time".
 fn deploying_again(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: &Cause) {
+    let what = match first_to_end(draft, rollout) {
+        Some(other) => format!("{to} is deployed again once deployment {other} has ended"),
+        None => format!("{to} is deployed again"),
+    };
     let Some(FailedRedeployment { count, deployment, code }) = &rollout.redeployment_failed else {
-        rolling_back(draft, rollout, cause, &format!("{to} is deployed again"));
+        rolling_back(draft, rollout, cause, &what);
         return;
     };
     let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
     let message = format!(
-        "{to} is deployed again because {cause}, after that failed {times}; the last redeployment, {deployment}, \
-         ended ({code})"
+        "{what} because {cause}, after that failed {times}; the last redeployment, {deployment}, ended ({code})"
     );
     draft
         .held(Held::RollbackFailed, message)
         .on(rollout.deployment.as_ref().unwrap_or(deployment).clone())
         .until(rollout.since + forward::INSTALL_LIMIT, OnDeadline::Continue)
         .unblock("look at why its tasks do not become healthy; it is deployed again until it serves");
+}
+
+/// The deployment that keeps a redeployment from beginning: CodeDeploy makes one at a time. One that a call in doubt may have made is
+/// not that.
+fn first_to_end<'d>(draft: &Draft<'d>, rollout: &Rollout) -> Option<&'d str> {
+    let waits = rollout.deployment.is_none() && draft.state.open.is_empty();
+    let deployments = draft.seen.deployments.known().filter(|_| waits)?;
+    start::in_progress(deployments).map(|deployment| deployment.id.as_str())
 }
 
 fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
@@ -160,12 +171,32 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         start::consider(draft);
         return;
     }
+    let newest = draft.state.accepted.clone().unwrap_or_else(|| spec.clone());
+    let forward = draft.deployment_marker(&newest, Direction::Forward);
+    if let Some(newer) = codedeploy::under_way(seen, &forward) {
+        stop_what_is_newer(draft, &newest, newer, cause);
+        return;
+    }
     // Settled with nothing begun to take it back, the decision would be forgotten.
     let Some(serving) = start::serving(draft) else { return };
     draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
-    start::redeploy(draft, &spec, &serving, blue, cause);
-    // By an older copy of the ledger, what was deployed since may be under way.
+    start::redeploy(draft, &spec, &serving, blue.clone(), cause.clone());
+    // By an older copy of the ledger it was begun before, or somebody else deploys.
     super::find_own(draft);
+    if let Some(redeployment) = draft.rollout() {
+        deploying_again(draft, &redeployment, &blue, &cause);
+    }
+}
+
+/// By an older copy of the ledger: what succeeded was followed by another deployment that goes forward. That one is what is taken back,
+/// while CodeDeploy still can: waiting for its end would be as long as its bake.
+fn stop_what_is_newer(draft: &mut Draft<'_>, newest: &Accepted, newer: &Deployment, cause: Cause) {
+    let Some(serving) = start::serving(draft) else { return };
+    start::adopt_as(draft, newest, RolloutKind::Forward, &serving, newer);
+    if draft.rollout().is_some_and(|rollout| rollout.deployment.as_ref() == Some(&newer.id)) {
+        draft.note(Entry::RollbackDecided(cause));
+        go_back(draft);
+    }
 }
 
 /// A rollback is a deployment of its own: followed to its end, then listener and task set must be blue's again.
@@ -320,8 +351,7 @@ pub(super) fn all_traffic_on_green(draft: &mut Draft<'_>, rollout: &Rollout) -> 
 /// Deploys the exact old revision again: all at once behind the Ready wait, guarded by `green-healthy` only.
 fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: Cause) {
     let Some(id) = rollout.deployment.clone() else {
-        let idle =
-            draft.seen.deployments.known().is_some_and(|all| all.iter().all(|d| d.status.is_terminal()));
+        let idle = draft.seen.deployments.known().is_some_and(|all| start::in_progress(all).is_none());
         deploying_again(draft, rollout, to, &cause);
         if change::is_in_the_way(draft) {
             // Given back by the schema machine in this very pass: no deployment is begun that could not work.

@@ -103,7 +103,8 @@ fn asks_for_what_stayed(draft: &Draft<'_>, accepted: &Accepted) -> bool {
     draft.state.spec_absent.is_none() && went_back.is_some_and(|last| last.version != accepted.version)
 }
 
-fn in_progress(deployments: &[Deployment]) -> Option<&Deployment> {
+/// The deployment that is in progress on the group: there is at most one.
+pub(super) fn in_progress(deployments: &[Deployment]) -> Option<&Deployment> {
     deployments.iter().find(|deployment| !deployment.status.is_terminal())
 }
 
@@ -363,7 +364,7 @@ fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployme
 }
 
 /// Roles come from the deployment's own task set where green is primary already.
-fn adopt_as(
+pub(super) fn adopt_as(
     draft: &mut Draft<'_>,
     accepted: &Accepted,
     kind: RolloutKind,

@@ -3,7 +3,7 @@
 use tidegate_model::{
     fact::Why,
     ledger::{RolloutKind, RolloutPhase},
-    observation::{TaskSet, TaskSetStatus},
+    observation::{Deployment, TaskSet, TaskSetStatus},
     status::Grade,
     waiting::{Class, OnDeadline},
 };
@@ -387,6 +387,67 @@ fn a_success_that_should_have_gone_back_has_not_settled_before_the_way_back_can_
     let decision = world.decide();
     assert_eq!((ends(&decision), starts(&decision)), (None, None), "{:?}", decision.entries);
     assert!(told(&decision, Reason::Unobserved).is_some());
+}
+
+/// The deployment succeeded although it was to be stopped, and by an older copy of the ledger: another is under way since, with a marker
+/// in this direction, or with none.
+fn followed_by(direction: Option<Direction>) -> World {
+    let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
+    sketch.traffic.service = Fact::Known(Serving::Green);
+    sketch.traffic.listeners = Fact::Known((0, 100, false));
+    let mut world = build(&sketch);
+    let spec = world.state.rollout.as_ref().unwrap().start.spec.clone();
+    let marker = direction.map(|direction| ask(&world, |draft| draft.deployment_marker(&spec, direction)));
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    let under_way = Deployment {
+        id: "d-2".into(),
+        status: DeploymentStatus::InProgress,
+        target: Fact::Unknown(Why::Throttled),
+        marker,
+        ..all[0].clone()
+    };
+    all.insert(0, under_way);
+    world
+}
+
+#[test]
+fn a_success_that_should_have_gone_back_and_that_something_newer_followed_is_taken_back_with_that() {
+    let mut world = followed_by(Some(Direction::Forward));
+    let decision = world.decide();
+    assert!(decision.entries.contains(&Entry::DeploymentKnown("d-2".into())), "{:?}", decision.entries);
+    assert_eq!(turns_back(&decision), Some(&Cause::Ordered));
+    assert_eq!(word(&decision), Some("stop-deployment"), "in the same pass");
+    assert_eq!(told(&decision, Reason::RollingBack).and_then(|wait| wait.blocked_by.as_deref()), Some("d-2"));
+    world.seen.service = Fact::Unknown(Why::Throttled);
+    let decision = world.decide();
+    assert_eq!((turns_back(&decision), word(&decision)), (None, None), "nothing is known of what serves");
+    assert!(told(&decision, Reason::Unobserved).is_some());
+}
+
+#[test]
+fn a_redeployment_that_was_begun_by_a_newer_copy_of_the_ledger_is_taken_over_at_once() {
+    let decision = followed_by(Some(Direction::Back)).decide();
+    assert_eq!(ends(&decision), Some(&RolloutEnd::Settled));
+    assert!(decision.entries.contains(&Entry::DeploymentKnown("d-2".into())), "{:?}", decision.entries);
+    assert!(told(&decision, Reason::RollingBack).is_some());
+}
+
+#[test]
+fn a_redeployment_says_which_deployment_has_to_end_first_until_it_has_one_of_its_own() {
+    let mut world = followed_by(None);
+    let first = world.decide();
+    assert_eq!(ends(&first), Some(&RolloutEnd::Settled));
+    let waits = |decision: &Decision| {
+        let wait = told(decision, Reason::RollingBack).expect("it is told");
+        wait.message.contains("is deployed again once deployment d-2 has ended")
+    };
+    assert!(waits(&first), "in the pass that begins it");
+    world.state = after(&world, &first);
+    let next = world.decide();
+    assert!(waits(&next));
+    assert_eq!(word(&next), None);
+    world.state.rollout.as_mut().unwrap().deployment = Some("d-2".into());
+    assert!(!waits(&world.decide()), "its own");
 }
 
 #[test]
