@@ -163,6 +163,8 @@ pub struct Rollout {
     pub stop_sent: Option<Timestamp>,
     /// When production traffic was last let go.
     pub continue_sent: Option<Timestamp>,
+    /// How often it was, for this deployment.
+    pub continue_count: u32,
     /// When the deletion of blue was last let go.
     pub retire_sent: Option<Timestamp>,
     /// The last redeployment that ended without success.
@@ -439,6 +441,7 @@ impl Rollout {
             frozen: None,
             stop_sent: None,
             continue_sent: None,
+            continue_count: 0,
             retire_sent: None,
             redeployment_failed: None,
         }
@@ -461,6 +464,7 @@ impl Rollout {
         self.baseline = None;
         self.verified = None;
         self.continue_sent = None;
+        self.continue_count = 0;
         self.retire_sent = None;
         self.enter(at, self.start.first_phase());
         self.since = at;
@@ -532,7 +536,10 @@ impl Rollout {
     fn learn(&mut self, at: Timestamp, step: &Step, outcome: &Outcome) {
         match step {
             Step::StopDeployment { .. } => self.stop_sent = Some(at),
-            Step::ContinueTraffic { .. } => self.continue_sent = Some(at),
+            Step::ContinueTraffic { .. } => {
+                self.continue_sent = Some(at);
+                self.continue_count = self.continue_count.saturating_add(1);
+            }
             Step::ContinueTermination { .. } => self.retire_sent = Some(at),
             Step::RegisterTaskDefinition(_)
             | Step::CreateDeploymentConfig { .. }

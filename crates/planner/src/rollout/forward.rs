@@ -33,6 +33,9 @@ const TARGET_READ_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// A call that lets traffic go and shows no effect is sent again after this long: CodeDeploy may tell of it late.
 const CONTINUE_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
+/// The pause doubles until it is so long: CodeDeploy may stand for hours, and a call a minute would not move it.
+const CONTINUE_AGAIN_AT_MOST: SignedDuration = SignedDuration::from_mins(15);
+
 /// Two confirming reads are at least this far apart.
 const CONFIRM_APART: SignedDuration = SignedDuration::from_secs(10);
 
@@ -176,7 +179,9 @@ fn verifying(draft: &mut Draft<'_>, deployment: &Deployment) {
 
 /// True while a call that lets traffic go may still show its effect.
 pub(super) fn is_let_go(draft: &Draft<'_>, rollout: &Rollout) -> bool {
-    rollout.continue_sent.is_some_and(|sent| draft.now < sent + CONTINUE_AGAIN)
+    let doublings = rollout.continue_count.saturating_sub(1).min(10);
+    let pause = CONTINUE_AGAIN.saturating_mul(1 << doublings).min(CONTINUE_AGAIN_AT_MOST);
+    rollout.continue_sent.is_some_and(|sent| draft.now < sent + pause)
 }
 
 /// Every wait at Ready has an end: CodeDeploy stops the deployment, and it is created again when the gates open.

@@ -317,6 +317,7 @@ fn rollout(flight: &Flight, accepted: &Accepted) -> Rollout {
         frozen: flight.frozen.then_some(since),
         stop_sent: stop.map(ago),
         continue_sent: go.map(ago),
+        continue_count: u32::from(go.is_some()),
         retire_sent: retire.map(ago),
         redeployment_failed: None,
     }

@@ -1,8 +1,9 @@
 //! Going back: stop, follow CodeDeploy's rollback, deploy the old revision again.
 
 use tidegate_model::{
+    decision::{Outcome, Step},
     fact::Why,
-    ledger::{RolloutKind, RolloutPhase},
+    ledger::{ReleaseState, Resolution, RolloutKind, RolloutPhase},
     observation::{Deployment, TaskSet, TaskSetStatus},
     status::Grade,
     waiting::{Class, OnDeadline},
@@ -51,18 +52,44 @@ fn a_stop_that_shows_no_effect_is_sent_again_after_a_minute_and_not_before() {
 }
 
 #[test]
-fn traffic_is_let_go_again_after_a_minute_and_not_before_where_it_shows_no_effect() {
+fn traffic_is_let_go_again_after_a_minute_where_it_shows_no_effect_and_then_after_pauses_that_double_to_a_quarter_of_an_hour()
+ {
     let forward = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
     let redeploys = redeploying(DeploymentStatus::Ready, false);
     for (sketch, reason) in [(forward, Reason::Shifting), (redeploys, Reason::RollingBack)] {
-        for (sent, step) in [(None, true), (Some(59), false), (Some(60), true)] {
+        let decide = |sent: Option<i64>, count: u32| {
             let mut sketch = sketch.clone();
             sketch.rollout.as_mut().unwrap().sent.1 = sent;
-            let decision = build(&sketch).decide();
-            assert_eq!(word(&decision), step.then_some("continue-traffic"), "sent {sent:?} seconds ago");
-            assert!(step || told(&decision, reason).is_some(), "it is told");
+            let mut world = build(&sketch);
+            world.state.rollout.as_mut().unwrap().continue_count = count;
+            world.decide()
+        };
+        assert_eq!(word(&decide(None, 0)), Some("continue-traffic"));
+        for (count, minutes) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (1000, 15)] {
+            let early = decide(Some(minutes * 60 - 1), count);
+            assert_eq!(word(&early), None, "sent {count} times");
+            assert!(told(&early, reason).is_some(), "it is told");
+            assert_eq!(word(&decide(Some(minutes * 60), count)), Some("continue-traffic"));
         }
     }
+}
+
+#[test]
+fn how_often_traffic_was_let_go_is_counted_for_one_deployment() {
+    let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
+    let index = Step::WORDS.iter().position(|word| *word == "continue-traffic").expect("a step");
+    sketch.ledger.doubt = Some((index, false));
+    let World { mut state, now, .. } = build(&sketch);
+    let counted = |state: &ReleaseState| state.rollout.as_ref().unwrap().continue_count;
+    let (intent, since) = state.open[0].clone();
+    for count in 1..=2 {
+        state.open = vec![(intent.clone(), since)];
+        let resolution = Resolution::Done(Outcome::Accepted);
+        state.apply(now, &Entry::Resolved { intent: intent.id, resolution });
+        assert_eq!(counted(&state), count);
+    }
+    state.apply(now, &Entry::DeploymentForgotten);
+    assert_eq!(counted(&state), 0);
 }
 
 #[test]
