@@ -86,6 +86,8 @@ pub struct Hold {
 pub struct Refusals {
     /// How many.
     pub count: u32,
+    /// How many of them, the last ones, of the same step.
+    pub of_step: u32,
     /// The first.
     pub since: Timestamp,
     /// The last.
@@ -285,8 +287,9 @@ impl ReleaseState {
         moved(by, open.iter_mut().map(|(_, since)| since));
         moved(by, refusals.iter_mut().flat_map(|refusals| [&mut refusals.since, &mut refusals.last]));
         if let Some(rollout) = rollout {
-            let Rollout { bake, confirmed_at, stop_sent, retire_sent, .. } = rollout;
-            moved(by, [&mut bake.running_since, confirmed_at, stop_sent, retire_sent].into_iter().flatten());
+            let Rollout { bake, confirmed_at, stop_sent, continue_sent, retire_sent, .. } = rollout;
+            let sent = [stop_sent, continue_sent, retire_sent];
+            moved(by, [&mut bake.running_since, confirmed_at].into_iter().chain(sent).flatten());
         }
         if let Some(change) = change {
             change.move_windows(by);
@@ -375,9 +378,11 @@ impl ReleaseState {
                 }
             }
             Resolution::Refused { code } => {
-                let (count, since) = self.refusals.as_ref().map_or((1, at), |r| (r.count + 1, r.since));
-                self.refusals =
-                    Some(Refusals { count, since, last: at, code: code.clone(), step: intent.step.as_str() });
+                let (step, code) = (intent.step.as_str(), code.clone());
+                let before = self.refusals.as_ref();
+                let (count, since) = before.map_or((1, at), |r| (r.count + 1, r.since));
+                let of_step = before.filter(|r| r.step == step).map_or(1, |r| r.of_step + 1);
+                self.refusals = Some(Refusals { count, of_step, since, last: at, code, step });
             }
             Resolution::NotApplied => {}
         }
@@ -536,11 +541,18 @@ impl Rollout {
     fn learn(&mut self, at: Timestamp, step: &Step, outcome: &Outcome) {
         match step {
             Step::StopDeployment { .. } => self.stop_sent = Some(at),
-            Step::ContinueTraffic { .. } => {
-                self.continue_sent = Some(at);
-                self.continue_count = self.continue_count.saturating_add(1);
+            // What is learnt late may be of the deployment before this one.
+            Step::ContinueTraffic { deployment } => {
+                if self.deployment.as_ref() == Some(deployment) {
+                    self.continue_sent = Some(at);
+                    self.continue_count = self.continue_count.saturating_add(1);
+                }
             }
-            Step::ContinueTermination { .. } => self.retire_sent = Some(at),
+            Step::ContinueTermination { deployment } => {
+                if self.deployment.as_ref() == Some(deployment) {
+                    self.retire_sent = Some(at);
+                }
+            }
             Step::RegisterTaskDefinition(_)
             | Step::CreateDeploymentConfig { .. }
             | Step::CreateDeployment(_)

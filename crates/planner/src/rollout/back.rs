@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Step,
-    ledger::{Accepted, Cause, Entry, FailedRedeployment, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
+    ledger::{Cause, Entry, FailedRedeployment, Rollout, RolloutEnd, RolloutKind, RolloutPhase},
     observation::{Deployment, DeploymentStatus, TargetGroup, TaskSet},
     revision::RevisionArn,
     waiting::{Class, Held, OnDeadline, Reason},
@@ -29,6 +29,10 @@ const STOP_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// A redeployment that ended without success is made again so long after its end: what kept it from its end may be over by then.
 const REDEPLOY_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+
+/// What people can do while a redeployment fails.
+const LOOK_AT_ITS_TASKS: &str =
+    "look at why its tasks do not become healthy; it is deployed again until it serves";
 
 /// After a stop, CodeDeploy names the rollback deployment only after a while.
 const ROLLBACK_NAMED: SignedDuration = SignedDuration::from_mins(2);
@@ -56,12 +60,18 @@ fn rolling_back(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &
 /// The old revision is being deployed again. Once that has failed, people are told so until it succeeds, also while the next attempt is
 /// under way: what failed for an hour may fail for days, and nobody looks at what "passes with time".
 fn deploying_again(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: &Cause) {
-    let what = match first_to_end(draft, rollout) {
+    let other = first_to_end(draft, rollout).map(|other| other.id.clone());
+    let what = match &other {
         Some(other) => format!("{to} is deployed again once deployment {other} has ended"),
         None => format!("{to} is deployed again"),
     };
+    let on = other.or(rollout.deployment.clone());
     let Some(FailedRedeployment { count, deployment, code }) = &rollout.redeployment_failed else {
-        rolling_back(draft, rollout, cause, &what);
+        draft
+            .wait(Reason::RollingBack, format!("{what} because {cause}"), Class::NeedsTime)
+            .since(rollout.since)
+            .on(on.unwrap_or_default())
+            .unblock("it passes with time");
         return;
     };
     let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
@@ -70,17 +80,46 @@ fn deploying_again(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, c
     );
     draft
         .held(Held::RollbackFailed, message)
-        .on(rollout.deployment.as_ref().unwrap_or(deployment).clone())
+        .on(on.unwrap_or_else(|| deployment.clone()))
         .until(rollout.since + forward::INSTALL_LIMIT, OnDeadline::Continue)
-        .unblock("look at why its tasks do not become healthy; it is deployed again until it serves");
+        .unblock(LOOK_AT_ITS_TASKS);
 }
 
-/// The deployment that keeps a redeployment from beginning: CodeDeploy makes one at a time. One that a call in doubt may have made is
-/// not that.
-fn first_to_end<'d>(draft: &Draft<'d>, rollout: &Rollout) -> Option<&'d str> {
-    let waits = rollout.deployment.is_none() && draft.state.open.is_empty();
-    let deployments = draft.seen.deployments.known().filter(|_| waits)?;
-    start::in_progress(deployments).map(|deployment| deployment.id.as_str())
+/// The deployment that keeps a redeployment from beginning: CodeDeploy makes one at a time. What may be the redeployment itself is not
+/// that.
+fn first_to_end<'d>(draft: &Draft<'d>, rollout: &Rollout) -> Option<&'d Deployment> {
+    let is_creating = |step: &Step| matches!(step, Step::CreateDeployment(_));
+    let in_doubt = draft.state.open.iter().any(|(intent, _)| is_creating(&intent.step));
+    if rollout.deployment.is_some() || in_doubt || start::own_under_way(draft, rollout).is_some() {
+        return None;
+    }
+    start::in_progress(draft.seen.deployments.known()?)
+}
+
+/// Stops what keeps a redeployment from beginning if it goes forward and is ours: by an older copy of the ledger, or a call that landed
+/// late, what goes back is under way once more, and its end may be as far away as its bake. One whose blue is going is not stopped.
+fn stop_what_goes_forward(draft: &mut Draft<'_>, rollout: &Rollout) {
+    let Some(other) = first_to_end(draft, rollout) else { return };
+    let ours =
+        other.marker.as_ref().filter(|marker| &marker.release == draft.release && !marker.takes_back());
+    // Something newer than what goes back is not what was to go back.
+    let goes_back = ours.is_some_and(|marker| marker.version <= rollout.start.spec.version);
+    let id = other.id.clone();
+    if goes_back && !other.is_rollback && !is_its_blue_going(draft, other) && is_stop_due(draft, rollout) {
+        draft.propose(Step::StopDeployment { deployment: id }, Direction::Back);
+    }
+}
+
+/// True if all traffic is on what a deployment brought, and no other task set is wanted.
+fn is_its_blue_going(draft: &Draft<'_>, deployment: &Deployment) -> bool {
+    let Some(service) = draft.seen.service.known() else { return false };
+    let primary = service.primary().map(|set| &set.id);
+    deployment.termination_wait_started
+        && !service.task_sets.iter().any(|set| Some(&set.id) != primary && set.desired > 0)
+}
+
+fn is_stop_due(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    rollout.stop_sent.is_none_or(|sent| draft.now >= sent + STOP_AGAIN)
 }
 
 fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
@@ -145,7 +184,7 @@ fn never_begun(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
 
 fn send_stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, deployment: String) {
     rolling_back(draft, rollout, cause, "the deployment is stopped with rollback");
-    if rollout.stop_sent.is_none_or(|sent| draft.now >= sent + STOP_AGAIN) {
+    if is_stop_due(draft, rollout) {
         draft.propose(Step::StopDeployment { deployment }, Direction::Back);
     }
 }
@@ -164,17 +203,11 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         end(draft, cause);
         return;
     }
-    if cause == Cause::Superseded {
+    if cause == Cause::Superseded || is_followed(draft, rollout) {
         // What is newer goes on from what succeeded. By an older copy of the ledger it may be under way already.
         draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
         draft.look_in(1);
         start::consider(draft);
-        return;
-    }
-    let newest = draft.state.accepted.clone().unwrap_or_else(|| spec.clone());
-    let forward = draft.deployment_marker(&newest, Direction::Forward);
-    if let Some(newer) = codedeploy::under_way(seen, &forward) {
-        stop_what_is_newer(draft, &newest, newer, cause);
         return;
     }
     // Settled with nothing begun to take it back, the decision would be forgotten.
@@ -188,15 +221,13 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     }
 }
 
-/// By an older copy of the ledger: what succeeded was followed by another deployment that goes forward. That one is what is taken back,
-/// while CodeDeploy still can: waiting for its end would be as long as its bake.
-fn stop_what_is_newer(draft: &mut Draft<'_>, newest: &Accepted, newer: &Deployment, cause: Cause) {
-    let Some(serving) = start::serving(draft) else { return };
-    start::adopt_as(draft, newest, RolloutKind::Forward, &serving, newer);
-    if draft.rollout().is_some_and(|rollout| rollout.deployment.as_ref() == Some(&newer.id)) {
-        draft.note(Entry::RollbackDecided(cause));
-        go_back(draft);
-    }
+/// True if something newer was accepted and is under way: by a newer copy of the ledger, what should go back did, or was followed all the
+/// same.
+fn is_followed(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    let newest = draft.state.accepted.as_ref().filter(|_| start::is_superseded(draft, rollout));
+    newest.is_some_and(|newest| {
+        codedeploy::under_way(draft.seen, &draft.deployment_marker(newest, Direction::Forward)).is_some()
+    })
 }
 
 /// A rollback is a deployment of its own: followed to its end, then listener and task set must be blue's again.
@@ -353,6 +384,7 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
     let Some(id) = rollout.deployment.clone() else {
         let idle = draft.seen.deployments.known().is_some_and(|all| start::in_progress(all).is_none());
         deploying_again(draft, rollout, to, &cause);
+        stop_what_goes_forward(draft, rollout);
         if change::is_in_the_way(draft) {
             // Given back by the schema machine in this very pass: no deployment is begun that could not work.
             return;
@@ -363,6 +395,9 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
         }
         if idle && draft.seen.listeners.known().is_none() {
             draft.unobserved("where traffic goes", "the listeners could not be read");
+        } else if idle && draft.state.open.is_empty() && is_back(draft, rollout, to) {
+            // What was stopped had it for its blue, or people brought it back.
+            end(draft, cause);
         } else if idle && start::has_footing(draft, to) {
             provision::create(draft, rollout, to.clone(), Direction::Back);
         }
@@ -428,5 +463,6 @@ fn redeploy_again(
     draft
         .held(Held::RollbackFailed, format!("the redeployment of {to} ended ({code}); it is made again"))
         .on(ended.id.clone())
-        .until(again, OnDeadline::Continue);
+        .until(again, OnDeadline::Continue)
+        .unblock(LOOK_AT_ITS_TASKS);
 }

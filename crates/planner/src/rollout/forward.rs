@@ -33,8 +33,9 @@ const TARGET_READ_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// A call that lets traffic go and shows no effect is sent again after this long: CodeDeploy may tell of it late.
 const CONTINUE_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
-/// The pause doubles until it is so long: CodeDeploy may stand for hours, and a call a minute would not move it.
-const CONTINUE_AGAIN_AT_MOST: SignedDuration = SignedDuration::from_mins(15);
+/// The pause doubles until it is so long: CodeDeploy may stand for hours, and a call a minute would not move it. Longer, and what comes
+/// back at last would wait, or be ended by CodeDeploy's own wait.
+const CONTINUE_AGAIN_AT_MOST: SignedDuration = SignedDuration::from_mins(5);
 
 /// Two confirming reads are at least this far apart.
 const CONFIRM_APART: SignedDuration = SignedDuration::from_secs(10);

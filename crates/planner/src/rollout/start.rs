@@ -364,7 +364,7 @@ fn adopt(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, deployme
 }
 
 /// Roles come from the deployment's own task set where green is primary already.
-pub(super) fn adopt_as(
+fn adopt_as(
     draft: &mut Draft<'_>,
     accepted: &Accepted,
     kind: RolloutKind,

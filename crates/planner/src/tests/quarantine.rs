@@ -2,8 +2,9 @@
 
 use tidegate_model::{
     Fact,
+    decision::Step,
     fact::Why,
-    ledger::{Entry, Quarantine, Refusals},
+    ledger::{Entry, Quarantine, Refusals, Resolution},
     observation::DeploymentStatus,
     spec::ContractMode,
 };
@@ -65,12 +66,36 @@ fn an_abort_waits_for_the_hidden_form_until_giving_it_back_was_refused_three_tim
     let waits = |step, count| {
         let mut world = build(&quarantined());
         let (since, last) = (ago(900), ago(3));
-        world.state.refusals = Some(Refusals { count, since, last, code: "Busy".into(), step });
+        world.state.refusals =
+            Some(Refusals { count, of_step: count, since, last, code: "Busy".into(), step });
         ask(&world, |draft| change::is_in_the_way(&draft))
     };
     assert!(waits("unhide", 2));
     assert!(!waits("unhide", 3));
     assert!(waits("verify", 9), "that is about something else");
+}
+
+#[test]
+fn refusals_of_one_step_in_a_row_are_counted_apart_from_those_of_all() {
+    let refused = |words: &[&str]| {
+        let mut state = build(&quarantined()).state;
+        for word in words {
+            let mut sketch = quarantined();
+            let index = Step::WORDS.iter().position(|step| step == word).expect("a step");
+            sketch.ledger.doubt = Some((index, false));
+            let World { state: in_doubt, now, .. } = build(&sketch);
+            let intent = in_doubt.open[0].0.id;
+            state.open = in_doubt.open;
+            state.apply(
+                now,
+                &Entry::Resolved { intent, resolution: Resolution::Refused { code: "55P03".into() } },
+            );
+        }
+        let refusals = state.refusals.expect("it was refused");
+        (refusals.step, refusals.count, refusals.of_step)
+    };
+    assert_eq!(refused(&["purge", "purge", "unhide"]), ("unhide", 3, 1));
+    assert_eq!(refused(&["unhide", "unhide", "unhide"]), ("unhide", 3, 3));
 }
 
 #[test]
@@ -123,7 +148,8 @@ fn a_version_that_names_the_hidden_form_is_not_deployed_before_it_is_given_back(
         sketch.database.journal = Fact::Known(journal);
         let mut world = build(&sketch);
         let (since, last) = (ago(900), ago(3));
-        world.state.refusals = Some(Refusals { count, since, last, code: "Busy".into(), step: "unhide" });
+        world.state.refusals =
+            Some(Refusals { count, of_step: count, since, last, code: "Busy".into(), step: "unhide" });
         let desired = world.state.rollout.as_ref().unwrap().start.spec.desired.clone();
         let change = world.state.change.as_mut().unwrap();
         change.namers = names.then_some(desired).into_iter().collect();

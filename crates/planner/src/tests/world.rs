@@ -210,8 +210,14 @@ fn state(sketch: &Sketch) -> ReleaseState {
     let doubt = |(step, may_land): (usize, bool)| {
         (Intent { id: 40, step: steps().remove(step) }, ago(if may_land { 10 } else { 100 }))
     };
-    let refusals =
-        |count| Refusals { count, since: ago(900), last: ago(3), code: "Busy".into(), step: "verify" };
+    let refusals = |count| Refusals {
+        count,
+        of_step: count,
+        since: ago(900),
+        last: ago(3),
+        code: "Busy".into(),
+        step: "verify",
+    };
     ReleaseState {
         length: 50,
         accepted_at: ledger.accepted.then(|| ago(7_000)),

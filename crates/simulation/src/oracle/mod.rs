@@ -26,6 +26,7 @@ pub(crate) mod convergence;
 mod doubt;
 mod effect;
 pub mod elsewhere;
+mod given_back;
 mod gone;
 mod grounds;
 mod invariant;
@@ -225,6 +226,7 @@ impl Oracles {
         self.journal.appended(machine, rows);
         self.steps.appended(machine, rows, at);
         self.orders.appended(rows);
+        self.schema.appended(rows);
         self.doubts.appended(rows, at, &mut self.found);
         self.chronicle.appended(rows, at, &mut self.found);
         self.found.add_if(self.leases.appended(machine, epoch), at);
@@ -279,7 +281,6 @@ impl Oracles {
     pub(crate) fn begins(&mut self, world: &World, machine: &Machine, operation: Operation, now: Duration) {
         let number = machine.number;
         let stands = (number, self.leads(number, now), self.journal.outgrown);
-        self.schema.begins(operation);
         let mut wrong = self.steps.begins(stands, operation, world.now());
         wrong.extend(self.orders.begins(world, machine, operation));
         for (invariant, what) in wrong {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use tidegate_ledger::Sealed;
 use tidegate_model::{
     orders::read_approval,
     spec::{self, ContractMode, SchemaSpec},
@@ -12,9 +13,9 @@ use tidegate_sandbox::{
     world::{World, truth::Deployed},
 };
 
-use super::{Found, Invariant, made_for, orders::JUST_NOW, traffic::SPEC};
+use super::{Found, Invariant, given_back::GivingBack, made_for, orders::JUST_NOW, traffic::SPEC};
 use crate::{
-    database::{Model, Operation, story},
+    database::{Misfit, Model, Operation, story},
     scenario::APPROVAL,
     tool,
 };
@@ -34,8 +35,7 @@ pub(crate) struct Schema {
     looked_at: Option<(u64, Option<Timestamp>)>,
     /// When the old form was hidden last, and is still.
     hidden: Option<Timestamp>,
-    /// How often it was to be given back since. One that brings the old revision back waits for three refusals, and no longer.
-    tries: u32,
+    given_back: GivingBack,
     /// When there was last a snapshot that a purge may rest on: somebody may have deleted it just now.
     kept: Option<Timestamp>,
     /// True once the team's own tool was told to drop the old form: then a purge only writes down that it did.
@@ -46,9 +46,6 @@ pub(crate) struct Schema {
 
 /// A snapshot on which a purge rests is no older: the half hour that it may have, and what a purge waits for locks.
 const YOUNG: jiff::SignedDuration = jiff::SignedDuration::from_mins(33);
-
-/// So often a hidden form is tried to be given back before the revision that needs it comes all the same: abort always wins.
-const TRIES: u32 = 3;
 
 /// What was true this short a time ago may have been what a daemon decided by.
 const FRESH: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
@@ -65,10 +62,9 @@ impl Schema {
         let now = world.now();
         self.read(world);
         let known = database.versions();
-        let given_up = self.hidden.is_some() && self.tries >= TRIES;
         for version in running.iter().filter(|version| known.contains(**version)) {
             if let Err((statement, misfit)) = database.fits(version)
-                && !given_up
+                && !self.comes_all_the_same(world, version, &misfit)
             {
                 let what = format!("{version} has tasks, and its {statement:?} fails: {misfit:?}");
                 found.add(Invariant::D2, now, what);
@@ -92,11 +88,15 @@ impl Schema {
             self.epoch = self.epoch.max(step.epoch);
             match step.operation {
                 Operation::Hide => {
-                    (self.hidden, self.tries) = (Some(step.at), 0);
+                    self.hidden = Some(step.at);
+                    self.given_back.is_over();
                     self.contracted(world, ("hidden", step.at), shown, found);
                     self.unused(database, step.at, found);
                 }
-                Operation::Unhide => self.hidden = None,
+                Operation::Unhide => {
+                    self.hidden = None;
+                    self.given_back.is_over();
+                }
                 Operation::Purge if self.by_tool => {}
                 Operation::Purge => {
                     self.contracted(world, ("purged", step.at), shown, found);
@@ -109,18 +109,19 @@ impl Schema {
         self.seen = committed.len();
     }
 
-    /// A daemon begins an operation.
-    pub(crate) fn begins(&mut self, operation: Operation) {
-        match operation {
-            Operation::Unhide => self.tries += 1,
-            Operation::Claim
-            | Operation::Observe
-            | Operation::Expand
-            | Operation::Backfill
-            | Operation::Hide
-            | Operation::Purge
-            | Operation::Log => {}
-        }
+    /// A machine appended rows to the release's ledger.
+    pub(crate) fn appended(&mut self, rows: &[Sealed]) {
+        self.given_back.appended(rows);
+    }
+
+    /// True of a version that is brought back and lacks the hidden form alone, which could not be given back.
+    fn comes_all_the_same(&self, world: &World, version: &str, misfit: &Misfit) -> bool {
+        let lacks_it = matches!(misfit, Misfit::Refused { column, .. } if column == story::OLD_COLUMN);
+        let takes_back = |deployment: &Deployed| {
+            made_for(deployment).is_some_and(|marker| marker.takes_back())
+                && world.image_of(&deployment.definition).as_deref() == Some(version)
+        };
+        lacks_it && self.given_back.is_given_up() && world.deployed().iter().any(takes_back)
     }
 
     /// Keeps what is asked for. A spec that can be read and has no change in it asks for nothing.

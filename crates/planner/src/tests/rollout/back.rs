@@ -4,6 +4,7 @@ use tidegate_model::{
     decision::{Outcome, Step},
     fact::Why,
     ledger::{ReleaseState, Resolution, RolloutKind, RolloutPhase},
+    name::ParameterVersion,
     observation::{Deployment, TaskSet, TaskSetStatus},
     status::Grade,
     waiting::{Class, OnDeadline},
@@ -52,7 +53,7 @@ fn a_stop_that_shows_no_effect_is_sent_again_after_a_minute_and_not_before() {
 }
 
 #[test]
-fn traffic_is_let_go_again_after_a_minute_where_it_shows_no_effect_and_then_after_pauses_that_double_to_a_quarter_of_an_hour()
+fn traffic_is_let_go_again_after_a_minute_where_it_shows_no_effect_and_then_after_pauses_that_double_to_five_minutes()
  {
     let forward = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
     let redeploys = redeploying(DeploymentStatus::Ready, false);
@@ -65,7 +66,7 @@ fn traffic_is_let_go_again_after_a_minute_where_it_shows_no_effect_and_then_afte
             world.decide()
         };
         assert_eq!(word(&decide(None, 0)), Some("continue-traffic"));
-        for (count, minutes) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (1000, 15)] {
+        for (count, minutes) in [(1, 1), (2, 2), (3, 4), (4, 5), (1000, 5)] {
             let early = decide(Some(minutes * 60 - 1), count);
             assert_eq!(word(&early), None, "sent {count} times");
             assert!(told(&early, reason).is_some(), "it is told");
@@ -90,6 +91,10 @@ fn how_often_traffic_was_let_go_is_counted_for_one_deployment() {
     }
     state.apply(now, &Entry::DeploymentForgotten);
     assert_eq!(counted(&state), 0);
+    state.open = vec![(intent.clone(), since)];
+    state.apply(now, &Entry::Resolved { intent: intent.id, resolution: Resolution::Done(Outcome::Accepted) });
+    let rollout = state.rollout.as_ref().unwrap();
+    assert_eq!((rollout.continue_sent, counted(&state)), (None, 0), "learnt late, of the one before");
 }
 
 #[test]
@@ -437,18 +442,103 @@ fn followed_by(direction: Option<Direction>) -> World {
     world
 }
 
+/// The same in the pass after: blue is to be deployed again, and the deployment that keeps it from that is `other`.
+fn kept_waiting(direction: Option<Direction>, other: impl Fn(&mut Deployment)) -> World {
+    let mut world = followed_by(direction);
+    let first = world.decide();
+    assert_eq!(ends(&first), Some(&RolloutEnd::Settled));
+    world.state = after(&world, &first);
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    all[0].termination_wait_started = false;
+    other(&mut all[0]);
+    world
+}
+
 #[test]
-fn a_success_that_should_have_gone_back_and_that_something_newer_followed_is_taken_back_with_that() {
+fn a_redeployment_stops_what_goes_forward_once_more_and_once_a_minute_at_most() {
+    let stopped = |world: &World| match world.decide().step {
+        Some(Step::StopDeployment { deployment }) => Some(deployment),
+        _ => None,
+    };
+    let mut world = kept_waiting(Some(Direction::Forward), |_| {});
+    assert_eq!(stopped(&world).as_deref(), Some("d-2"));
+    for (ago_, due) in [(59, false), (60, true)] {
+        world.state.rollout.as_mut().unwrap().stop_sent = Some(ago(ago_));
+        assert_eq!(stopped(&world).is_some(), due, "sent {ago_} seconds ago");
+    }
+    let newer = |other: &mut Deployment| {
+        let marker = other.marker.as_mut().unwrap();
+        marker.version = ParameterVersion(marker.version.0 + 1);
+    };
+    assert_eq!(stopped(&kept_waiting(Some(Direction::Forward), newer)), None, "newer than what goes back");
+    let older = |other: &mut Deployment| other.marker.as_mut().unwrap().version = ParameterVersion(1);
+    assert!(stopped(&kept_waiting(Some(Direction::Forward), older)).is_some());
+    let of_codedeploy = |other: &mut Deployment| other.is_rollback = true;
+    assert_eq!(stopped(&kept_waiting(Some(Direction::Forward), of_codedeploy)), None);
+    assert_eq!(stopped(&kept_waiting(None, |_| {})), None, "somebody else's");
+}
+
+#[test]
+fn a_redeployment_does_not_stop_what_goes_forward_once_the_blue_of_that_is_going() {
+    let all_on_green = |other: &mut Deployment| other.termination_wait_started = true;
+    let mut world = kept_waiting(Some(Direction::Forward), all_on_green);
+    world.seen.service = build(&redeploying(DeploymentStatus::Failed, false)).seen.service;
+    assert_eq!(word(&world.decide()), Some("stop-deployment"), "blue has its tasks");
+    let Fact::Known(service) = &mut world.seen.service else { panic!("it is known") };
+    let primary = service.primary().map(|set| set.id.clone());
+    service
+        .task_sets
+        .iter_mut()
+        .filter(|set| Some(&set.id) != primary.as_ref())
+        .for_each(|set| set.desired = 0);
+    assert_eq!(word(&world.decide()), None);
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    all[0].termination_wait_started = false;
+    assert_eq!(word(&world.decide()), Some("stop-deployment"), "traffic is not all on green");
+}
+
+#[test]
+fn a_redeployment_of_what_serves_alone_once_more_is_over_and_none_is_made() {
+    let mut world = kept_waiting(Some(Direction::Forward), |other| other.status = DeploymentStatus::Stopped);
+    assert_eq!(ends(&world.decide()), None, "green serves");
+    let mut back = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
+    back.traffic.service = Fact::Known(Serving::Blue);
+    back.traffic.listeners = Fact::Known((100, 0, false));
+    let back = build(&back).seen;
+    (world.seen.service, world.seen.listeners) = (back.service, back.listeners);
+    assert_eq!(ends(&world.decide()), Some(&RolloutEnd::RolledBack(Cause::Ordered)));
+    world.state.open = build(&preflight_in_doubt()).state.open;
+    world.state.open[0].1 = world.now;
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    all.iter_mut().for_each(|deployment| deployment.marker = None);
+    assert_eq!(ends(&world.decide()), None, "a call in doubt may still bring it");
+}
+
+/// A create call is in doubt.
+fn preflight_in_doubt() -> Sketch {
+    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
+    let index = Step::WORDS.iter().position(|word| *word == "create-deployment").expect("a step");
+    sketch.ledger.doubt = Some((index, false));
+    sketch
+}
+
+#[test]
+fn a_success_that_should_have_gone_back_is_followed_by_something_newer_only_where_that_is_under_way() {
     let mut world = followed_by(Some(Direction::Forward));
+    let mut newer = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
+    newer.asked.spec = Fact::Known(SpecText::NewerRevision);
+    world.seen.spec = build(&newer).seen.spec;
+    let kind = |decision: &Decision| starts(decision).map(|start| matches!(start.kind, RolloutKind::Forward));
     let decision = world.decide();
-    assert!(decision.entries.contains(&Entry::DeploymentKnown("d-2".into())), "{:?}", decision.entries);
-    assert_eq!(turns_back(&decision), Some(&Cause::Ordered));
-    assert_eq!(word(&decision), Some("stop-deployment"), "in the same pass");
-    assert_eq!(told(&decision, Reason::RollingBack).and_then(|wait| wait.blocked_by.as_deref()), Some("d-2"));
-    world.seen.service = Fact::Unknown(Why::Throttled);
+    assert_eq!((ends(&decision), kind(&decision)), (Some(&RolloutEnd::Settled), Some(false)));
+    let accepted = after(&world, &decision).accepted.expect("the newer one is accepted");
+    let marker = ask(&world, |draft| draft.deployment_marker(&accepted, Direction::Forward));
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    all[0].marker = Some(marker);
     let decision = world.decide();
-    assert_eq!((turns_back(&decision), word(&decision)), (None, None), "nothing is known of what serves");
-    assert!(told(&decision, Reason::Unobserved).is_some());
+    assert_eq!((ends(&decision), kind(&decision)), (Some(&RolloutEnd::Settled), Some(true)));
+    assert!(decision.entries.contains(&Entry::DeploymentKnown("d-2".into())), "it is taken over");
+    assert_eq!((turns_back(&decision), word(&decision)), (None, None));
 }
 
 #[test]
@@ -466,6 +556,7 @@ fn a_redeployment_says_which_deployment_has_to_end_first_until_it_has_one_of_its
     assert_eq!(ends(&first), Some(&RolloutEnd::Settled));
     let waits = |decision: &Decision| {
         let wait = told(decision, Reason::RollingBack).expect("it is told");
+        assert_eq!(wait.blocked_by.as_deref(), Some("d-2"));
         wait.message.contains("is deployed again once deployment d-2 has ended")
     };
     assert!(waits(&first), "in the pass that begins it");
