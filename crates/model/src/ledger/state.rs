@@ -86,8 +86,8 @@ pub struct Hold {
 pub struct Refusals {
     /// How many.
     pub count: u32,
-    /// How many of them, the last ones, of the same step.
-    pub of_step: u32,
+    /// How many of them refused to give a hidden form back.
+    pub of_unhide: u32,
     /// The first.
     pub since: Timestamp,
     /// The last.
@@ -381,8 +381,9 @@ impl ReleaseState {
                 let (step, code) = (intent.step.as_str(), code.clone());
                 let before = self.refusals.as_ref();
                 let (count, since) = before.map_or((1, at), |r| (r.count + 1, r.since));
-                let of_step = before.filter(|r| r.step == step).map_or(1, |r| r.of_step + 1);
-                self.refusals = Some(Refusals { count, of_step, since, last: at, code, step });
+                let of_unhide = before.map_or(0, |r| r.of_unhide);
+                let of_unhide = of_unhide + u32::from(matches!(intent.step, Step::Unhide(_)));
+                self.refusals = Some(Refusals { count, of_unhide, since, last: at, code, step });
             }
             Resolution::NotApplied => {}
         }

@@ -142,8 +142,7 @@ pub(crate) fn unread_in_the_way(draft: &Draft<'_>, back_to: Option<&Digest>) -> 
 pub(crate) fn is_in_the_way(draft: &Draft<'_>) -> bool {
     let open = draft.state.change.as_ref().is_some_and(ChangeState::is_open);
     let hidden = is_hidden(draft);
-    let refused = draft.state.refusals.as_ref();
-    let gave_up = refused.is_some_and(|r| r.step == "unhide" && r.of_step >= REFUSALS_WAITED_FOR);
+    let gave_up = draft.state.refusals.as_ref().is_some_and(|r| r.of_unhide >= REFUSALS_WAITED_FOR);
     open && hidden && !gave_up
 }
 

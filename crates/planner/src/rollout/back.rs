@@ -60,12 +60,22 @@ fn rolling_back(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, what: &
 /// The old revision is being deployed again. Once that has failed, people are told so until it succeeds, also while the next attempt is
 /// under way: what failed for an hour may fail for days, and nobody looks at what "passes with time".
 fn deploying_again(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: &Cause) {
-    let other = first_to_end(draft, rollout).map(|other| other.id.clone());
+    let other = first_to_end(draft, rollout).cloned();
+    if let Some(other) = other.as_ref().filter(|other| goes_forward(draft, other)) {
+        let message = format!(
+            "deployment {} goes forward, and the ledger does not know it; {to} is deployed again once it has ended, \
+             because {cause}",
+            other.id
+        );
+        let held = draft.held(Held::LedgerBehind, message).on(other.id.clone());
+        held.unblock("stop that deployment with rollback, or point the daemon to the newer ledger");
+        return;
+    }
     let what = match &other {
-        Some(other) => format!("{to} is deployed again once deployment {other} has ended"),
+        Some(other) => format!("{to} is deployed again once deployment {} has ended", other.id),
         None => format!("{to} is deployed again"),
     };
-    let on = other.or(rollout.deployment.clone());
+    let on = other.map(|other| other.id).or(rollout.deployment.clone());
     let Some(FailedRedeployment { count, deployment, code }) = &rollout.redeployment_failed else {
         draft
             .wait(Reason::RollingBack, format!("{what} because {cause}"), Class::NeedsTime)
@@ -96,30 +106,11 @@ fn first_to_end<'d>(draft: &Draft<'d>, rollout: &Rollout) -> Option<&'d Deployme
     start::in_progress(draft.seen.deployments.known()?)
 }
 
-/// Stops what keeps a redeployment from beginning if it goes forward and is ours: by an older copy of the ledger, or a call that landed
-/// late, what goes back is under way once more, and its end may be as far away as its bake. One whose blue is going is not stopped.
-fn stop_what_goes_forward(draft: &mut Draft<'_>, rollout: &Rollout) {
-    let Some(other) = first_to_end(draft, rollout) else { return };
-    let ours =
-        other.marker.as_ref().filter(|marker| &marker.release == draft.release && !marker.takes_back());
-    // Something newer than what goes back is not what was to go back.
-    let goes_back = ours.is_some_and(|marker| marker.version <= rollout.start.spec.version);
-    let id = other.id.clone();
-    if goes_back && !other.is_rollback && !is_its_blue_going(draft, other) && is_stop_due(draft, rollout) {
-        draft.propose(Step::StopDeployment { deployment: id }, Direction::Back);
-    }
-}
-
-/// True if all traffic is on what a deployment brought, and no other task set is wanted.
-fn is_its_blue_going(draft: &Draft<'_>, deployment: &Deployment) -> bool {
-    let Some(service) = draft.seen.service.known() else { return false };
-    let primary = service.primary().map(|set| &set.id);
-    deployment.termination_wait_started
-        && !service.task_sets.iter().any(|set| Some(&set.id) != primary && set.desired > 0)
-}
-
-fn is_stop_due(draft: &Draft<'_>, rollout: &Rollout) -> bool {
-    rollout.stop_sent.is_none_or(|sent| draft.now >= sent + STOP_AGAIN)
+/// True of a deployment of ours that brings a version, and may bake for days: by an older copy of the ledger, or by a call that landed
+/// late. What it brings may be newer than what goes back, so it is people who stop it.
+fn goes_forward(draft: &Draft<'_>, deployment: &Deployment) -> bool {
+    let ours = deployment.marker.as_ref().filter(|marker| &marker.release == draft.release);
+    !deployment.is_rollback && ours.is_some_and(|marker| !marker.takes_back())
 }
 
 fn stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
@@ -184,7 +175,7 @@ fn never_begun(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
 
 fn send_stop(draft: &mut Draft<'_>, rollout: &Rollout, cause: &Cause, deployment: String) {
     rolling_back(draft, rollout, cause, "the deployment is stopped with rollback");
-    if is_stop_due(draft, rollout) {
+    if rollout.stop_sent.is_none_or(|sent| draft.now >= sent + STOP_AGAIN) {
         draft.propose(Step::StopDeployment { deployment }, Direction::Back);
     }
 }
@@ -198,12 +189,13 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         draft.unobserved("what serves", "it was not read");
         return;
     }
-    if serves_alone(draft, &blue, &rollout.start.blue_group) {
-        // Succeeded, by CodeDeploy's word alone.
+    let replaced = rollout.deployment.as_deref().is_some_and(|id| was_replaced(draft, id));
+    if serves_alone(draft, &blue, &rollout.start.blue_group) || replaced {
+        // Succeeded, by CodeDeploy's word alone; or, by an older copy of the ledger, what serves is not what was to go back.
         end(draft, cause);
         return;
     }
-    if cause == Cause::Superseded || is_followed(draft, rollout) {
+    if cause == Cause::Superseded {
         // What is newer goes on from what succeeded. By an older copy of the ledger it may be under way already.
         draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
         draft.look_in(1);
@@ -219,15 +211,6 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
     if let Some(redeployment) = draft.rollout() {
         deploying_again(draft, &redeployment, &blue, &cause);
     }
-}
-
-/// True if something newer was accepted and is under way: by a newer copy of the ledger, what should go back did, or was followed all the
-/// same.
-fn is_followed(draft: &Draft<'_>, rollout: &Rollout) -> bool {
-    let newest = draft.state.accepted.as_ref().filter(|_| start::is_superseded(draft, rollout));
-    newest.is_some_and(|newest| {
-        codedeploy::under_way(draft.seen, &draft.deployment_marker(newest, Direction::Forward)).is_some()
-    })
 }
 
 /// A rollback is a deployment of its own: followed to its end, then listener and task set must be blue's again.
@@ -384,7 +367,6 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
     let Some(id) = rollout.deployment.clone() else {
         let idle = draft.seen.deployments.known().is_some_and(|all| start::in_progress(all).is_none());
         deploying_again(draft, rollout, to, &cause);
-        stop_what_goes_forward(draft, rollout);
         if change::is_in_the_way(draft) {
             // Given back by the schema machine in this very pass: no deployment is begun that could not work.
             return;
@@ -395,9 +377,6 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
         }
         if idle && draft.seen.listeners.known().is_none() {
             draft.unobserved("where traffic goes", "the listeners could not be read");
-        } else if idle && draft.state.open.is_empty() && is_back(draft, rollout, to) {
-            // What was stopped had it for its blue, or people brought it back.
-            end(draft, cause);
         } else if idle && start::has_footing(draft, to) {
             provision::create(draft, rollout, to.clone(), Direction::Back);
         }

@@ -506,7 +506,9 @@ pub(super) fn look_at_rest(draft: &mut Draft<'_>) -> AtRest {
 
 /// An abort of what has settled: the previous revision is deployed again, unless it names what was purged.
 fn redeploy_previous(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving) {
-    let Some((previous, digest)) = draft.state.previous.clone() else {
+    // Deployed again, it serves, and is still what was before what went.
+    let before = draft.state.previous.clone().filter(|(previous, _)| *previous != serving.revision);
+    let Some((previous, digest)) = before else {
         if let Fact::Known(order) = draft.seen.orders.abort.clone() {
             ignore(draft, "abort", &order, "the ledger knows no revision before the serving one");
         }

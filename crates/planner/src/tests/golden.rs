@@ -385,7 +385,7 @@ fn a_redeploy_waits_until_the_hidden_form_is_given_back_and_goes_on_if_that_is_r
     let mut world = build(&sketch);
     assert_eq!(word(&world.decide()), Some("unhide"));
     let (last, code) = (world.now - SignedDuration::from_mins(10), "Privilege".to_owned());
-    world.state.refusals = Some(Refusals { count: 3, of_step: 3, since: last, last, code, step: "unhide" });
+    world.state.refusals = Some(Refusals { count: 3, of_unhide: 3, since: last, last, code, step: "unhide" });
     assert_eq!(word(&world.decide()), Some("create-deployment"));
     world.state.refusals = None;
     world.seen.schema.journal = Fact::Unknown(Why::Unreachable);

@@ -63,20 +63,23 @@ fn a_form_that_is_to_be_given_back_is_not_served_however_long_it_is_hidden() {
 
 #[test]
 fn an_abort_waits_for_the_hidden_form_until_giving_it_back_was_refused_three_times() {
-    let waits = |step, count| {
+    let waits = |step, count, of_unhide| {
         let mut world = build(&quarantined());
         let (since, last) = (ago(900), ago(3));
-        world.state.refusals =
-            Some(Refusals { count, of_step: count, since, last, code: "Busy".into(), step });
+        world.state.refusals = Some(Refusals { count, of_unhide, since, last, code: "Busy".into(), step });
         ask(&world, |draft| change::is_in_the_way(&draft))
     };
-    assert!(waits("unhide", 2));
-    assert!(!waits("unhide", 3));
-    assert!(waits("verify", 9), "that is about something else");
+    assert!(waits("unhide", 2, 2));
+    assert!(!waits("unhide", 3, 3));
+    assert!(waits("unhide", 9, 1), "the others were about something else");
+    assert!(
+        !waits("create-deployment", 4, 3),
+        "nor is it waited for once more, where the next step is refused"
+    );
 }
 
 #[test]
-fn refusals_of_one_step_in_a_row_are_counted_apart_from_those_of_all() {
+fn refusals_to_give_a_form_back_are_counted_apart_from_those_of_all() {
     let refused = |words: &[&str]| {
         let mut state = build(&quarantined()).state;
         for word in words {
@@ -92,10 +95,11 @@ fn refusals_of_one_step_in_a_row_are_counted_apart_from_those_of_all() {
             );
         }
         let refusals = state.refusals.expect("it was refused");
-        (refusals.step, refusals.count, refusals.of_step)
+        (refusals.step, refusals.count, refusals.of_unhide)
     };
     assert_eq!(refused(&["purge", "purge", "unhide"]), ("unhide", 3, 1));
-    assert_eq!(refused(&["unhide", "unhide", "unhide"]), ("unhide", 3, 3));
+    assert_eq!(refused(&["unhide", "purge", "unhide"]), ("unhide", 3, 2));
+    assert_eq!(refused(&["unhide", "purge"]), ("purge", 2, 1));
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn a_version_that_names_the_hidden_form_is_not_deployed_before_it_is_given_back(
         let mut world = build(&sketch);
         let (since, last) = (ago(900), ago(3));
         world.state.refusals =
-            Some(Refusals { count, of_step: count, since, last, code: "Busy".into(), step: "unhide" });
+            Some(Refusals { count, of_unhide: count, since, last, code: "Busy".into(), step: "unhide" });
         let desired = world.state.rollout.as_ref().unwrap().start.spec.desired.clone();
         let change = world.state.change.as_mut().unwrap();
         change.namers = names.then_some(desired).into_iter().collect();

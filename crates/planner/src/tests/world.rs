@@ -212,7 +212,7 @@ fn state(sketch: &Sketch) -> ReleaseState {
     };
     let refusals = |count| Refusals {
         count,
-        of_step: count,
+        of_unhide: 0,
         since: ago(900),
         last: ago(3),
         code: "Busy".into(),

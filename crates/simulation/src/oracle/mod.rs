@@ -188,6 +188,7 @@ impl Oracles {
         self.leases.lose(first);
         self.chronicle = chronicle::Chronicle::of_another_ledger();
         self.doubts.forget();
+        self.schema.lose_ledger();
     }
 
     /// Something happened to the world: what is so because of it is nobody's fault.

@@ -114,14 +114,23 @@ impl Schema {
         self.given_back.appended(rows);
     }
 
+    /// The ledger is another one from now on.
+    pub(crate) fn lose_ledger(&mut self) {
+        self.given_back.lose();
+    }
+
     /// True of a version that is brought back and lacks the hidden form alone, which could not be given back.
     fn comes_all_the_same(&self, world: &World, version: &str, misfit: &Misfit) -> bool {
         let lacks_it = matches!(misfit, Misfit::Refused { column, .. } if column == story::OLD_COLUMN);
-        let takes_back = |deployment: &Deployed| {
-            made_for(deployment).is_some_and(|marker| marker.takes_back())
-                && world.image_of(&deployment.definition).as_deref() == Some(version)
-        };
-        lacks_it && self.given_back.is_given_up() && world.deployed().iter().any(takes_back)
+        let brings_it =
+            |deployment: &Deployed| world.image_of(&deployment.definition).as_deref() == Some(version);
+        let deployed = world.deployed();
+        let brought = deployed
+            .iter()
+            .filter(|deployment| !deployment.rollback)
+            .rfind(|deployment| brings_it(deployment));
+        let comes_back = brought.and_then(made_for).is_some_and(|marker| marker.takes_back());
+        lacks_it && self.given_back.is_given_up() && comes_back
     }
 
     /// Keeps what is asked for. A spec that can be read and has no change in it asks for nothing.

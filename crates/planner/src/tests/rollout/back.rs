@@ -4,7 +4,6 @@ use tidegate_model::{
     decision::{Outcome, Step},
     fact::Why,
     ledger::{ReleaseState, Resolution, RolloutKind, RolloutPhase},
-    name::ParameterVersion,
     observation::{Deployment, TaskSet, TaskSetStatus},
     status::Grade,
     waiting::{Class, OnDeadline},
@@ -95,6 +94,22 @@ fn how_often_traffic_was_let_go_is_counted_for_one_deployment() {
     state.apply(now, &Entry::Resolved { intent: intent.id, resolution: Resolution::Done(Outcome::Accepted) });
     let rollout = state.rollout.as_ref().unwrap();
     assert_eq!((rollout.continue_sent, counted(&state)), (None, 0), "learnt late, of the one before");
+    for step in ["continue-traffic", "continue-termination"] {
+        let index = Step::WORDS.iter().position(|word| *word == step).expect("a step");
+        sketch.ledger.doubt = Some((index, false));
+        state.open = build(&sketch).state.open;
+        state.apply(now, &Entry::DeploymentKnown("d-2".into()));
+        state.apply(
+            now,
+            &Entry::Resolved { intent: state.open[0].0.id, resolution: Resolution::Done(Outcome::Accepted) },
+        );
+        let rollout = state.rollout.as_ref().unwrap();
+        assert_eq!(
+            (rollout.continue_sent, rollout.retire_sent, counted(&state)),
+            (None, None, 0),
+            "{step} of d-1"
+        );
+    }
 }
 
 #[test]
@@ -442,103 +457,42 @@ fn followed_by(direction: Option<Direction>) -> World {
     world
 }
 
-/// The same in the pass after: blue is to be deployed again, and the deployment that keeps it from that is `other`.
-fn kept_waiting(direction: Option<Direction>, other: impl Fn(&mut Deployment)) -> World {
-    let mut world = followed_by(direction);
-    let first = world.decide();
-    assert_eq!(ends(&first), Some(&RolloutEnd::Settled));
-    world.state = after(&world, &first);
-    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
-    all[0].termination_wait_started = false;
-    other(&mut all[0]);
-    world
-}
-
 #[test]
-fn a_redeployment_stops_what_goes_forward_once_more_and_once_a_minute_at_most() {
-    let stopped = |world: &World| match world.decide().step {
-        Some(Step::StopDeployment { deployment }) => Some(deployment),
-        _ => None,
+fn a_redeployment_is_held_while_a_deployment_of_ours_goes_forward_that_the_ledger_does_not_know() {
+    let held = |change: fn(&mut Deployment)| {
+        let mut world = followed_by(Some(Direction::Forward));
+        let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+        change(&mut all[0]);
+        let first = world.decide();
+        assert_eq!(ends(&first), Some(&RolloutEnd::Settled));
+        world.state = after(&world, &first);
+        let next = world.decide();
+        assert_eq!(word(&next), None);
+        [first, next].map(|decision| {
+            let wait = told(&decision, Reason::Held(Held::LedgerBehind));
+            wait.map(|wait| (wait.blocked_by.clone(), wait.class))
+        })
     };
-    let mut world = kept_waiting(Some(Direction::Forward), |_| {});
-    assert_eq!(stopped(&world).as_deref(), Some("d-2"));
-    for (ago_, due) in [(59, false), (60, true)] {
-        world.state.rollout.as_mut().unwrap().stop_sent = Some(ago(ago_));
-        assert_eq!(stopped(&world).is_some(), due, "sent {ago_} seconds ago");
-    }
-    let newer = |other: &mut Deployment| {
-        let marker = other.marker.as_mut().unwrap();
-        marker.version = ParameterVersion(marker.version.0 + 1);
+    let by_people = Some((Some("d-2".to_owned()), Class::NeedsHuman));
+    assert_eq!(held(|_| {}), [by_people.clone(), by_people], "in the pass that begins it, and then");
+    assert_eq!(held(|other| other.is_rollback = true), [None, None], "CodeDeploy takes it back");
+    let of_another = |other: &mut Deployment| {
+        other.marker.as_mut().unwrap().release = "another".parse().unwrap();
     };
-    assert_eq!(stopped(&kept_waiting(Some(Direction::Forward), newer)), None, "newer than what goes back");
-    let older = |other: &mut Deployment| other.marker.as_mut().unwrap().version = ParameterVersion(1);
-    assert!(stopped(&kept_waiting(Some(Direction::Forward), older)).is_some());
-    let of_codedeploy = |other: &mut Deployment| other.is_rollback = true;
-    assert_eq!(stopped(&kept_waiting(Some(Direction::Forward), of_codedeploy)), None);
-    assert_eq!(stopped(&kept_waiting(None, |_| {})), None, "somebody else's");
+    assert_eq!(held(of_another), [None, None], "that is somebody else's");
 }
 
 #[test]
-fn a_redeployment_does_not_stop_what_goes_forward_once_the_blue_of_that_is_going() {
-    let all_on_green = |other: &mut Deployment| other.termination_wait_started = true;
-    let mut world = kept_waiting(Some(Direction::Forward), all_on_green);
-    world.seen.service = build(&redeploying(DeploymentStatus::Failed, false)).seen.service;
-    assert_eq!(word(&world.decide()), Some("stop-deployment"), "blue has its tasks");
-    let Fact::Known(service) = &mut world.seen.service else { panic!("it is known") };
-    let primary = service.primary().map(|set| set.id.clone());
-    service
-        .task_sets
-        .iter_mut()
-        .filter(|set| Some(&set.id) != primary.as_ref())
-        .for_each(|set| set.desired = 0);
-    assert_eq!(word(&world.decide()), None);
-    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
-    all[0].termination_wait_started = false;
-    assert_eq!(word(&world.decide()), Some("stop-deployment"), "traffic is not all on green");
-}
-
-#[test]
-fn a_redeployment_of_what_serves_alone_once_more_is_over_and_none_is_made() {
-    let mut world = kept_waiting(Some(Direction::Forward), |other| other.status = DeploymentStatus::Stopped);
-    assert_eq!(ends(&world.decide()), None, "green serves");
-    let mut back = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
-    back.traffic.service = Fact::Known(Serving::Blue);
-    back.traffic.listeners = Fact::Known((100, 0, false));
-    let back = build(&back).seen;
-    (world.seen.service, world.seen.listeners) = (back.service, back.listeners);
-    assert_eq!(ends(&world.decide()), Some(&RolloutEnd::RolledBack(Cause::Ordered)));
-    world.state.open = build(&preflight_in_doubt()).state.open;
-    world.state.open[0].1 = world.now;
-    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
-    all.iter_mut().for_each(|deployment| deployment.marker = None);
-    assert_eq!(ends(&world.decide()), None, "a call in doubt may still bring it");
-}
-
-/// A create call is in doubt.
-fn preflight_in_doubt() -> Sketch {
-    let mut sketch = in_flight(Phase::Preflight, DeploymentStatus::Created, false);
-    let index = Step::WORDS.iter().position(|word| *word == "create-deployment").expect("a step");
-    sketch.ledger.doubt = Some((index, false));
-    sketch
-}
-
-#[test]
-fn a_success_that_should_have_gone_back_is_followed_by_something_newer_only_where_that_is_under_way() {
+fn a_success_that_should_have_gone_back_and_that_something_else_has_replaced_since_is_over() {
     let mut world = followed_by(Some(Direction::Forward));
-    let mut newer = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
-    newer.asked.spec = Fact::Known(SpecText::NewerRevision);
-    world.seen.spec = build(&newer).seen.spec;
-    let kind = |decision: &Decision| starts(decision).map(|start| matches!(start.kind, RolloutKind::Forward));
-    let decision = world.decide();
-    assert_eq!((ends(&decision), kind(&decision)), (Some(&RolloutEnd::Settled), Some(false)));
-    let accepted = after(&world, &decision).accepted.expect("the newer one is accepted");
-    let marker = ask(&world, |draft| draft.deployment_marker(&accepted, Direction::Forward));
+    let end = |world: &World| ends(&world.decide()).cloned();
     let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
-    all[0].marker = Some(marker);
-    let decision = world.decide();
-    assert_eq!((ends(&decision), kind(&decision)), (Some(&RolloutEnd::Settled), Some(true)));
-    assert!(decision.entries.contains(&Entry::DeploymentKnown("d-2".into())), "it is taken over");
-    assert_eq!((turns_back(&decision), word(&decision)), (None, None));
+    all[0].status = DeploymentStatus::Succeeded;
+    all[0].created = ago(60);
+    assert_eq!(end(&world), Some(RolloutEnd::RolledBack(Cause::Ordered)));
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    all[0].status = DeploymentStatus::Failed;
+    assert_eq!(end(&world), Some(RolloutEnd::Settled), "what failed has replaced nothing");
 }
 
 #[test]

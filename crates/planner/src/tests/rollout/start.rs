@@ -184,13 +184,14 @@ fn an_abort_of_what_has_settled_deploys_the_revision_before_it_again() {
     let decision = world.decide();
     let back = RolloutKind::Redeploy { to: revision(1), cause: Cause::Ordered };
     assert_eq!(starts(&decision).map(|start| &start.kind), Some(&back));
-    world.state.previous = None;
-    let decision = world.decide();
-    assert!(starts(&decision).is_none());
-    assert!(
-        decision.entries.iter().any(|entry| matches!(entry, Entry::OrderIgnored { .. })),
-        "{decision:#?}"
-    );
+    let serves = world.state.previous.clone().map(|(_, digest)| (revision(2), digest));
+    for previous in [None, serves] {
+        world.state.previous = previous;
+        let decision = world.decide();
+        assert!(starts(&decision).is_none());
+        let ignored = decision.entries.iter().any(|entry| matches!(entry, Entry::OrderIgnored { .. }));
+        assert!(ignored, "{decision:#?}");
+    }
 }
 
 #[test]
