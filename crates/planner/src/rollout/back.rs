@@ -35,7 +35,7 @@ const LOOK_AT_ITS_TASKS: &str =
     "look at why its tasks do not become healthy; it is deployed again until it serves";
 
 /// After a stop, CodeDeploy names the rollback deployment only after a while.
-const ROLLBACK_NAMED: SignedDuration = SignedDuration::from_mins(2);
+pub(super) const ROLLBACK_NAMED: SignedDuration = SignedDuration::from_mins(2);
 
 /// Takes the rollout one step back.
 pub(super) fn go_back(draft: &mut Draft<'_>) {
@@ -365,7 +365,7 @@ pub(super) fn all_traffic_on_green(draft: &mut Draft<'_>, rollout: &Rollout) -> 
 /// Deploys the exact old revision again: all at once behind the Ready wait, guarded by `green-healthy` only.
 fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: Cause) {
     let Some(id) = rollout.deployment.clone() else {
-        let idle = draft.seen.deployments.known().is_some_and(|all| start::in_progress(all).is_none());
+        let idle = draft.seen.deployments.known().is_some_and(|all| start::is_idle(draft.now, all));
         deploying_again(draft, rollout, to, &cause);
         if change::is_in_the_way(draft) {
             // Given back by the schema machine in this very pass: no deployment is begun that could not work.

@@ -1,6 +1,7 @@
 //! Whether a rollout begins: the serving revision against the desired one, what is in flight already, and aborts of what
 //! has settled.
 
+use jiff::Timestamp;
 use tidegate_model::{
     Digest, Fact,
     ledger::{Accepted, Cause, Entry, Rollout, RolloutEnd, RolloutKind, RolloutPhase, RolloutStart},
@@ -10,6 +11,7 @@ use tidegate_model::{
     waiting::Held,
 };
 
+use super::back;
 use crate::{
     change::{self, Footing},
     draft::{Direction, Draft},
@@ -106,6 +108,15 @@ fn asks_for_what_stayed(draft: &Draft<'_>, accepted: &Accepted) -> bool {
 /// The deployment that is in progress on the group: there is at most one.
 pub(super) fn in_progress(deployments: &[Deployment]) -> Option<&Deployment> {
     deployments.iter().find(|deployment| !deployment.status.is_terminal())
+}
+
+/// True if no deployment is in progress on the group, and CodeDeploy has none that it may yet begin to take back.
+pub(super) fn is_idle(now: Timestamp, deployments: &[Deployment]) -> bool {
+    let without_success = |d: &Deployment| {
+        matches!(d.status, DeploymentStatus::Stopped | DeploymentStatus::Failed) && d.rolled_back_by.is_none()
+    };
+    let lately = |d: &Deployment| d.ended.is_some_and(|ended| now < ended + back::ROLLBACK_NAMED);
+    in_progress(deployments).is_none() && !deployments.iter().any(|d| without_success(d) && lately(d))
 }
 
 /// The primary task set's revision with its content's digest and both target groups, if all of it is known. Told if not.
@@ -329,8 +340,7 @@ fn begin_anew(draft: &mut Draft<'_>, rollout: &Rollout, deployments: &[Deploymen
         draft.unobserved("where traffic goes", what);
         return;
     }
-    let at_rest = matches!(split, Split::Expected(_))
-        && deployments.iter().all(|deployment| deployment.status.is_terminal());
+    let at_rest = matches!(split, Split::Expected(_)) && is_idle(draft.now, deployments);
     if !is_replaced(draft, rollout) || !at_rest {
         return;
     }

@@ -482,6 +482,23 @@ fn a_redeployment_is_held_while_a_deployment_of_ours_goes_forward_that_the_ledge
     assert_eq!(held(of_another), [None, None], "that is somebody else's");
 }
 
+/// What people stopped with rollback is taken back by CodeDeploy, which names that deployment only after a while.
+#[test]
+fn a_redeployment_does_not_begin_while_codedeploy_may_yet_take_back_what_was_stopped() {
+    let created = |ended: i64, by: Option<&str>| {
+        let mut world = followed_by(Some(Direction::Forward));
+        let first = world.decide();
+        world.state = after(&world, &first);
+        let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+        (all[0].status, all[0].ended) = (DeploymentStatus::Stopped, Some(ago(ended)));
+        all[0].rolled_back_by = by.map(Into::into);
+        word(&world.decide()) == Some("create-deployment")
+    };
+    assert!(!created(119, None));
+    assert!(created(120, None));
+    assert!(created(1, Some(ROLLBACK)), "it did, and that has ended");
+}
+
 #[test]
 fn a_success_that_should_have_gone_back_and_that_something_else_has_replaced_since_is_over() {
     let mut world = followed_by(Some(Direction::Forward));
