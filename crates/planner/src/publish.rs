@@ -108,9 +108,7 @@ fn summary(draft: &Draft<'_>) -> Summary {
             | RolloutPhase::Retiring => in_flight_summary(draft),
         };
     }
-    // What is newer begins in the next pass.
-    let superseded = Entry::RolloutEnded(RolloutEnd::RolledBack(Cause::Superseded));
-    if draft.entries.contains(&superseded) && state.refused.is_none() {
+    if begins_next(draft) {
         return Summary::Progressing;
     }
     let rolled_back = state.last.as_ref().is_some_and(|last| matches!(last.end, RolloutEnd::RolledBack(_)));
@@ -122,6 +120,15 @@ fn summary(draft: &Draft<'_>) -> Summary {
         (Some(_), None) if unread => Summary::Unknown,
         (Some(_), None) => Summary::Healthy,
     }
+}
+
+/// True in the pass in which what went back was not, or is no longer, what is in force: that begins in the next one, and has not gone back.
+fn begins_next(draft: &Draft<'_>) -> bool {
+    let state = &draft.state;
+    let (Some(last), Some(accepted)) = (&state.last, &state.accepted) else { return false };
+    let RolloutEnd::RolledBack(cause) = &last.end else { return false };
+    let ended_now = draft.entries.contains(&Entry::RolloutEnded(last.end.clone()));
+    ended_now && (*cause == Cause::Superseded || last.version != accepted.version) && state.refused.is_none()
 }
 
 /// True of what only people can put right before traffic goes back any further. Orders and the spec keep nothing from going

@@ -189,17 +189,20 @@ fn lost_the_race(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         draft.unobserved("what serves", "it was not read");
         return;
     }
-    let replaced = rollout.deployment.as_deref().is_some_and(|id| was_replaced(draft, id));
-    if serves_alone(draft, &blue, &rollout.start.blue_group) || replaced {
-        // Succeeded, by CodeDeploy's word alone; or, by an older copy of the ledger, what serves is not what was to go back.
+    if serves_alone(draft, &blue, &rollout.start.blue_group) {
+        // Succeeded, by CodeDeploy's word alone.
         end(draft, cause);
         return;
     }
-    if cause == Cause::Superseded {
+    let replaced = rollout.deployment.as_deref().is_some_and(|id| was_replaced(draft, id));
+    if cause == Cause::Superseded && !replaced {
         // What is newer goes on from what succeeded. By an older copy of the ledger it may be under way already.
         draft.note(Entry::RolloutEnded(RolloutEnd::Settled));
         draft.look_in(1);
         start::consider(draft);
+        return;
+    }
+    if end_if_replaced(draft, rollout, rollout.deployment.as_deref(), &cause) {
         return;
     }
     // Settled with nothing begun to take it back, the decision would be forgotten.
@@ -224,18 +227,17 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
     let rollback = by.as_deref().map(|id| codedeploy::deployment(draft.seen, id));
     match rollback.map(|fact| fact.map(|d| d.status)) {
         Some(Fact::Known(DeploymentStatus::Failed | DeploymentStatus::Stopped)) => {
-            if is_blue_back(draft, rollout) || by.as_deref().is_some_and(|by| was_replaced(draft, by)) {
+            if is_blue_back(draft, rollout) {
                 end(draft, cause);
-            } else {
+            } else if !end_if_replaced(draft, rollout, by.as_deref(), &cause) {
                 let message = "CodeDeploy's rollback ended without success and traffic is not wholly on blue";
                 draft.held(Held::RollbackFailed, message.into()).on(by.unwrap_or_default());
             }
         }
         Some(Fact::Known(DeploymentStatus::Succeeded)) => {
-            let serves = serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group);
-            if serves || by.as_deref().is_some_and(|by| was_replaced(draft, by)) {
+            if serves_alone(draft, &rollout.start.blue, &rollout.start.blue_group) {
                 end(draft, cause);
-            } else {
+            } else if !end_if_replaced(draft, rollout, by.as_deref(), &cause) {
                 let what = "CodeDeploy's rollback has ended";
                 let blue = (&rollout.start.blue, &rollout.start.blue_group);
                 being_read(draft, rollout, &cause, what, blue);
@@ -246,6 +248,39 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
         }
         None => without_rollback(draft, rollout, cause),
     }
+}
+
+/// Ends a way back whose deployment is over and after which something else was deployed, and says whether it did. What is under way is
+/// taken over in the same pass: otherwise the release would be told to have gone back while it gets something newer.
+fn end_if_replaced(
+    draft: &mut Draft<'_>,
+    rollout: &Rollout,
+    deployment: Option<&str>,
+    cause: &Cause,
+) -> bool {
+    if deployment.is_some_and(|id| was_replaced(draft, id)) {
+        // What is in force may be what serves: an order that named what went back is read anew against that.
+        end(draft, cause.clone());
+        return true;
+    }
+    let followed = is_followed(draft, rollout);
+    if followed {
+        end(draft, cause.clone());
+        start::consider(draft);
+    }
+    followed
+}
+
+/// True if the version in force is newer than the rollout's and under way. Its deployment began when this rollout was over: a newer copy
+/// of the ledger knew that end.
+pub(super) fn is_followed(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    let (Some(all), Some(accepted)) = (draft.seen.deployments.known(), &draft.state.accepted) else {
+        return false;
+    };
+    accepted.version > rollout.start.spec.version
+        && draft.state.open.is_empty()
+        && start::in_progress(all)
+            .is_some_and(|active| goes_forward(draft, active) && start::is_made_for(active, draft, accepted))
 }
 
 /// True if a deployment that began after this one has succeeded, and production follows it: what this one brought back, somebody
@@ -271,10 +306,9 @@ fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
         rolling_back(draft, rollout, &cause, "CodeDeploy begins its rollback");
         return;
     }
-    if is_blue_back(draft, rollout) || rollout.deployment.as_deref().is_some_and(|id| was_replaced(draft, id))
-    {
+    if is_blue_back(draft, rollout) {
         end(draft, cause);
-    } else {
+    } else if !end_if_replaced(draft, rollout, rollout.deployment.as_deref(), &cause) {
         let message = "the deployment stopped without a rollback and traffic is not wholly on blue";
         draft.held(Held::RollbackFailed, message.into()).on(rollout.deployment.clone().unwrap_or_default());
     }
@@ -365,6 +399,9 @@ pub(super) fn all_traffic_on_green(draft: &mut Draft<'_>, rollout: &Rollout) -> 
 /// Deploys the exact old revision again: all at once behind the Ready wait, guarded by `green-healthy` only.
 fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: Cause) {
     let Some(id) = rollout.deployment.clone() else {
+        if end_if_replaced(draft, rollout, None, &cause) {
+            return;
+        }
         let idle = draft.seen.deployments.known().is_some_and(|all| start::is_idle(draft.now, all));
         deploying_again(draft, rollout, to, &cause);
         if change::is_in_the_way(draft) {
@@ -408,9 +445,9 @@ fn redeploy(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, cause: C
             }
         }
         Where::Succeeded => {
-            if serves_alone(draft, to, &rollout.start.green_group) || was_replaced(draft, &id) {
+            if serves_alone(draft, to, &rollout.start.green_group) {
                 end(draft, cause);
-            } else {
+            } else if !end_if_replaced(draft, rollout, Some(&id), &cause) {
                 let what = "the redeployment has ended";
                 being_read(draft, rollout, &cause, what, (to, &rollout.start.green_group));
             }
@@ -426,7 +463,14 @@ fn redeploy_again(
     (to, cause): (&RevisionArn, Cause),
     (ended, code): (&Deployment, &str),
 ) {
-    if is_back(draft, rollout, to) || was_replaced(draft, &ended.id) || start::is_superseded(draft, rollout) {
+    if is_back(draft, rollout, to) {
+        end(draft, cause);
+        return;
+    }
+    if end_if_replaced(draft, rollout, Some(&ended.id), &cause) {
+        return;
+    }
+    if start::is_superseded(draft, rollout) {
         end(draft, cause);
         return;
     }

@@ -7,7 +7,7 @@ use tidegate_model::{
     duration::human,
     gate::Gate,
     ledger::{Cause, Entry, Rollout, RolloutEnd, RolloutPhase},
-    observation::{Deployment, DeploymentStatus, Listener},
+    observation::{Deployment, DeploymentStatus, Listener, Service},
     spec::Traffic,
     verdict::Verdict,
     waiting::{Class, Held, OnDeadline, Reason},
@@ -486,12 +486,15 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
         return;
     }
     if let Some(problem) = disagreement(draft, &rollout) {
-        if back::was_replaced(draft, &deployment.id) {
-            draft.note(Entry::RolloutEnded(RolloutEnd::RolledBack(Cause::Superseded)));
-            draft.look_in(1);
-        } else {
+        let Some(end) = replaced(draft, &rollout, deployment) else {
             let message = format!("CodeDeploy says succeeded, but {problem}");
             draft.held(Held::TrafficDisagrees, message);
+            return;
+        };
+        draft.note(Entry::RolloutEnded(end));
+        draft.look_in(1);
+        if back::is_followed(draft, &rollout) {
+            start::consider(draft);
         }
         return;
     }
@@ -511,6 +514,19 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
     draft
         .wait(Reason::Retiring, "everything agrees and is read a second time".into(), Class::NeedsTime)
         .unblock("it passes with time");
+}
+
+/// How a rollout ended whose deployment succeeded and after which something else was deployed: by an older copy of the ledger, or by
+/// somebody else. What the version in force is about to replace had settled, and has its tasks.
+fn replaced(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> Option<RolloutEnd> {
+    let followed = back::is_followed(draft, rollout);
+    let runs =
+        |service: &Service| service.task_sets.iter().any(|set| Some(&set.revision) == rollout.green.as_ref());
+    if followed && draft.seen.service.known().is_some_and(runs) {
+        return Some(RolloutEnd::Settled);
+    }
+    let over = followed || back::was_replaced(draft, &deployment.id);
+    over.then_some(RolloutEnd::RolledBack(Cause::Superseded))
 }
 
 /// Green has settled. What waited for that begins in the same pass. Only the order keeps an abort, and in the next pass it might name

@@ -177,8 +177,7 @@ fn start(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, kind: Ro
 
 /// A deployment is in flight that this ledger did not start: ours by its marker is adopted, anything else holds.
 fn consider_active(draft: &mut Draft<'_>, accepted: &Accepted, serving: &Serving, active: &Deployment) {
-    let ours = active.marker.as_ref().is_some_and(|marker| is_of(marker, draft, accepted));
-    if ours && !active.is_rollback {
+    if is_made_for(active, draft, accepted) && !active.is_rollback {
         adopt(draft, accepted, serving, active);
         // A call that lands late may bring what has failed meanwhile.
         let failed =
@@ -246,6 +245,11 @@ fn knows_not_what_serves(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
     true
 }
 
+/// True of a deployment of ours that was made for this spec.
+pub(super) fn is_made_for(deployment: &Deployment, draft: &Draft<'_>, accepted: &Accepted) -> bool {
+    deployment.marker.as_ref().is_some_and(|marker| is_of(marker, draft, accepted))
+}
+
 fn is_of(marker: &Marker, draft: &Draft<'_>, accepted: &Accepted) -> bool {
     &marker.release == draft.release
         && marker.version == accepted.version
@@ -261,7 +265,7 @@ fn newest_unknown<'d>(
 ) -> Option<&'d Deployment> {
     codedeploy::newest_of_ours(deployments, draft.release)
         .filter(|d| !draft.state.deployments.contains(&d.id))
-        .filter(|d| d.marker.as_ref().is_some_and(|marker| is_of(marker, draft, spec)))
+        .filter(|d| is_made_for(d, draft, spec))
 }
 
 /// True of a deployment that did not last, and of one that takes the version back: that is how a failed revision is known

@@ -500,6 +500,45 @@ fn a_redeployment_does_not_begin_while_codedeploy_may_yet_take_back_what_was_sto
 }
 
 #[test]
+fn a_way_back_is_over_where_a_newer_version_is_under_way_and_that_one_goes_on() {
+    let lost = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, true);
+    let mut unbegun = redeploying(DeploymentStatus::Succeeded, false);
+    unbegun.rollout.as_mut().unwrap().deployment = false;
+    let ways = [
+        (redeploying(DeploymentStatus::Succeeded, false), false),
+        // What failed gives way to something newer in any case.
+        (redeploying(DeploymentStatus::Failed, false), true),
+        (stopped(Some(DeploymentStatus::Succeeded)), false),
+        (stopped(Some(DeploymentStatus::Failed)), false),
+        (stopped(None), false),
+        (lost, false),
+        (unbegun, false),
+    ];
+    for (mut way, is_superseded) in ways {
+        way.traffic.service = Fact::Known(Serving::GreenWithBlue);
+        way.traffic.listeners = Fact::Known((50, 50, false));
+        let end = |change: fn(&mut Deployment)| {
+            let decision = with_newer_under_way(&way, change).decide();
+            let back = matches!(ends(&decision), Some(RolloutEnd::RolledBack(Cause::Ordered)));
+            (back, starts(&decision).is_some_and(|start| start.kind == RolloutKind::Forward))
+        };
+        assert_eq!(end(|_| {}), (true, true));
+        assert_eq!(
+            end(|other| other.status = DeploymentStatus::Failed).0,
+            is_superseded,
+            "it is over as well"
+        );
+        assert_eq!(end(|other| other.is_rollback = true).0, is_superseded, "it is taken back");
+        assert_eq!(
+            end(|other| other.marker.as_mut().unwrap().version.0 += 1).0,
+            is_superseded,
+            "of another version"
+        );
+        assert_eq!(end(|other| other.marker = None).0, is_superseded, "somebody else's");
+    }
+}
+
+#[test]
 fn a_success_that_should_have_gone_back_and_that_something_else_has_replaced_since_is_over() {
     let mut world = followed_by(Some(Direction::Forward));
     let end = |world: &World| ends(&world.decide()).cloned();
@@ -582,4 +621,17 @@ fn a_success_that_something_newer_is_asked_for_has_settled_and_the_newer_version
     let decision = world.decide();
     assert_eq!(ends(&decision), Some(&RolloutEnd::Settled));
     assert_eq!(starts(&decision).map(|start| &start.kind), Some(&RolloutKind::Forward));
+}
+
+#[test]
+fn the_end_of_a_way_back_is_not_told_of_the_newer_version_that_waited_for_it() {
+    let summary = |spec: SpecText| {
+        let mut sketch = stopped(Some(DeploymentStatus::Succeeded));
+        sketch.asked.spec = Fact::Known(spec);
+        let decision = build(&sketch).decide();
+        assert_eq!(ends(&decision), Some(&RolloutEnd::RolledBack(Cause::Ordered)));
+        decision.status.summary
+    };
+    assert_eq!(summary(SpecText::InForce), Summary::RolledBack);
+    assert_eq!(summary(SpecText::NewerRevision), Summary::Progressing);
 }

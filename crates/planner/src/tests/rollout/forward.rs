@@ -5,7 +5,7 @@ use tidegate_model::{
     fact::Why,
     gate::Gate,
     ledger::{Rollout, RolloutPhase},
-    observation::{DeploymentTarget, TaskSetStatus},
+    observation::{Deployment, DeploymentTarget, TaskSetStatus},
     revision::TaskDefinition,
     waiting::OnDeadline,
 };
@@ -376,6 +376,25 @@ fn a_success_counts_only_where_listener_and_task_sets_agree() {
     let with_seen = |change: fn(&mut Sketch)| problem(&|world| world.seen = with(change).seen).is_none();
     assert!(!with_seen(|sketch| sketch.traffic.listeners = Fact::Known((1, 99, false))));
     assert!(!with_seen(|sketch| sketch.traffic.service = Fact::Known(Serving::Nothing)));
+}
+
+#[test]
+fn a_success_that_a_newer_version_is_about_to_replace_has_settled_if_it_serves() {
+    let end = |version: u64, serves: fn(&mut TaskSet)| {
+        let mut sketch = succeeded(1, 600);
+        sketch.traffic.listeners = Fact::Known((10, 90, false));
+        let change = |newer: &mut Deployment| newer.marker.as_mut().unwrap().version.0 += version;
+        let mut world = with_newer_under_way(&sketch, change);
+        serving_as(&mut world, serves);
+        let decision = world.decide();
+        assert_eq!(holds(&decision, Held::TrafficDisagrees), ends(&decision).is_none());
+        assert_eq!(starts(&decision).is_some(), ends(&decision).is_some(), "the newer one goes on");
+        ends(&decision).cloned()
+    };
+    assert_eq!(end(0, |_| {}), Some(RolloutEnd::Settled));
+    let superseded = RolloutEnd::RolledBack(Cause::Superseded);
+    assert_eq!(end(0, |set| set.revision = revision(1)), Some(superseded), "it had gone back");
+    assert_eq!(end(1, |_| {}), None, "of a version that nobody asks for");
 }
 
 #[test]

@@ -4,18 +4,22 @@ use jiff::SignedDuration;
 use tidegate_model::{
     Fact,
     decision::Decision,
+    fact::Why,
     ledger::{Cause, Entry, RolloutEnd, RolloutStart},
-    observation::{DeploymentStatus, TaskSet},
+    observation::{Deployment, DeploymentStatus, TaskSet},
     status::Summary,
     waiting::{Held, Reason, Waiting},
 };
 
 use super::{
+    after,
+    gates::ask,
     golden::in_flight,
-    sketch::{Phase, Sketch},
+    sketch::{Phase, Sketch, SpecText},
     word,
     world::{World, build},
 };
+use crate::draft::Direction;
 
 mod back;
 mod engine;
@@ -33,6 +37,27 @@ fn told(decision: &Decision, reason: Reason) -> Option<&Waiting> {
 
 fn holds(decision: &Decision, held: Held) -> bool {
     told(decision, Reason::Held(held)).is_some()
+}
+
+/// A newer version is asked for, and a deployment of it is under way, that the ledger does not know. What else is so of it, is changed.
+fn with_newer_under_way(sketch: &Sketch, change: impl FnOnce(&mut Deployment)) -> World {
+    let mut sketch = sketch.clone();
+    sketch.asked.spec = Fact::Known(SpecText::NewerRevision);
+    let mut world = build(&sketch);
+    let newer = after(&world, &world.decide()).accepted.expect("it is accepted");
+    let marker = ask(&world, |draft| draft.deployment_marker(&newer, Direction::Forward));
+    let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+    let mut under_way = Deployment {
+        id: "d-9".into(),
+        status: DeploymentStatus::InProgress,
+        target: Fact::Unknown(Why::Throttled),
+        marker: Some(marker),
+        is_rollback: false,
+        ..all[0].clone()
+    };
+    change(&mut under_way);
+    all.insert(0, under_way);
+    world
 }
 
 fn turns_back(decision: &Decision) -> Option<&Cause> {
