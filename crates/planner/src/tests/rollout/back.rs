@@ -2,23 +2,19 @@
 
 use tidegate_model::{
     decision::{Outcome, Step},
-    fact::Why,
     ledger::{ReleaseState, Resolution, RolloutKind, RolloutPhase},
-    observation::{Deployment, TaskSet, TaskSetStatus},
+    observation::{TaskSet, TaskSetStatus},
     status::Grade,
     waiting::{Class, OnDeadline},
 };
 
 use super::{
     super::{
-        after,
-        gates::ask,
-        sketch::{Serving, SpecText, calm},
+        sketch::{Serving, calm},
         world::{ROLLBACK, ago, blue_group, green_group, revision},
     },
     *,
 };
-use crate::draft::Direction;
 
 /// The deployment was stopped: with a rollback in this state, or without one.
 fn stopped(rollback: Option<DeploymentStatus>) -> Sketch {

@@ -2,10 +2,9 @@
 
 use tidegate_model::{
     decision::Step,
-    fact::Why,
     gate::Gate,
     ledger::{Rollout, RolloutPhase},
-    observation::{Deployment, DeploymentTarget, TaskSetStatus},
+    observation::{DeploymentTarget, TaskSetStatus},
     revision::TaskDefinition,
     waiting::OnDeadline,
 };
@@ -13,7 +12,7 @@ use tidegate_model::{
 use super::{
     super::{
         golden::{baked, preflight, suspect},
-        sketch::{Asked, Minutes, Serving, SpecText},
+        sketch::{Asked, Minutes, Serving},
         world::{ago, blue_group, green_group, revision},
     },
     *,
@@ -379,7 +378,7 @@ fn a_success_counts_only_where_listener_and_task_sets_agree() {
 }
 
 #[test]
-fn a_success_that_a_newer_version_is_about_to_replace_has_settled_if_it_serves() {
+fn a_success_that_a_newer_version_is_about_to_replace_has_settled_if_its_tasks_are_there() {
     let end = |version: u64, serves: fn(&mut TaskSet)| {
         let mut sketch = succeeded(1, 600);
         sketch.traffic.listeners = Fact::Known((10, 90, false));

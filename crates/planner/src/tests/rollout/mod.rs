@@ -39,7 +39,7 @@ fn holds(decision: &Decision, held: Held) -> bool {
     told(decision, Reason::Held(held)).is_some()
 }
 
-/// A newer version is asked for, and a deployment of it is under way, that the ledger does not know. What else is so of it, is changed.
+/// A newer version is asked for, and a deployment of it is under way, that the ledger does not know: as `change` leaves it.
 fn with_newer_under_way(sketch: &Sketch, change: impl FnOnce(&mut Deployment)) -> World {
     let mut sketch = sketch.clone();
     sketch.asked.spec = Fact::Known(SpecText::NewerRevision);
