@@ -8,7 +8,7 @@ use tidegate_model::{
     name::Marker,
     observation::{Deployment, DeploymentStatus, Service, TargetGroup, TaskSet},
     revision::{RevisionArn, TaskDefinition},
-    waiting::Held,
+    waiting::{Class, Held, Reason},
 };
 
 use super::back;
@@ -238,8 +238,12 @@ fn knows_not_what_serves(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
         return false;
     } else if draft.seen.listeners.known().is_none() {
         draft.unobserved("where traffic goes", "the listeners could not be read");
-    } else {
-        look_at_rest(draft);
+    } else if look_at_rest(draft) != AtRest::Edited {
+        let message = format!(
+            "{} does not serve any more; this begins from what does once CodeDeploy has nothing more to take back",
+            rollout.start.blue
+        );
+        draft.wait(Reason::RollingBack, message, Class::NeedsTime).unblock("it passes with time");
     }
     draft.gate(gates::not_held(draft));
     true

@@ -36,7 +36,7 @@ use world::{World, build, now};
 
 /// Worlds for each law: some seconds in all.
 fn cases() -> Config {
-    Config { cases: 300, failure_persistence: None, ..Config::default() }
+    Config { cases: 1_000, failure_persistence: None, ..Config::default() }
 }
 
 /// The ledger's state after the decision's entries.

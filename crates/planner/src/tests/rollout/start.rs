@@ -293,6 +293,24 @@ fn a_rollout_that_has_made_no_deployment_knows_its_blue_by_revision_and_group() 
     assert_eq!(unread, None, "the listener says something else");
 }
 
+/// What somebody deployed was stopped just now: CodeDeploy may take it back yet, and that swaps the colours once more.
+#[test]
+fn one_whose_blue_was_replaced_tells_that_codedeploy_may_take_something_back_and_begins_when_it_does_not() {
+    let decide = |stopped: i64| {
+        let mut world = nothing_deployed((0, 100, false));
+        serving_as(&mut world, |set| set.target_group = Some(green_group()));
+        let ended = Some(ago(stopped));
+        let sketch = in_flight(Phase::Verifying, DeploymentStatus::Stopped, false);
+        let Fact::Known(theirs) = build(&sketch).seen.deployments else { panic!("they are known") };
+        let theirs = Deployment { id: "d-9".into(), marker: None, ended, ..theirs[0].clone() };
+        world.seen.deployments = Fact::Known(vec![theirs]);
+        let decision = world.decide();
+        (told(&decision, Reason::RollingBack).is_some(), starts(&decision).is_some())
+    };
+    assert_eq!(decide(119), (true, false));
+    assert_eq!(decide(120), (false, true));
+}
+
 #[test]
 fn one_that_has_made_no_deployment_tells_of_no_edit_while_nobody_knows_what_serves() {
     let told_of = |listener, change: &dyn Fn(&mut World)| {
