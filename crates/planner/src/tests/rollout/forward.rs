@@ -436,13 +436,17 @@ fn a_deployment_that_ended_is_made_again_only_if_nothing_but_the_ready_wait_was_
     ] {
         assert!(failed(&over(|world| change(world.state.rollout.as_mut().unwrap()))));
     }
-    let alarm = over(|world| {
-        world.seen.deployments = world.seen.deployments.clone().map(|mut all| {
-            all[0].error = Some("ALARM_ACTIVE".into());
-            all
+    for target in [None, Some(Fact::Unknown(Why::Throttled))] {
+        let alarm = over(|world| {
+            let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+            (all[0].created, all[0].error) = (ago(9_000), Some("ALARM_ACTIVE".into()));
+            if let Some(target) = target.clone() {
+                world.state.rollout.as_mut().unwrap().since = ago(600);
+                all[0].target = target;
+            }
         });
-    });
-    assert!(failed(&alarm), "CodeDeploy stopped it for an alarm");
+        assert!(failed(&alarm), "CodeDeploy stopped it for an alarm, however long it may have waited");
+    }
 }
 
 /// Whoever looks only now: CodeDeploy tells since when the deployment waited, and when it was stopped.

@@ -1,7 +1,11 @@
 //! From the call that removes blue to the end: for as long as it had no effect going back is as quick as before, and afterwards an
 //! abort and a newer version win over a green that became unwell.
 
-use tidegate_model::{fact::Why, gate::Gate, observation::TaskSetStatus};
+use tidegate_model::{
+    fact::Why,
+    gate::Gate,
+    observation::{TaskSet, TaskSetStatus},
+};
 
 use super::{
     super::{
@@ -124,14 +128,15 @@ fn an_abort_of_what_became_unwell_as_blue_went_deploys_the_revision_before_again
 }
 
 #[test]
-fn an_abort_waits_for_the_end_once_blue_s_tasks_drain_though_codedeploy_says_that_it_waits() {
-    let mut sketch = let_go(Some(300));
-    sketch.asked.abort = Fact::Known(AbortText::InForce);
-    let mut world = build(&sketch);
-    let Fact::Known(service) = &mut world.seen.service else { panic!("it is known") };
-    for set in service.task_sets.iter_mut().filter(|set| set.target_group == Some(blue_group())) {
-        set.status = TaskSetStatus::Draining;
+fn an_abort_waits_for_the_end_once_blue_s_tasks_drain_or_none_runs_though_codedeploy_says_that_it_waits() {
+    for change in [(|set| set.status = TaskSetStatus::Draining) as fn(&mut TaskSet), |set| set.running = 0] {
+        let mut sketch = let_go(Some(300));
+        sketch.asked.abort = Fact::Known(AbortText::InForce);
+        let mut world = build(&sketch);
+        let Fact::Known(service) = &mut world.seen.service else { panic!("it is known") };
+        let blue = service.task_sets.iter_mut().find(|set| set.target_group == Some(blue_group()));
+        change(blue.expect("blue's task set"));
+        let decision = world.decide();
+        assert_eq!((turns_back(&decision), word(&decision)), (None, None));
     }
-    let decision = world.decide();
-    assert_eq!((turns_back(&decision), word(&decision)), (None, None));
 }
