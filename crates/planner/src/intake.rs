@@ -13,7 +13,7 @@ use tidegate_model::{
     waiting::Held,
 };
 
-use crate::{change, draft::Draft};
+use crate::{change, draft::Draft, rollout};
 
 /// A spec that is absent for less than this is being replaced: a tool that deletes it and writes it anew must wait 30 s in between
 /// (Parameter Store). Giving a release up forgets what failed and what can be brought back.
@@ -187,9 +187,14 @@ fn consider(draft: &mut Draft<'_>, read: &ParameterRead) {
 }
 
 /// True if an abort waits until blue is gone. It names the version in flight, and would name nothing any more if that were replaced.
+/// Where something newer is under way already, blue has gone and the abort is of no account any more: the ledger is an older copy.
 fn is_aborted_as_blue_goes(draft: &Draft<'_>) -> bool {
     let retiring = draft.state.rollout.as_ref().filter(|rollout| rollout.phase == RolloutPhase::Retiring);
-    retiring.is_some_and(|rollout| draft.abort == Some(rollout.start.spec.version))
+    let active = draft.seen.deployments.known().and_then(|all| rollout::in_progress(all));
+    retiring.is_some_and(|rollout| {
+        draft.abort == Some(rollout.start.spec.version)
+            && !active.is_some_and(|active| rollout::brings_newer(draft, rollout, active))
+    })
 }
 
 fn is_known(draft: &Draft<'_>, version: ParameterVersion, modified: Timestamp) -> bool {

@@ -250,15 +250,15 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
     }
 }
 
-/// Ends a way back whose deployment is over and after which something else was deployed, and says whether it did. What is under way is
-/// taken over in the same pass: otherwise the release would be told to have gone back while it gets something newer.
+/// Ends a way back after which something else was deployed, and says whether it did. What is under way is taken over in the same pass:
+/// otherwise the release would be told to have gone back while it gets something newer.
 fn end_if_replaced(
     draft: &mut Draft<'_>,
     rollout: &Rollout,
     deployment: Option<&str>,
     cause: &Cause,
 ) -> bool {
-    if deployment.is_some_and(|id| was_replaced(draft, id)) {
+    if deployment.map_or_else(|| is_overtaken(draft, rollout), |id| was_replaced(draft, id)) {
         // What is in force may be what serves: an order that named what went back is read anew against that.
         end(draft, cause.clone());
         return true;
@@ -277,10 +277,27 @@ pub(super) fn is_followed(draft: &Draft<'_>, rollout: &Rollout) -> bool {
     let (Some(all), Some(accepted)) = (draft.seen.deployments.known(), &draft.state.accepted) else {
         return false;
     };
-    accepted.version > rollout.start.spec.version
+    accepted.modified > rollout.start.spec.modified
         && draft.state.open.is_empty()
         && start::in_progress(all)
             .is_some_and(|active| goes_forward(draft, active) && start::is_made_for(active, draft, accepted))
+}
+
+/// True if something newer was deployed to its end. A way back that has made no deployment yet was over then, by a newer copy of the
+/// ledger: what it would bring is older than what serves.
+pub(super) fn is_overtaken(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    let overtakes = |deployment: &Deployment| {
+        deployment.status == DeploymentStatus::Succeeded && brings_newer(draft, rollout, deployment)
+    };
+    draft.seen.deployments.known().is_some_and(|all| all.iter().any(overtakes))
+}
+
+/// True of a deployment of ours that brings a version newer than the rollout's, in this life of the spec parameter.
+pub(crate) fn brings_newer(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> bool {
+    let spec = &rollout.start.spec;
+    goes_forward(draft, deployment)
+        && deployment.created > spec.modified
+        && deployment.marker.as_ref().is_some_and(|marker| marker.version > spec.version)
 }
 
 /// True if a deployment that began after this one has succeeded, and production follows it: what this one brought back, somebody

@@ -604,7 +604,10 @@ fn waited(draft: &Draft<'_>, rollout: &Rollout, deployment: &Deployment) -> Fact
     let ended = deployment.ended.unwrap_or(draft.now);
     let is_over = |since| ended.duration_since(since) >= lasts - READ_LATER;
     let read = (rollout.phase == RolloutPhase::Verifying).then_some(rollout.since);
+    // A stop may give an event that it skips an instant of its own; what began before that moved traffic, and waited no more.
+    let was_let_go = |since| ended.duration_since(since) > READ_LATER;
     let since = match &deployment.target {
+        Fact::Known(target) if target.traffic_since.is_some_and(was_let_go) => return Fact::Absent,
         Fact::Known(target) => target.ready_since.or(read),
         Fact::Absent => read,
         // It could have waited for as long, and the ledger does not show it: that is asked for again, but not for ever.

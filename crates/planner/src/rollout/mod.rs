@@ -13,7 +13,8 @@ mod judge;
 mod provision;
 mod start;
 
-pub(crate) use back::is_blue_going;
+pub(crate) use back::{brings_newer, is_blue_going};
+pub(crate) use start::in_progress;
 
 /// Carries the rollout on by at most one step.
 pub(crate) fn advance(draft: &mut Draft<'_>) {

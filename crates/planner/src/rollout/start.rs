@@ -106,7 +106,7 @@ fn asks_for_what_stayed(draft: &Draft<'_>, accepted: &Accepted) -> bool {
 }
 
 /// The deployment that is in progress on the group: there is at most one.
-pub(super) fn in_progress(deployments: &[Deployment]) -> Option<&Deployment> {
+pub(crate) fn in_progress(deployments: &[Deployment]) -> Option<&Deployment> {
     deployments.iter().find(|deployment| !deployment.status.is_terminal())
 }
 
@@ -240,7 +240,8 @@ fn knows_not_what_serves(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
         draft.unobserved("where traffic goes", "the listeners could not be read");
     } else if look_at_rest(draft) != AtRest::Edited {
         let message = format!(
-            "{} does not serve any more; this begins from what does once CodeDeploy has nothing more to take back",
+            "{} does not serve any more; this begins from what does once all of that is read and CodeDeploy has nothing \
+             more to take back",
             rollout.start.blue
         );
         draft.wait(Reason::RollingBack, message, Class::NeedsTime).unblock("it passes with time");
@@ -283,7 +284,7 @@ fn went_back(deployment: &&Deployment) -> bool {
 pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
     let Fact::Known(deployments) = draft.seen.deployments.clone() else { return };
     let newest = newest_unknown(draft, &rollout.start.spec, &deployments);
-    let goes_forward = rollout.start.kind == RolloutKind::Forward && takes_colours_as_they_are(rollout);
+    let goes_forward = rollout.start.kind == RolloutKind::Forward;
     let learnt = newest.and_then(|newest| match (&rollout.start.kind, takes_back(newest)) {
         (RolloutKind::Forward, true) => Some(Entry::RollbackDecided(lost_cause(draft))),
         (RolloutKind::Forward, false) if newest.status == DeploymentStatus::Succeeded => None,
@@ -304,8 +305,7 @@ pub(super) fn learn_of_unknown(draft: &mut Draft<'_>, rollout: &Rollout) {
             draft.note(learnt);
             draft.look_in(1);
         }
-        (None, _) if takes_colours_as_they_are(rollout) => begin_anew(draft, rollout, &deployments),
-        (None, _) => {}
+        (None, _) => begin_anew(draft, rollout, &deployments),
     }
 }
 
@@ -356,7 +356,8 @@ fn begin_anew(draft: &mut Draft<'_>, rollout: &Rollout, deployments: &[Deploymen
     let end = match &start.kind {
         RolloutKind::Forward => (serving.digest == start.spec.desired).then_some(RolloutEnd::Settled),
         RolloutKind::Redeploy { to, cause } => {
-            (serving.revision == *to).then(|| RolloutEnd::RolledBack(cause.clone()))
+            let is_over = serving.revision == *to || back::is_overtaken(draft, rollout);
+            is_over.then(|| RolloutEnd::RolledBack(cause.clone()))
         }
     };
     if let Some(end) = end {

@@ -4,6 +4,7 @@ use tidegate_model::{
     decision::{Outcome, Step},
     ledger::{ReleaseState, Resolution, RolloutKind, RolloutPhase},
     observation::{TaskSet, TaskSetStatus},
+    revision::TaskDefinition,
     status::Grade,
     waiting::{Class, OnDeadline},
 };
@@ -11,7 +12,7 @@ use tidegate_model::{
 use super::{
     super::{
         sketch::{Serving, calm},
-        world::{ROLLBACK, ago, blue_group, green_group, revision},
+        world::{ROLLBACK, ago, blue_group, definition, green_group, revision},
     },
     *,
 };
@@ -532,6 +533,71 @@ fn a_way_back_is_over_where_a_newer_version_is_under_way_and_that_one_goes_on() 
         );
         assert_eq!(end(|other| other.marker = None).0, is_superseded, "somebody else's");
     }
+}
+
+#[test]
+fn a_way_back_is_over_where_what_is_under_way_is_of_the_spec_parameter_s_next_life() {
+    let mut way = redeploying(DeploymentStatus::Succeeded, false);
+    way.traffic.service = Fact::Known(Serving::GreenWithBlue);
+    way.traffic.listeners = Fact::Known((50, 50, false));
+    let mut world = with_newer_under_way(&way, |_| {});
+    // Versions are counted anew where the parameter was deleted and made again.
+    world.state.rollout.as_mut().unwrap().start.spec.version.0 = 99;
+    assert!(matches!(ends(&world.decide()), Some(RolloutEnd::RolledBack(Cause::Ordered))));
+}
+
+#[test]
+fn a_way_back_that_has_made_no_deployment_is_over_where_something_newer_was_deployed_to_its_end() {
+    let is_over = |is_accepted: bool, replaced: bool, change: fn(&mut Deployment)| {
+        let mut unbegun = redeploying(DeploymentStatus::Succeeded, false);
+        unbegun.rollout.as_mut().unwrap().deployment = false;
+        unbegun.traffic.service = Fact::Known(Serving::Blue);
+        unbegun.traffic.listeners = Fact::Known((100, 0, false));
+        let in_force = build(&unbegun).seen.spec;
+        let mut world = with_newer_under_way(&unbegun, |newer| {
+            (newer.status, newer.created) = (DeploymentStatus::Succeeded, ago(600));
+            change(newer);
+        });
+        if !is_accepted {
+            world.seen.spec = in_force;
+        }
+        if replaced {
+            serving_as(&mut world, |set| set.revision = revision(9));
+            let other = TaskDefinition { arn: revision(9), ..definition(1, true) };
+            world.seen.revisions.insert(revision(9).0, Fact::Known(other));
+        }
+        let decision = world.decide();
+        let over = matches!(ends(&decision), Some(RolloutEnd::RolledBack(Cause::Ordered)));
+        assert_eq!(over, starts(&decision).is_none() && word(&decision).is_none());
+        over
+    };
+    for (is_accepted, replaced) in [(true, true), (true, false), (false, true), (false, false)] {
+        let is_over = |change| is_over(is_accepted, replaced, change);
+        assert!(is_over(|_| {}));
+        assert!(is_over(|newer| newer.created = ago(7_199)));
+        assert!(!is_over(|newer| newer.created = ago(7_200)), "before the spec parameter's life began");
+        assert!(!is_over(|newer| newer.status = DeploymentStatus::Failed));
+        assert!(!is_over(|newer| newer.is_rollback = true));
+        assert!(
+            !is_over(|newer| newer.marker.as_mut().unwrap().version.0 -= 1),
+            "of the version that goes back"
+        );
+        assert!(!is_over(|newer| newer.marker = None), "somebody else's");
+    }
+}
+
+#[test]
+fn a_redeployment_whose_own_call_is_in_doubt_names_no_deployment_that_has_to_end_first() {
+    let mut sketch = redeploying(DeploymentStatus::InProgress, false);
+    sketch.rollout.as_mut().unwrap().deployment = false;
+    let message = |sketch: &Sketch| {
+        let decision = build(sketch).decide();
+        told(&decision, Reason::RollingBack).map(|wait| wait.message.clone())
+    };
+    let create = tidegate_model::decision::Step::WORDS.iter().position(|word| *word == "create-deployment");
+    sketch.ledger.doubt = Some((create.unwrap(), true));
+    let told = message(&sketch).expect("it is told");
+    assert!(!told.contains("has ended"), "{told}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
     super::{
         golden::baked,
         sketch::{AbortText, Minutes, Serving, SpecText},
-        world::blue_group,
+        world::{ago, blue_group},
     },
     *,
 };
@@ -109,6 +109,23 @@ fn something_newer_begins_in_the_pass_in_which_green_has_settled() {
     assert_eq!(ends(&decision), Some(&RolloutEnd::Settled));
     let start = starts(&decision).expect("the newer version");
     assert_eq!(start.kind, tidegate_model::ledger::RolloutKind::Forward);
+}
+
+#[test]
+fn an_abort_that_waits_until_blue_is_gone_keeps_nothing_from_a_newer_version_that_is_under_way() {
+    let goes_on = |change: fn(&mut Deployment)| {
+        let mut sketch = unwell();
+        let mut world = with_newer_under_way(&sketch, change);
+        sketch.asked.abort = Fact::Known(AbortText::InForce);
+        world.seen.orders = build(&sketch).seen.orders;
+        let decision = world.decide();
+        let accepted = decision.entries.iter().any(|entry| matches!(entry, Entry::Accepted(_)));
+        assert!(ends(&decision).is_some());
+        accepted
+    };
+    assert!(goes_on(|newer| newer.created = ago(60)));
+    assert!(!goes_on(|newer| newer.status = DeploymentStatus::Succeeded), "it is over");
+    assert!(!goes_on(|newer| newer.marker.as_mut().unwrap().version.0 -= 1), "a second one of this version");
 }
 
 #[test]

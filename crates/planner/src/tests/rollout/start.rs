@@ -149,18 +149,23 @@ fn what_went_back_before_the_ledger_was_lost_is_not_tried_again() {
 
 #[test]
 fn a_redeployment_that_is_not_known_counts_if_it_ended_badly_or_if_what_it_brought_serves() {
-    let counts = |status, serves| {
+    let counts = |status, serves, change: fn(&mut TaskSet)| {
         let mut sketch = in_flight(Phase::Redeploying, status, false);
         sketch.rollout.as_mut().unwrap().deployment = false;
         sketch.traffic.service = Fact::Known(serves);
         let mut world = build(&sketch);
         let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
         deployments[0].marker.as_mut().unwrap().intent = "r80".into();
+        serving_as(&mut world, change);
         knows(&world.decide())
     };
-    assert!(counts(DeploymentStatus::Succeeded, Serving::Green));
-    assert!(!counts(DeploymentStatus::Succeeded, Serving::Blue), "somebody has replaced it");
-    assert!(counts(DeploymentStatus::Failed, Serving::Blue));
+    assert!(counts(DeploymentStatus::Succeeded, Serving::Green, |_| {}));
+    assert!(!counts(DeploymentStatus::Succeeded, Serving::Blue, |_| {}), "somebody has replaced it");
+    let moved: fn(&mut TaskSet) = |set| set.target_group = Some(blue_group());
+    assert!(!counts(DeploymentStatus::Succeeded, Serving::Green, moved), "behind the other group");
+    let other: fn(&mut TaskSet) = |set| set.revision = revision(9);
+    assert!(!counts(DeploymentStatus::Succeeded, Serving::Green, other), "another revision");
+    assert!(counts(DeploymentStatus::Failed, Serving::Blue, |_| {}));
 }
 
 #[test]
@@ -221,6 +226,13 @@ fn a_call_that_lands_after_its_version_has_failed_is_taken_over_to_be_stopped() 
     let decision = world.decide();
     assert!(starts(&decision).is_some_and(|start| start.adopted) && knows(&decision));
     assert_eq!(turns_back(&decision), Some(&Cause::Ordered));
+    let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
+    deployments[0].marker.as_mut().unwrap().intent = "r80".into();
+    let Fact::Known(target) = &mut deployments[0].target else { panic!("it is known") };
+    target.green = Some(revision(9));
+    let decision = world.decide();
+    assert!(starts(&decision).is_some_and(|start| matches!(start.kind, RolloutKind::Redeploy { .. })));
+    assert_eq!(turns_back(&decision), None, "it takes the version back itself");
 }
 
 #[test]
