@@ -11,7 +11,7 @@ use tidegate_model::{
 
 use super::{
     super::{
-        sketch::{Serving, calm},
+        sketch::{Change, Serving, calm, none},
         world::{ROLLBACK, ago, blue_group, definition, green_group, revision},
     },
     *,
@@ -584,6 +584,34 @@ fn a_way_back_that_has_made_no_deployment_is_over_where_something_newer_was_depl
         );
         assert!(!is_over(|newer| newer.marker = None), "somebody else's");
     }
+}
+
+#[test]
+fn a_redeployment_of_what_names_the_purged_form_is_not_begun() {
+    let is_held = |read: bool, previous: u32| {
+        let mut unbegun = redeploying(DeploymentStatus::Succeeded, false);
+        unbegun.rollout.as_mut().unwrap().deployment = false;
+        unbegun.traffic.deployments = Fact::Known(none());
+        unbegun.traffic.service = Fact::Known(Serving::Blue);
+        unbegun.traffic.listeners = Fact::Known((100, 0, false));
+        unbegun.ledger.change = Some(Change::Purged);
+        let mut world = build(&unbegun);
+        let (to, digest) = (revision(2), definition(2, true).digest());
+        world.state.change.as_mut().unwrap().namers.insert(digest.clone());
+        world.state.previous = Some((revision(previous), digest));
+        let fact = read.then(|| definition(2, true)).map_or(Fact::Unknown(Why::Throttled), Fact::Known);
+        world.seen.revisions.insert(to.0, fact);
+        let decision = world.decide();
+        let held = holds(&decision, Held::RestoreOnly);
+        assert_eq!(word(&decision), (!held).then_some("create-deployment"));
+        held
+    };
+    assert!(is_held(true, 1));
+    assert!(is_held(false, 2), "the ledger knows what it consists of");
+    assert!(
+        !is_held(false, 1),
+        "nobody knows what it consists of, and the way back is not kept from anybody"
+    );
 }
 
 #[test]

@@ -140,14 +140,15 @@ fn a_test_listener_is_needed_for_probes_and_where_all_traffic_moves_at_once() {
 
 #[test]
 fn weight_on_green_is_believed_where_codedeploy_s_target_cannot_be_read() {
-    let mut sketch = in_flight(Phase::Provisioning, DeploymentStatus::InProgress, false);
-    sketch.traffic.listeners = Fact::Known((99, 1, false));
-    let mut world = build(&sketch);
-    let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
-    deployments[0].target = Fact::Unknown(Why::Throttled);
-    let deployment = deployments[0].clone();
-    let place = read(&deployment, &world.seen, &green_group(), false);
-    assert_eq!(place, Where::Shifting { asked: None });
+    for (share, place) in [(1, Where::Shifting { asked: None }), (0, Where::Installing)] {
+        let mut sketch = in_flight(Phase::Provisioning, DeploymentStatus::InProgress, false);
+        sketch.traffic.listeners = Fact::Known((100 - share, share, false));
+        let mut world = build(&sketch);
+        let Fact::Known(deployments) = &mut world.seen.deployments else { panic!("they are known") };
+        deployments[0].target = Fact::Unknown(Why::Throttled);
+        let deployment = deployments[0].clone();
+        assert_eq!(read(&deployment, &world.seen, &green_group(), false), place);
+    }
 }
 
 #[test]
