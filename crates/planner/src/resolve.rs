@@ -14,6 +14,7 @@ use tidegate_model::{
 use crate::{
     draft::{CALL_MAY_LAND, Draft},
     engine::codedeploy,
+    rollout::TARGET_READ_WITHIN,
 };
 
 /// What reading says of an intent.
@@ -115,9 +116,18 @@ fn presence<T>(fact: &Fact<T>) -> Found {
     }
 }
 
-/// Whether a deployment was let go. One that was stopped may have waited to the end instead, without any traffic.
+/// Whether a deployment was let go. One that was stopped may have waited to the end instead, without any traffic: that is asked for for a
+/// while where it could not be read, because a version that was let go and stopped has failed.
 fn left_ready(draft: &Draft<'_>, id: &str) -> Found {
     let deployment = codedeploy::deployment(draft.seen, id);
+    let unread = deployment.known().is_some_and(|deployment| {
+        let lately = deployment.ended.is_some_and(|ended| draft.now < ended + TARGET_READ_WITHIN);
+        let stopped = matches!(deployment.status, DeploymentStatus::Stopped | DeploymentStatus::Failed);
+        stopped && lately && deployment.target.unknown().is_some()
+    });
+    if unread {
+        return Found::Unknown;
+    }
     let target = deployment.known().and_then(|deployment| deployment.target.known());
     let was_let_go = target.is_none_or(|target| target.traffic_since.is_some());
     status(draft, id, |status| match status {

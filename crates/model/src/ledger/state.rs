@@ -311,6 +311,11 @@ impl ReleaseState {
             && rollout.start.kind == RolloutKind::Forward
             && rollout.start.spec.same_rollout(accepted)
         {
+            if rollout.start.spec.spec.verify != accepted.spec.verify {
+                // What the other probes have shown proves nothing of these.
+                rollout.verified = None;
+                rollout.verified_production = None;
+            }
             rollout.start.spec = accepted.clone();
         }
         self.accepted = Some(accepted.clone());

@@ -216,7 +216,7 @@ pub(crate) fn advance(draft: &mut Draft<'_>) {
     }
     quarantine::watch(draft);
     let Some(change) = draft.state.change.clone() else { return };
-    if draft.state.rollout.is_some() {
+    if draft.state.rollout.is_some() && phase(draft) != Some(SchemaPhase::Purged) {
         // Read on while a rollout is in flight: a gap between reads would look like a gap between calls, and who drains
         // with it would never be known as a reader.
         contract::mark_evidence(draft, &change);

@@ -1,7 +1,7 @@
 //! Back: stop with rollback while CodeDeploy still can, redeploy the old revision once it cannot. Sticky: nothing here
 //! ever goes forward again.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
     Fact,
     decision::Step,
@@ -98,12 +98,15 @@ fn deploying_again(draft: &mut Draft<'_>, rollout: &Rollout, to: &RevisionArn, c
 /// The deployment that keeps a redeployment from beginning: CodeDeploy makes one at a time. What may be the redeployment itself is not
 /// that.
 fn first_to_end<'d>(draft: &Draft<'d>, rollout: &Rollout) -> Option<&'d Deployment> {
-    let is_creating = |step: &Step| matches!(step, Step::CreateDeployment(_));
-    let in_doubt = draft.state.open.iter().any(|(intent, _)| is_creating(&intent.step));
-    if rollout.deployment.is_some() || in_doubt || start::own_under_way(draft, rollout).is_some() {
+    if rollout.deployment.is_some() || is_creating(draft) || start::own_under_way(draft, rollout).is_some() {
         return None;
     }
     start::in_progress(draft.seen.deployments.known()?)
+}
+
+/// True while a call that creates a deployment is in doubt.
+fn is_creating(draft: &Draft<'_>) -> bool {
+    draft.state.open.iter().any(|(intent, _)| matches!(intent.step, Step::CreateDeployment(_)))
 }
 
 /// True of a deployment of ours that brings a version, and may bake for days: by an older copy of the ledger, or by a call that landed
@@ -160,8 +163,8 @@ pub(crate) fn is_blue_going(draft: &Draft<'_>, rollout: &Rollout) -> bool {
 
 /// Nothing was deployed. While part of the traffic is elsewhere all the same, that is no way back which has ended.
 fn never_begun(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
-    if !draft.state.open.is_empty() {
-        // A create call in doubt may still bring a deployment: it is settled first.
+    if is_creating(draft) {
+        // It may still bring a deployment, and is settled first. No other call in doubt keeps anybody: the database may be away for hours.
         rolling_back(draft, rollout, &cause, "a call in doubt is settled before going back");
         return;
     }
@@ -246,7 +249,7 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
         Some(Fact::Known(_) | Fact::Absent | Fact::Unknown(_)) => {
             rolling_back(draft, rollout, &cause, "traffic goes back to blue");
         }
-        None => without_rollback(draft, rollout, cause),
+        None => without_rollback(draft, rollout, cause, stopped.ended),
     }
 }
 
@@ -317,9 +320,9 @@ pub(super) fn was_replaced(draft: &Draft<'_>, id: &str) -> bool {
         && matches!(split_at_rest(service, listeners), Split::Expected(_))
 }
 
-/// The deployment stopped and CodeDeploy has named no rollback (yet).
-fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause) {
-    if draft.now < rollout.since + ROLLBACK_NAMED {
+/// The deployment stopped and CodeDeploy has named no rollback (yet). It may have stopped long after that was decided.
+fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, ended: Option<Timestamp>) {
+    if draft.now < ended.map_or(rollout.since, |ended| ended.max(rollout.since)) + ROLLBACK_NAMED {
         rolling_back(draft, rollout, &cause, "CodeDeploy begins its rollback");
         return;
     }

@@ -28,7 +28,7 @@ pub(super) const INSTALL_LIMIT: SignedDuration = SignedDuration::from_mins(60);
 const READ_LATER: SignedDuration = SignedDuration::from_mins(1);
 
 /// A stopped deployment whose target cannot be read for this long is judged by what the ledger knows.
-const TARGET_READ_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+pub(crate) const TARGET_READ_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// A call that lets traffic go and shows no effect is sent again after this long: CodeDeploy may tell of it late.
 const CONTINUE_AGAIN: SignedDuration = SignedDuration::from_mins(1);
@@ -69,8 +69,30 @@ fn people_turn_back(draft: &Draft<'_>, rollout: &Rollout) -> Option<Cause> {
     if is_aborted(draft, rollout) && rollout.phase != RolloutPhase::Retiring {
         return Some(Cause::Ordered);
     }
-    let before_traffic = rollout.traffic_since.is_none() && rollout.continue_sent.is_none();
-    (start::is_superseded(draft, rollout) && before_traffic).then_some(Cause::Superseded)
+    (start::is_superseded(draft, rollout) && has_no_traffic(draft, rollout)).then_some(Cause::Superseded)
+}
+
+/// True before the first production weight, by the ledger and by CodeDeploy: a call in doubt may have let traffic go, or somebody at a
+/// prompt while nobody looked.
+fn has_no_traffic(draft: &Draft<'_>, rollout: &Rollout) -> bool {
+    let lets_go = |step: &Step| matches!(step, Step::ContinueTraffic { .. });
+    let noted = rollout.traffic_since.is_some() || rollout.continue_sent.is_some();
+    if noted || draft.state.open.iter().any(|(intent, _)| lets_go(&intent.step)) {
+        return false;
+    }
+    let Some(id) = rollout.deployment.as_deref() else { return true };
+    let deployment = match codedeploy::deployment(draft.seen, id) {
+        Fact::Known(deployment) => deployment,
+        Fact::Absent => return true,
+        Fact::Unknown(_) => return false,
+    };
+    let green = || green_percent(&draft.seen.listeners, &rollout.start.green_group);
+    let moved = match &deployment.target {
+        Fact::Known(target) => target.traffic_since.is_some(),
+        Fact::Absent => false,
+        Fact::Unknown(_) => green().is_none_or(|percent| percent > 0.0),
+    };
+    !moved && !deployment.termination_wait_started && deployment.status != DeploymentStatus::Succeeded
 }
 
 fn is_aborted(draft: &Draft<'_>, rollout: &Rollout) -> bool {
@@ -414,12 +436,13 @@ fn baking(
     }
 }
 
-/// A bake that is unserved 30 minutes before CodeDeploy deletes blue goes back, unless only people or a suspicion kept it: a good
-/// release must not go back for an order, a spec that is gone, or what never became clear.
+/// A bake that is unserved 30 minutes before CodeDeploy deletes blue goes back, unless only people or a suspicion kept it, or a blue
+/// that cannot carry the load: a good release must not go back for an order, a spec that is gone, or what never became clear.
 fn unserved(draft: &mut Draft<'_>, deadline: Option<Timestamp>) {
     let Some(deadline) = deadline else { return };
     let suspect = draft.judgement.as_ref().is_some_and(|judgement| judgement.verdict == Verdict::Suspect);
-    let served = draft.is_open(Gate::Baked) && (suspect || !may_go_on(draft));
+    let kept = suspect || !may_go_on(draft) || !draft.is_open(Gate::RollbackReady);
+    let served = draft.is_open(Gate::Baked) && kept;
     for wait in draft.waiting.iter_mut().filter(|w| w.deadline.is_none()) {
         wait.deadline = Some(deadline);
         wait.on_deadline = if served { OnDeadline::Continue } else { OnDeadline::RollBack };

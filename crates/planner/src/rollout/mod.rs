@@ -14,6 +14,7 @@ mod provision;
 mod start;
 
 pub(crate) use back::{brings_newer, is_blue_going};
+pub(crate) use forward::TARGET_READ_WITHIN;
 pub(crate) use start::in_progress;
 
 /// Carries the rollout on by at most one step.

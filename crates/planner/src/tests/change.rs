@@ -10,6 +10,7 @@ use tidegate_model::{
     ledger::{Broken, Entry, Intent, ReaderSeen},
     observation::DeploymentStatus,
     schema::{ChangePlan, FilePhase, Object, SchemaPhase},
+    spec::Probe,
     waiting::Reason,
 };
 
@@ -436,4 +437,32 @@ fn nobody_is_brought_back_who_names_what_a_call_in_doubt_drops() {
             assert!(footing(step) == wanted, "{word}");
         }
     }
+}
+
+#[test]
+fn what_was_purged_is_known_as_purged_while_a_rollout_is_in_flight() {
+    let is_purged = |left: bool| {
+        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
+        sketch.database.journal = Fact::Known(Journal::Purged);
+        sketch.database.objects = Fact::Known((left, true));
+        build(&sketch).decide().entries.contains(&Entry::ChangePurged)
+    };
+    assert!(is_purged(false));
+    assert!(!is_purged(true), "the catalog says otherwise");
+}
+
+#[test]
+fn probes_that_are_new_in_a_spec_of_the_same_rollout_are_sent_again() {
+    let verified = |change: fn(&mut Vec<Probe>)| {
+        let world = build(&in_flight(Phase::Verifying, DeploymentStatus::Ready, false));
+        let mut state = world.state;
+        let mut newer = state.accepted.clone().unwrap();
+        newer.version.0 += 1;
+        change(&mut newer.spec.verify);
+        state.apply(world.now, &Entry::Accepted(Box::new(newer)));
+        let rollout = state.rollout.unwrap();
+        (rollout.verified.is_some(), rollout.verified_production.is_some())
+    };
+    assert_eq!(verified(|_| {}), (true, true));
+    assert_eq!(verified(Vec::clear), (false, false));
 }

@@ -217,7 +217,7 @@ fn a_deployment_of_somebody_else_is_not_the_one_that_was_made() {
 
 #[test]
 fn traffic_was_not_let_go_where_the_ready_wait_ended_without_any() {
-    let stopped = |traffic: Option<i64>, read: bool| {
+    let stopped = |traffic: Option<i64>, read: bool, ended: Option<i64>| {
         let mut world =
             in_doubt("continue-traffic", deployment(DeploymentStatus::Stopped), SignedDuration::from_mins(5));
         let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
@@ -231,9 +231,13 @@ fn traffic_was_not_let_go_where_the_ready_wait_ended_without_any() {
         if !read {
             all[0].target = Fact::Unknown(Why::Throttled);
         }
+        all[0].ended = ended.map(ago);
         settled(&world)
     };
-    assert_eq!(stopped(None, true), Some(Resolution::NotApplied));
-    assert_eq!(stopped(Some(600), true), Some(Resolution::Done(Outcome::Accepted)));
-    assert_eq!(stopped(None, false), Some(Resolution::Done(Outcome::Accepted)), "it may have been");
+    let done = Some(Resolution::Done(Outcome::Accepted));
+    assert_eq!(stopped(None, true, Some(60)), Some(Resolution::NotApplied));
+    assert_eq!(stopped(Some(600), true, Some(60)), done);
+    assert_eq!(stopped(None, false, Some(899)), None, "it is asked for again");
+    assert_eq!(stopped(None, false, Some(900)), done, "it may have been");
+    assert_eq!(stopped(None, false, None), done);
 }

@@ -169,6 +169,12 @@ fn a_rollback_is_given_two_minutes_to_be_named() {
     assert_eq!(ends(&early), None);
     assert!(told(&early, Reason::RollingBack).is_some());
     assert!(matches!(ends(&aged(&sketch, 120).decide()), Some(RolloutEnd::RolledBack(_))));
+    for (stopped, over) in [(119, false), (120, true)] {
+        let mut late = aged(&sketch, 600);
+        let Fact::Known(all) = &mut late.seen.deployments else { panic!("they are known") };
+        all[0].ended = Some(ago(stopped));
+        assert_eq!(ends(&late.decide()).is_some(), over, "it stopped long after that was decided");
+    }
 
     let mut elsewhere = sketch;
     elsewhere.traffic.listeners = Fact::Known((0, 100, false));
@@ -297,6 +303,23 @@ fn what_was_never_begun_is_not_rolled_back_while_part_of_the_traffic_is_elsewher
     let early = aged(&sketch, 119).decide();
     assert!(ends(&early).is_none() && told(&early, Reason::Unobserved).is_some());
     assert!(ends(&aged(&sketch, 120).decide()).is_some(), "nobody can say that it is elsewhere");
+}
+
+#[test]
+fn what_was_never_begun_waits_for_a_call_in_doubt_only_if_that_creates_a_deployment() {
+    for (doubtful, over) in [("expand", true), ("create-deployment", false)] {
+        let mut sketch = in_flight(Phase::Stopping, DeploymentStatus::Succeeded, false);
+        sketch.rollout.as_mut().unwrap().deployment = false;
+        sketch.traffic.service = Fact::Known(Serving::Blue);
+        sketch.traffic.deployments = calm().traffic.deployments;
+        sketch.database.journal = Fact::Unknown(Why::Unreachable);
+        sketch.ledger.doubt = Some((Step::WORDS.iter().position(|word| *word == doubtful).unwrap(), true));
+        let mut world = build(&sketch);
+        if !over {
+            world.seen.deployments = Fact::Unknown(Why::Throttled);
+        }
+        assert_eq!(ends(&world.decide()).is_some(), over, "{doubtful}");
+    }
 }
 
 #[test]
@@ -618,14 +641,16 @@ fn a_redeployment_of_what_names_the_purged_form_is_not_begun() {
 fn a_redeployment_whose_own_call_is_in_doubt_names_no_deployment_that_has_to_end_first() {
     let mut sketch = redeploying(DeploymentStatus::InProgress, false);
     sketch.rollout.as_mut().unwrap().deployment = false;
-    let message = |sketch: &Sketch| {
-        let decision = build(sketch).decide();
-        told(&decision, Reason::RollingBack).map(|wait| wait.message.clone())
-    };
-    let create = tidegate_model::decision::Step::WORDS.iter().position(|word| *word == "create-deployment");
-    sketch.ledger.doubt = Some((create.unwrap(), true));
-    let told = message(&sketch).expect("it is told");
-    assert!(!told.contains("has ended"), "{told}");
+    let create = Step::WORDS.iter().position(|word| *word == "create-deployment");
+    for (doubt, names) in [(None, true), (create.map(|create| (create, true)), false)] {
+        sketch.ledger.doubt = doubt;
+        let mut world = build(&sketch);
+        let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+        all[0].marker = None;
+        let decision = world.decide();
+        let wait = told(&decision, Reason::RollingBack).expect("it is told");
+        assert_eq!(wait.message.contains("once deployment d-1 has ended"), names, "{}", wait.message);
+    }
 }
 
 #[test]

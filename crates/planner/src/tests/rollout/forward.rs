@@ -12,7 +12,7 @@ use tidegate_model::{
 use super::{
     super::{
         golden::{baked, preflight, suspect},
-        sketch::{Asked, Minutes, Serving},
+        sketch::{Asked, Change, Journal, Minutes, Serving},
         world::{ago, blue_group, green_group, revision},
     },
     *,
@@ -34,6 +34,71 @@ fn a_newer_spec_turns_back_only_what_was_not_let_go_to_production() {
         let decision = build(&sketch).decide();
         assert_eq!(turns_back(&decision), back.then_some(&Cause::Superseded), "{traffic} {let_go:?}");
     }
+}
+
+#[test]
+fn what_was_let_go_while_nobody_looked_is_not_superseded() {
+    let is_superseded = |change: &dyn Fn(&mut World)| {
+        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::InProgress, false);
+        sketch.asked.spec = Fact::Known(SpecText::NewerRevision);
+        let flight = sketch.rollout.as_mut().unwrap();
+        (flight.traffic, flight.sent.1) = (false, None);
+        let mut world = build(&sketch);
+        change(&mut world);
+        turns_back(&world.decide()) == Some(&Cause::Superseded)
+    };
+    let with = |change: fn(&mut Deployment)| {
+        is_superseded(&|world| {
+            let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+            change(&mut all[0]);
+        })
+    };
+    assert!(with(|_| {}));
+    assert!(with(|ours| ours.target = Fact::Absent));
+    assert!(!with(|ours| ours.termination_wait_started = true));
+    assert!(!with(|ours| ours.status = DeploymentStatus::Succeeded));
+    assert!(!with(|ours| {
+        let Fact::Known(target) = &mut ours.target else { panic!("it is known") };
+        target.traffic_since = Some(ago(60));
+    }));
+    assert!(
+        !is_superseded(&|world| world.seen.deployments = Fact::Unknown(Why::Throttled)),
+        "it may have been"
+    );
+    for (share, superseded) in [(0, true), (1, false)] {
+        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::InProgress, false);
+        sketch.traffic.listeners = Fact::Known((100 - share, share, false));
+        let listeners = build(&sketch).seen.listeners;
+        let unread = is_superseded(&|world| {
+            let Fact::Known(all) = &mut world.seen.deployments else { panic!("they are known") };
+            all[0].target = Fact::Unknown(Why::Throttled);
+            world.seen.listeners = listeners.clone();
+        });
+        assert_eq!(unread, superseded, "{share} % on green");
+    }
+    let let_go = Step::WORDS.iter().position(|word| *word == "continue-traffic");
+    let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::InProgress, false);
+    sketch.asked.spec = Fact::Known(SpecText::NewerRevision);
+    let flight = sketch.rollout.as_mut().unwrap();
+    (flight.traffic, flight.sent.1) = (false, None);
+    sketch.ledger.doubt = Some((let_go.unwrap(), true));
+    sketch.traffic.deployments = Fact::Unknown(Why::Throttled);
+    assert_eq!(turns_back(&build(&sketch).decide()), None);
+}
+
+#[test]
+fn a_schema_section_that_was_added_after_the_deployment_was_made_keeps_its_traffic() {
+    let waits = |change| {
+        let mut sketch = in_flight(Phase::Verifying, DeploymentStatus::Ready, false);
+        sketch.ledger.change = change;
+        sketch.database.journal = if change.is_some() { Fact::Known(Journal::Filled) } else { Fact::Absent };
+        let decision = build(&sketch).decide();
+        let waits = told(&decision, Reason::Gate(Gate::Expanded)).is_some();
+        assert_ne!(waits, word(&decision) == Some("continue-traffic"), "{:?}", decision.waiting);
+        waits
+    };
+    assert!(waits(None));
+    assert!(!waits(Some(Change::Opened)));
 }
 
 #[test]
@@ -280,11 +345,16 @@ fn a_bake_that_is_unserved_at_its_end_goes_back_unless_people_or_a_suspicion_kee
     assert_eq!(turns_back(&bake_until(&gone, 6).decide()), None);
     let mut alone = baked();
     alone.traffic.service = Fact::Known(Serving::Green);
-    let decision = bake_until(&alone, 6).decide();
+    assert_eq!(turns_back(&bake_until(&alone, 6).decide()), None, "there is no blue to go back to");
+    let mut thin = bake_until(&baked(), 6);
+    let Fact::Known(service) = &mut thin.seen.service else { panic!("it is known") };
+    service.desired += 1;
+    assert_eq!(turns_back(&thin.decide()), None, "blue could not carry the load");
+    thin.state.rollout.as_mut().unwrap().bake.served = SignedDuration::ZERO;
     assert_eq!(
-        turns_back(&decision),
+        turns_back(&thin.decide()),
         Some(&Cause::BakeUnserved),
-        "it was served, but another gate is closed"
+        "green has not shown that it is better"
     );
 }
 
