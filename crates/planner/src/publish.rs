@@ -134,7 +134,12 @@ fn begins_next(draft: &Draft<'_>) -> bool {
 /// True of what only people can put right before traffic goes back any further. Orders and the spec keep nothing from going
 /// back.
 fn keeps_from_going_back(reason: &Reason) -> bool {
-    matches!(reason, Reason::Held(Held::RollbackFailed | Held::ListenerEdited | Held::TrafficDisagrees))
+    matches!(
+        reason,
+        Reason::Held(
+            Held::RollbackFailed | Held::ListenerEdited | Held::TrafficDisagrees | Held::LedgerBehind
+        )
+    )
 }
 
 fn in_flight_summary(draft: &Draft<'_>) -> Summary {

@@ -232,7 +232,9 @@ fn follow(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, stopped: &Depl
         Some(Fact::Known(DeploymentStatus::Failed | DeploymentStatus::Stopped)) => {
             if is_blue_back(draft, rollout) {
                 end(draft, cause);
-            } else if !end_if_replaced(draft, rollout, by.as_deref(), &cause) {
+            } else if !end_if_replaced(draft, rollout, by.as_deref(), &cause)
+                && !start::is_held_for_another(draft, rollout)
+            {
                 let message = "CodeDeploy's rollback ended without success and traffic is not wholly on blue";
                 draft.held(Held::RollbackFailed, message.into()).on(by.unwrap_or_default());
             }
@@ -328,7 +330,9 @@ fn without_rollback(draft: &mut Draft<'_>, rollout: &Rollout, cause: Cause, ende
     }
     if is_blue_back(draft, rollout) {
         end(draft, cause);
-    } else if !end_if_replaced(draft, rollout, rollout.deployment.as_deref(), &cause) {
+    } else if !end_if_replaced(draft, rollout, rollout.deployment.as_deref(), &cause)
+        && !start::is_held_for_another(draft, rollout)
+    {
         let message = "the deployment stopped without a rollback and traffic is not wholly on blue";
         draft.held(Held::RollbackFailed, message.into()).on(rollout.deployment.clone().unwrap_or_default());
     }
@@ -351,6 +355,9 @@ fn being_read(
         draft.unobserved("what serves", "it could not be read");
         return;
     };
+    if start::is_held_for_another(draft, rollout) {
+        return;
+    }
     let serves = |set: &&TaskSet| set.revision == *revision && set.target_group.as_ref() == Some(group);
     let left = left_behind(service, Some(revision), group).map(|set| (set.id.clone(), set.revision.clone()));
     if service.primary().filter(serves).is_none() {

@@ -510,8 +510,10 @@ fn retired(draft: &mut Draft<'_>, deployment: &Deployment) {
     }
     if let Some(problem) = disagreement(draft, &rollout) {
         let Some(end) = replaced(draft, &rollout, deployment) else {
-            let message = format!("CodeDeploy says succeeded, but {problem}");
-            draft.held(Held::TrafficDisagrees, message);
+            if !start::is_held_for_another(draft, &rollout) {
+                let message = format!("CodeDeploy says succeeded, but {problem}");
+                draft.held(Held::TrafficDisagrees, message);
+            }
             return;
         };
         draft.note(Entry::RolloutEnded(end));

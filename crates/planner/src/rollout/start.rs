@@ -229,6 +229,23 @@ pub(super) fn waits_for_another(draft: &mut Draft<'_>, rollout: &Rollout) -> boo
     true
 }
 
+/// Holds a rollout whose own deployment has ended while another one is in progress, and says whether it does: where traffic goes is
+/// that one's to say, and no edit and no disagreement.
+pub(super) fn is_held_for_another(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {
+    let is_own = |deployment: &Deployment| {
+        [&rollout.deployment, &rollout.rollback_deployment]
+            .into_iter()
+            .flatten()
+            .any(|own| *own == deployment.id)
+    };
+    let seen = draft.seen;
+    let active = seen.deployments.known().and_then(|all| in_progress(all)).filter(|active| !is_own(active));
+    if let Some(active) = active {
+        held_for(draft, &rollout.start.spec, active);
+    }
+    active.is_some()
+}
+
 /// Holds a rollout whose blue somebody has replaced, or may have, and that could not begin anew: where its traffic should be is not
 /// known as long as what serves is not read, and says whether it does.
 fn knows_not_what_serves(draft: &mut Draft<'_>, rollout: &Rollout) -> bool {

@@ -555,6 +555,13 @@ fn a_way_back_is_over_where_a_newer_version_is_under_way_and_that_one_goes_on() 
             "of another version"
         );
         assert_eq!(end(|other| other.marker = None).0, is_superseded, "somebody else's");
+        // What is neither can be taken over nor ends the way back is told, and nothing else of where traffic goes.
+        let of_another =
+            with_newer_under_way(&way, |other| other.marker.as_mut().unwrap().version.0 += 1).decide();
+        let held = [Held::ListenerEdited, Held::TrafficDisagrees, Held::RollbackFailed];
+        assert_eq!(holds(&of_another, Held::LedgerBehind), !is_superseded, "{:?}", of_another.waiting);
+        assert_eq!(of_another.status.summary == Summary::Held, !is_superseded);
+        assert!(!held.into_iter().any(|held| holds(&of_another, held)), "{:?}", of_another.waiting);
     }
 }
 
