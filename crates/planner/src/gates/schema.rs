@@ -116,17 +116,15 @@ fn concerned<'c>(draft: &Draft<'_>, change: Option<&'c ChangeState>) -> Option<&
 /// A schema section that was added once the deployment was made: its revision names what nobody has expanded.
 fn not_begun(draft: &Draft<'_>) -> Option<GateReading> {
     let plan = draft.state.rollout.as_ref()?.start.spec.plan.as_ref()?;
-    let begun = draft.state.change.as_ref().is_some_and(|change| change.opened.plan.change == plan.change);
-    let message = || {
-        format!(
-            "{} was not expanded before the deployment was made, or the ledger does not know it",
-            plan.change
-        )
-    };
-    (!begun).then(|| {
-        let remedy = "it is expanded once the Ready wait is over and the deployment is made again; abort ends that at once";
-        closed(Gate::Expanded, Class::NeedsTime, message(), remedy)
-    })
+    if draft.state.change.as_ref().is_some_and(|change| change.opened.plan.change == plan.change) {
+        return None;
+    }
+    let message = format!(
+        "{} was not expanded before the deployment was made, or the ledger does not know it",
+        plan.change
+    );
+    let remedy = "it is expanded once the Ready wait is over and the deployment is made again; abort ends that at once";
+    Some(closed(Gate::Expanded, Class::NeedsTime, message, remedy))
 }
 
 /// The catalog shows the post-state of the phase reached.

@@ -86,11 +86,11 @@ fn has_no_traffic(draft: &Draft<'_>, rollout: &Rollout) -> bool {
         Fact::Absent => return true,
         Fact::Unknown(_) => return false,
     };
-    let green = || green_percent(&draft.seen.listeners, &rollout.start.green_group);
     let moved = match &deployment.target {
         Fact::Known(target) => target.traffic_since.is_some(),
         Fact::Absent => false,
-        Fact::Unknown(_) => green().is_none_or(|percent| percent > 0.0),
+        Fact::Unknown(_) => green_percent(&draft.seen.listeners, &rollout.start.green_group)
+            .is_none_or(|percent| percent > 0.0),
     };
     !moved && !deployment.termination_wait_started && deployment.status != DeploymentStatus::Succeeded
 }
